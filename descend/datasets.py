@@ -1,0 +1,198 @@
+"""Datasets as the wire shows them: inline data going in, a profiled table coming out."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
+
+__all__ = [
+    "UNION_TAGS",
+    "Cell",
+    "Column",
+    "ColumnName",
+    "ColumnType",
+    "Dataset",
+    "InlineColumns",
+    "InlineData",
+    "InlineXY",
+    "Number",
+]
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+ColumnName = Annotated[
+    str, StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_LENGTH)
+]
+Cell = (
+    Annotated[bool, Field(strict=True)]
+    | Number
+    | Annotated[str, StringConstraints(strict=True, max_length=10_000)]
+    | None
+)
+Matrix = list[list[Number]]
+
+
+def _shape_of_y(value: object) -> str:
+    return (
+        "matrix" if isinstance(value, list) and value and isinstance(value[0], list) else "vector"
+    )
+
+
+Y = Annotated[
+    Annotated[list[Number], Tag("vector")] | Annotated[Matrix, Tag("matrix")],
+    Discriminator(_shape_of_y),
+]
+
+
+class InlineXY(BaseModel):
+    """A design matrix and targets, written in the request.
+
+    Columns are named x0, x1, … and y (or y0, y1, … for several targets); `sample_weight` becomes
+    a column of that name and the job's default weight.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"X": [[1.0], [2.0], [3.0]], "y": [2.0, 4.0, 6.0]}]},
+    )
+
+    X: Matrix = Field(min_length=1, description="n_samples rows of n_features numbers")
+    y: Y = Field(description="n_samples numbers, or n_samples rows of n_targets numbers")
+    sample_weight: list[Annotated[Number, Field(ge=0)]] | None = Field(
+        None, description="n_samples weights, >= 0"
+    )
+
+    @field_validator("X")
+    @classmethod
+    def _rectangular_X(cls, X: Matrix) -> Matrix:
+        return _rectangular(X, "X")
+
+    @field_validator("y")
+    @classmethod
+    def _rectangular_y(cls, y: list[float] | Matrix) -> list[float] | Matrix:
+        if y and isinstance(y[0], list):
+            _rectangular(y, "y")
+        return y
+
+    @model_validator(mode="after")
+    def _as_many_rows(self) -> Self:
+        if len(self.y) != len(self.X):
+            raise ValueError(f"y has {len(self.y)} rows, X has {len(self.X)}")
+        if self.sample_weight is not None and len(self.sample_weight) != len(self.X):
+            raise ValueError(
+                f"sample_weight has {len(self.sample_weight)} numbers, X has {len(self.X)} rows"
+            )
+        return self
+
+
+class InlineColumns(BaseModel):
+    """A table written in the request, column by column; null is a missing cell."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"columns": {"hours": [1, 2, 3], "price": [2.0, 4.0, 6.0]}}]
+        },
+    )
+
+    columns: dict[ColumnName, list[Cell]] = Field(min_length=1, max_length=MAX_COLUMNS)
+
+    @field_validator("columns")
+    @classmethod
+    def _equally_long(cls, columns: dict[str, list[Cell]]) -> dict[str, list[Cell]]:
+        first, n_rows = next((name, len(cells)) for name, cells in columns.items())
+        if n_rows == 0:
+            raise ValueError(f"column {first!r} is empty")
+        for name, cells in columns.items():
+            if len(cells) != n_rows:
+                raise ValueError(
+                    f"column {name!r} has {len(cells)} cells, column {first!r} has {n_rows}"
+                )
+        return columns
+
+
+InlineData = InlineXY | InlineColumns
+
+# Words that pydantic puts into an error's location for a union's branch; they are no field names.
+UNION_TAGS = frozenset({"vector", "matrix", "dataset-id", "inline-xy", "inline-columns"})
+
+
+def _rectangular(rows: Matrix, name: str) -> Matrix:
+    width = len(rows[0])
+    if width == 0:
+        raise ValueError(f"{name}[0] is empty")
+    if width > MAX_COLUMNS:
+        raise ValueError(f"{name} has {width} columns; at most {MAX_COLUMNS}")
+    for i, row in enumerate(rows):
+        if len(row) != width:
+            raise ValueError(f"{name}[{i}] has {len(row)} numbers, {name}[0] has {width}")
+    return rows
+
+
+class ColumnType(StrEnum):
+    """What a column holds; float64, int64 and bool can be trained on."""
+
+    FLOAT64 = "float64"
+    INT64 = "int64"
+    BOOL = "bool"
+    STRING = "string"
+
+
+class Column(BaseModel):
+    """One column's profile. Statistics are over its present cells; `std` divides by n."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    dtype: ColumnType
+    missing: int = Field(ge=0, description="cells without a value")
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    distinct: int | None = Field(None, description="distinct values; null where not counted")
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.dtype is not ColumnType.STRING
+
+    @property
+    def is_constant(self) -> bool:
+        return self.missing == 0 and self.min is not None and self.min == self.max
+
+
+class Dataset(BaseModel):
+    """A stored table: immutable, hashed, profiled."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    object: Literal["dataset"] = "dataset"
+    name: str | None = None
+    format: str = Field(description="what was uploaded: csv or json")
+    n_rows: int
+    n_columns: int
+    size_bytes: int = Field(description="bytes of the canonical Arrow file")
+    sha256: str = Field(description="of the canonical Arrow file")
+    columns: list[Column]
+    default_target: list[str] | None = Field(None, description="targets of an upload with X and y")
+    default_weight: str | None = None
+    warnings: list[str] = []
+    created_at: datetime
+    urls: dict[str, str] = {}
+
+    def column(self, name: str) -> Column | None:
+        return next((column for column in self.columns if column.name == name), None)

@@ -1,0 +1,100 @@
+"""The columnar loss history of a job."""
+
+import math
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["COLUMNS", "History", "HistoryJSON"]
+
+COLUMNS = ("epoch", "train_loss", "eval_loss", "learning_rate", "grad_norm")
+
+Floats = NDArray[np.float64]
+
+
+class HistoryJSON(TypedDict):
+    """A history as JSON: lists of equal length; `total` counts the stored epochs.
+
+    A value that is not finite (a divergence's last losses) is null.
+    """
+
+    object: str
+    total: int
+    epoch: list[int]
+    train_loss: list[float | None]
+    eval_loss: list[float | None]
+    learning_rate: list[float | None]
+    grad_norm: list[float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Losses by epoch, each column a float64 array of the same length.
+
+    `train_loss[k]` is the data term of the objective BEFORE step k, as the notebook prints it.
+    `eval_loss` is all NaN where the job has no validation rows. `grad_norm` is the 2-norm of the
+    gradient of the smooth objective (data term and l2) in the coordinates that were trained.
+
+    Attributes:
+        epoch: epoch numbers, int64, increasing.
+        total: epochs stored for the job; len(history) may be fewer (a slice, a downsampling).
+    """
+
+    epoch: NDArray[np.int64]
+    train_loss: Floats
+    eval_loss: Floats
+    learning_rate: Floats
+    grad_norm: Floats
+    total: int
+
+    def __len__(self) -> int:
+        return len(self.epoch)
+
+    @classmethod
+    def empty(cls) -> "History":
+        none = np.empty(0)
+        return cls(np.empty(0, np.int64), none, none, none, none, total=0)
+
+    def take(self, places: NDArray[np.intp]) -> "History":
+        """Return the rows at these places: no point is invented."""
+        return History(
+            epoch=self.epoch[places],
+            train_loss=self.train_loss[places],
+            eval_loss=self.eval_loss[places],
+            learning_rate=self.learning_rate[places],
+            grad_norm=self.grad_norm[places],
+            total=self.total,
+        )
+
+    def to_json(self) -> HistoryJSON:
+        return HistoryJSON(
+            object="history",
+            total=self.total,
+            epoch=self.epoch.tolist(),
+            train_loss=_finite(self.train_loss),
+            eval_loss=_finite(self.eval_loss),
+            learning_rate=_finite(self.learning_rate),
+            grad_norm=_finite(self.grad_norm),
+        )
+
+    @classmethod
+    def from_json(cls, body: HistoryJSON) -> "History":
+        def column(values: list[float | None]) -> Floats:
+            return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+
+        return cls(
+            epoch=np.array(body["epoch"], dtype=np.int64),
+            train_loss=column(body["train_loss"]),
+            eval_loss=column(body["eval_loss"]),
+            learning_rate=column(body["learning_rate"]),
+            grad_norm=column(body["grad_norm"]),
+            total=body["total"],
+        )
+
+
+def _finite(column: Floats) -> list[float | None]:
+    if np.isfinite(column).all():
+        return list(column.tolist())
+    return [value if math.isfinite(value) else None for value in column.tolist()]

@@ -1,0 +1,80 @@
+"""A fitted linear model and the only predict in the house (numpy)."""
+
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from descend.errors import InvalidInput
+
+__all__ = ["LinearModel", "Provenance"]
+
+
+class Provenance(BaseModel):
+    """Where a model comes from: enough to train it again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    dataset_id: str
+    dataset_sha256: str
+    code_version: str
+    torch_version: str
+    device: str
+    dtype: str
+    seed: int
+    engine: str
+
+
+class LinearModel(BaseModel):
+    """y = X coef' + intercept, in original units.
+
+    Example:
+        >>> model = LinearModel(features=["x0"], targets=["y"], coef=[[2.0]], intercept=[0.5])
+        >>> model.predict([[4.0]])
+        array([[8.5]])
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str | None = None
+    object: Literal["model"] = "model"
+    features: list[str] = Field(description="names of the columns of X, in order")
+    targets: list[str]
+    coef: list[list[float]] = Field(description="n_targets rows of n_features, original units")
+    intercept: list[float] = Field(description="n_targets numbers; zeros when none was fitted")
+    metrics: dict[str, float | int | bool | None] = {}
+    provenance: Provenance | None = None
+    created_at: datetime | None = None
+    urls: dict[str, str] = {}
+
+    def predict(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Compute Y_hat = X coef' + intercept.
+
+        Args:
+            X: design matrix, shape (n_samples, n_features), columns in the order of `features`.
+
+        Returns:
+            Predictions, shape (n_samples, n_targets), float64, in the targets' units.
+
+        Raises:
+            InvalidInput: when X is not numeric, not two-dimensional or not n_features wide.
+        """
+        try:
+            rows = np.asarray(X, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput("X is not a table of numbers", param="X") from error
+        if rows.ndim != 2 or rows.shape[1] != len(self.features):
+            raise InvalidInput(
+                f"X has shape {rows.shape}; this model needs (n_samples, {len(self.features)})"
+                f" with the columns {self._named_features()}",
+                param="X",
+            )
+        coef = np.asarray(self.coef, dtype=np.float64)
+        return rows @ coef.T + np.asarray(self.intercept, dtype=np.float64)
+
+    def _named_features(self) -> str:
+        shown = ", ".join(self.features[:10])
+        return shown if len(self.features) <= 10 else f"{shown}, …"

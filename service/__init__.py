@@ -1,0 +1,1 @@
+"""The HTTP edge: FastAPI over storage and descend. Never torch, never workers."""

@@ -1,0 +1,1 @@
+"""Rows and bytes: the only package that knows SQLAlchemy. No HTTP, no Celery, no torch."""

@@ -1,0 +1,1 @@
+"""Training: Celery outside, pure PyTorch inside."""
