@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from descend.datasets import ColumnName, InlineColumns, InlineXY, Number
+from descend.datasets import ColumnName, InlineColumns, InlineXY, Matrix, Number, Vector
 from descend.ids import ID_PATTERNS
 from descend.limits import (
     MAX_COLUMNS,
@@ -106,8 +106,8 @@ class InitialWeights(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    coef: list[list[Number]] = Field(min_length=1, description="n_targets rows of n_features")
-    intercept: list[Number] | None = Field(None, description="n_targets numbers; null for zeros")
+    coef: Matrix = Field(min_length=1, description="n_targets rows of n_features")
+    intercept: Vector | None = Field(None, description="n_targets numbers; null for zeros")
 
 
 Optimizer = Literal["sgd", "adam", "adamw"]
@@ -254,9 +254,9 @@ class JobSpec(BaseModel):
     )
 
     dataset: DatasetReference = Field(description="a dataset's id, or the data itself")
-    target: ColumnName | Annotated[list[ColumnName], Field(min_length=1)] | None = Field(
-        None, description="the column or columns to predict; optional for X and y"
-    )
+    target: (
+        ColumnName | Annotated[list[ColumnName], Field(min_length=1, max_length=MAX_COLUMNS)] | None
+    ) = Field(None, description="the column or columns to predict; optional for X and y")
     features: Annotated[list[ColumnName], Field(min_length=1, max_length=MAX_COLUMNS)] | None = (
         Field(None, description="null: all columns but the targets and the weight")
     )
