@@ -87,3 +87,7 @@ def _complain(message: str, exit_code: int) -> None:
 
 def main() -> None:
     app()
+
+
+if __name__ == "__main__":
+    main()

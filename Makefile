@@ -1,0 +1,62 @@
+# Every target is a few lines; `make` alone lists them. All of them but clean and help first
+# make ./.venv, once: it needs nothing but Python 3.11.
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Create ./.venv with everything, development tools included
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@python=""; for one in "$$PYTHON" python3.11 python3; do \
+	  [ -n "$$one" ] && "$$one" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	    && python="$$one" && break; done; \
+	[ -n "$$python" ] || { echo "Descend needs Python 3.11 or newer: install it, or name it with PYTHON=/path/to/python3.11"; exit 1; }; \
+	echo "Installing into ./.venv with $$python: a few minutes, once"; \
+	rm -f $@ && "$$python" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## Start everything, train on three data sets, show the curves, stop everything
+	@$(BIN)/python examples/demo.py
+
+up: $(INSTALLED) ## Serve on http://127.0.0.1:8000 until Ctrl-C (options: make up ARGS="--port 0")
+	@$(BIN)/descend up $(ARGS)
+
+test: $(INSTALLED) ## Run the tests (options: make test ARGS="-k history")
+	@$(BIN)/pytest -m "not chaos and not compose" $(ARGS)
+
+check: $(INSTALLED) ## Format, lint, types, imports and house rules; runs no other test
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/pytest -q tests/house tests/deployment
+
+bench: $(INSTALLED) ## Measure the speed claims, each against a named peer
+	@$(BIN)/python -m benchmarks
+
+chaos: $(INSTALLED) ## Run the longer fault suites
+	@$(BIN)/pytest -m chaos $(ARGS)
+
+compose-test: $(INSTALLED) ## Build the images, run them with Docker, kill a worker, see the job end
+	@$(BIN)/pytest -m compose -s tests/compose
+
+openapi: $(INSTALLED) ## Write docs/openapi.json anew
+	@$(BIN)/python -m service.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+secrets: secrets/api_key secrets/database_password ## Make the secret files that docker compose reads
+
+# The folder is closed to others; the files are readable, for the containers' user reads them.
+secrets/api_key secrets/database_password:
+	@mkdir -p -m 700 secrets
+	@python3 -c "import secrets as s, sys; \
+	  print(f'dsc_{s.token_hex(4)}_{s.token_hex(32)}' if 'api' in sys.argv[1] else s.token_hex(32))" $@ > $@
+	@chmod 444 $@
+
+clean: ## Remove the environment, caches and the demo's folder; data folders stay
+	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help install demo up test check bench chaos compose-test openapi secrets clean
