@@ -5,24 +5,26 @@
 # through an editable install, exactly as on a laptop.
 
 FROM python:3.11-slim AS build
-ENV PATH=/opt/descend/bin:$PATH
 WORKDIR /app
-RUN python -m venv /opt/descend
+RUN python -m venv --without-pip /opt/descend
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 
 FROM build AS build-service
-RUN pip install --no-cache-dir -c constraints.txt -e '.[service]'
+RUN pip --python /opt/descend/bin/python install --no-cache-dir \
+    -c constraints.txt -e '.[service]'
 
 # Which torch: the one of the index that pip is configured with. For PyTorch's smaller CPU build:
 # --build-arg PIP_EXTRA_INDEX_URL=(PyTorch's index of CPU wheels)
 FROM build AS build-worker
 ARG PIP_EXTRA_INDEX_URL=""
-RUN pip install --no-cache-dir -c constraints.txt -e '.[workers]'
+RUN pip --python /opt/descend/bin/python install --no-cache-dir \
+    -c constraints.txt -e '.[workers]'
 
 FROM build AS build-worker-cuda
 ARG PIP_EXTRA_INDEX_URL=""
-RUN pip install --no-cache-dir -c constraints.txt -e '.[workers]' \
-    && python -c "import torch; assert torch.version.cuda, 'this torch is built without CUDA'"
+RUN pip --python /opt/descend/bin/python install --no-cache-dir \
+    -c constraints.txt -e '.[workers]' \
+    && /opt/descend/bin/python -c "import torch; assert torch.version.cuda, 'this torch is built without CUDA'"
 
 FROM python:3.11-slim AS runtime
 ENV PATH=/opt/descend/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DESCEND_DATA=/data

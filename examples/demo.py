@@ -1,0 +1,251 @@
+"""What `make demo` shows: start everything, train on three data sets, show what came out, stop.
+
+(a) the lesson: y = 2x through a thousand epochs of plain gradient descent, inline X and y;
+(b) Longley's 16 years of US employment, the classic stress test of regression software,
+    uploaded as a CSV file and compared with the certified coefficients;
+(c) scikit-learn's diabetes patients, sent as named JSON columns.
+"""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+from sklearn.datasets import load_diabetes
+
+from descend import Client, Hyperparameters, JobSpec
+from descend.client import Run
+from descend.datasets import InlineColumns
+from descend.history import History
+
+HERE = Path(__file__).parent
+FOLDER = Path(".demo")
+INK, MUTED, GRID = "#1f2430", "#6b7280", "#e5e7eb"
+COLOURS = ("#2563eb", "#c2410c", "#0f766e")
+# NIST StRD, Longley: certified values, columns in the order of the file.
+CERTIFIED = (
+    15.0618722713733,
+    -0.0358191792925910,
+    -2.02022980381683,
+    -1.03322686717359,
+    -0.0511041056535807,
+    1829.15146461355,
+)
+console = Console(highlight=False)
+
+
+@contextmanager
+def embedded_stack(data: Path) -> Iterator[str]:
+    """Run `descend up` on a free port for the length of a block."""
+    command = [sys.executable, "-m", "descend.cli", "up", "--port", "0", "--data", str(data)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        ready = re.search(r"http://\S+", process.stdout.readline())
+        if ready is None:
+            raise SystemExit(f"the stack did not start; its logs are in {data / 'logs'}")
+        yield ready.group()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
+
+
+def submit_all(client: Client) -> list[Run]:
+    lesson = client.train(
+        [[1.0], [2.0], [3.0]],
+        [[2.0], [4.0], [6.0]],
+        name="The lesson: y = 2x",
+        optimizer="sgd",
+        learning_rate=0.01,
+        max_epochs=1000,
+        standardize=False,
+        init="torch",
+        dtype="float32",
+        seed=0,
+        tol=0,
+    )
+    longley = client.train(
+        dataset=client.upload(HERE / "data" / "longley.csv"),
+        target="employed",
+        name="Longley: US employment 1947-62",
+        optimizer="sgd",
+        momentum=0.985,
+        nesterov=True,
+        max_epochs=8000,
+        tol=1e-14,
+        patience=50,
+    )
+    patients = load_diabetes(as_frame=True, scaled=False).frame
+    columns = {name: patients[name].tolist() for name in patients.columns}
+    diabetes = client.submit(
+        JobSpec(
+            dataset=InlineColumns(columns=columns),
+            target="target",
+            name="Diabetes: progression after a year",
+            hyperparameters=Hyperparameters(max_epochs=20000, momentum=0.9),
+        )
+    )
+    return [lesson, longley, diabetes]
+
+
+def watch(runs: list[Run]) -> None:
+    """Draw a bar per job until all have ended."""
+    bars = Progress(
+        TextColumn("  {task.description:<36}"),
+        BarColumn(bar_width=36, complete_style="blue", finished_style="blue"),
+        MofNCompleteColumn(),
+        TextColumn("epochs [dim]{task.fields[state]}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    with bars:
+        names = [run.job.name or run.id for run in runs]
+        tasks = [bars.add_task(name, total=None, state="queued") for name in names]
+        while not all(run.state.is_terminal for run in runs):
+            for run, task in zip(runs, tasks, strict=True):
+                show(bars, task, run.refresh(wait_seconds=0.05) and run)
+        for run, task in zip(runs, tasks, strict=True):
+            show(bars, task, run)
+
+
+def show(bars: Progress, task: int, run: Run) -> None:
+    job = run.job
+    total = job.progress.epoch if job.state.is_terminal else job.progress.max_epochs
+    reason = job.stop_reason or job.state
+    bars.update(task, completed=job.progress.epoch, total=max(total, 1), state=str(reason))
+
+
+def chart(history: History, colour: str, *, width: int = 64, height: int = 6) -> Text:
+    """Draw the loss on a logarithmic scale with block characters, eight levels to a line."""
+    places = np.linspace(0, len(history) - 1, width).round().astype(int)
+    losses = np.log10(np.maximum(history.train_loss[places], 1e-300))
+    low, high = losses.min(), losses.max()
+    levels = (losses - low) / max(high - low, 1e-12) * (8 * height - 1) + 1
+    text = Text()
+    for line in reversed(range(height)):
+        mark = {height - 1: f"{10**high:.3g}", 0: f"{10**low:.3g}"}.get(line, "")
+        cells = "".join(" ▁▂▃▄▅▆▇█"[int(np.clip(level - 8 * line, 0, 8))] for level in levels)
+        text.append(f"{mark:>10} │", style="dim").append(cells + "\n", style=colour)
+    last = f"epoch {history.epoch[-1]}"
+    text.append(f"{'':>10} └{'─' * width}\n{'':>12}0{last:>{width - 1}}", style="dim")
+    return text
+
+
+def weights(run: Run) -> Table:
+    model = run.model
+    certified = CERTIFIED if "Longley" in (run.job.name or "") else ()
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("weight of")
+    table.add_column("trained", justify="right")
+    if certified:
+        table.add_column("certified", justify="right", style="dim")
+    for place, (name, value) in enumerate(zip(model.features, model.coef[0], strict=True)):
+        table.add_row(name, f"{value:.8g}", *[f"{value:.8g}" for value in certified[place:][:1]])
+    table.add_row("(intercept)", f"{model.intercept[0]:.8g}")
+    return table
+
+
+def report(run: Run, colour: str) -> History:
+    """Print what came of a job; return its history."""
+    job = run.job
+    if job.error is not None:
+        raise SystemExit(f"{job.name}: {job.error.message}")
+    history, metrics = run.history, job.metrics
+    facts = f"loss {metrics.train_loss:.6g} after {metrics.epochs} epochs ({job.stop_reason})"
+    if metrics.r2 is not None:
+        facts += f", R² {metrics.r2:.4f}"
+    parts: list[Text | Table] = [chart(history, colour), Text(), weights(run), Text(facts)]
+    if len(run.model.features) == 1:
+        predicted = run.model.predict([[4.0]])[0, 0]
+        parts.append(Text(f"prediction at x = 4: {predicted:.4f}", style="bold"))
+    title = f"[bold]{job.name}[/]"
+    console.print(Panel(Group(*parts), title=title, title_align="left", border_style="dim"))
+    return history
+
+
+def draw(runs: list[Run], histories: list[History], target: Path) -> None:
+    """Write the loss curves side by side."""
+    style = {
+        "font.size": 10,
+        "text.color": INK,
+        "axes.edgecolor": GRID,
+        "font.family": "DejaVu Sans",
+    }
+    with plt.rc_context(style):
+        figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), dpi=160, layout="constrained")
+        for axis, run, history, colour in zip(axes, runs, histories, COLOURS, strict=True):
+            panel(axis, run, history, colour)
+        axes[0].set_ylabel("training loss (mean squared error)", color=MUTED)
+        figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)  # type: ignore[union-attr]
+        figure.savefig(target)
+        plt.close(figure)
+
+
+def panel(axis: plt.Axes, run: Run, history: History, colour: str) -> None:
+    job = run.job
+    heading, _, subject = (job.name or "").partition(": ")
+    axis.plot(history.epoch, history.train_loss, color=colour, linewidth=2, solid_capstyle="round")
+    axis.scatter(
+        history.epoch[-1:], history.train_loss[-1:], color=colour, s=28, zorder=3, clip_on=False
+    )
+    axis.set_yscale("log")
+    axis.set_xlim(0, history.epoch[-1])
+    axis.set_title(heading, loc="left", fontsize=13, fontweight="bold", pad=22)
+    axis.text(0, 1.035, subject, transform=axis.transAxes, color=MUTED)
+    axis.annotate(
+        f"{history.train_loss[-1]:.4g}",
+        (history.epoch[-1], history.train_loss[-1]),
+        xytext=(-6, 9),
+        textcoords="offset points",
+        ha="right",
+        color=colour,
+        fontweight="bold",
+    )
+    axis.set_xlabel("epoch", color=MUTED)
+    axis.grid(axis="y", color=GRID, linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.tick_params(which="both", length=0, colors=MUTED)
+    axis.xaxis.set_major_locator(plt.MaxNLocator(5))
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.spines[["top", "right", "left"]].set_visible(False)
+
+
+def main() -> None:
+    began = time.monotonic()
+    plt.switch_backend("Agg")
+    FOLDER.mkdir(exist_ok=True)
+    data = Path(tempfile.mkdtemp(prefix="run-", dir=FOLDER))
+    with embedded_stack(data) as url:
+        ready = time.monotonic()
+        console.print(f"Descend is ready at {url} [dim]({ready - began:.1f} s)[/]\n")
+        with Client(url) as client:
+            runs = submit_all(client)
+            watch(runs)
+            trained = time.monotonic()
+            console.print()
+            histories = [report(run, c) for run, c in zip(runs, COLOURS, strict=True)]
+    stopped = time.monotonic()
+    picture = FOLDER / "curves.png"
+    draw(runs, histories, picture)
+    shutil.rmtree(data)
+    console.print(
+        f"\nThe curves are in {picture}. Everything is stopped.\n[dim]start {ready - began:.1f} s,"
+        f" training {trained - ready:.1f} s, reading back and stopping {stopped - trained:.1f} s,"
+        f" picture {time.monotonic() - stopped:.1f} s[/]"
+    )
+
+
+if __name__ == "__main__":
+    main()

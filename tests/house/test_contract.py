@@ -1,0 +1,116 @@
+"""What the contract promises in words is what the code says."""
+
+import importlib
+import json
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+from service.app import create_app
+
+import descend
+from descend import errors
+from descend.errors import DescendError
+from descend.jobs import TERMINAL, TRANSITIONS, JobState, StopReason
+from service.settings import ServiceSettings
+from storage.settings import StorageSettings
+from tests.house.sources import ROOT
+from workers.settings import WorkerSettings
+
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+ARROW = re.compile(r"^\s*(\[\*\]|\w+) --> (\[\*\]|\w+)", re.MULTILINE)
+
+
+def error_codes(kind: type[DescendError]) -> set[str]:
+    return {kind.code}.union(*(error_codes(child) for child in kind.__subclasses__()))
+
+
+def documented(word: str) -> bool:
+    return f"`{word}`" in REFERENCE
+
+
+@pytest.mark.parametrize("settings", [StorageSettings, ServiceSettings, WorkerSettings])
+def test_every_setting_is_documented(settings: type[BaseSettings]) -> None:
+    prefix = settings.model_config.get("env_prefix", "").upper()
+    names = [f"{prefix}{name.upper()}" for name in settings.model_fields]
+
+    assert [name for name in names if not documented(name)] == []
+
+
+def test_every_documented_setting_exists() -> None:
+    fields: set[str] = set()
+    for settings in (StorageSettings, ServiceSettings, WorkerSettings):
+        prefix = settings.model_config.get("env_prefix", "").upper()
+        fields |= {f"{prefix}{name.upper()}" for name in settings.model_fields}
+
+    assert set(re.findall(r"^\| `(DESCEND_\w+)`", REFERENCE, re.MULTILINE)) == fields
+
+
+def test_every_error_code_is_documented() -> None:
+    codes = error_codes(DescendError)
+
+    assert [code for code in sorted(codes) if not documented(code)] == []
+
+
+def test_every_state_and_stop_reason_is_documented() -> None:
+    kinds: tuple[type[StrEnum], ...] = (JobState, StopReason)
+    words = [word.value for kind in kinds for word in kind]
+
+    assert [word for word in words if not documented(word)] == []
+
+
+def test_every_route_is_documented(tmp_path: Path) -> None:
+    schema = openapi(tmp_path)
+    routes = [
+        f"{method.upper()} {path}" for path, item in schema["paths"].items() for method in item
+    ]
+
+    assert [route for route in routes if not documented(route)] == []
+
+
+def test_the_openapi_document_is_the_one_that_is_kept(tmp_path: Path) -> None:
+    kept = json.loads((ROOT / "docs" / "openapi.json").read_text())
+
+    assert openapi(tmp_path) == kept, "the contract has changed: if it should, make openapi"
+
+
+def test_the_diagram_of_states_shows_the_transitions() -> None:
+    drawn = set(ARROW.findall(REFERENCE))
+
+    arrows = {(str(a), str(b)) for a, onward in TRANSITIONS.items() for b in onward}
+    starts, ends = {("[*]", "queued")}, {(str(state), "[*]") for state in TERMINAL}
+    assert drawn == arrows | starts | ends
+
+
+def test_public_names_exist_and_are_listed() -> None:
+    named = {name: getattr(descend, name) for name in descend.__all__}
+
+    assert all(named.values())
+    assert sorted(descend.__all__) == descend.__all__
+    with pytest.raises(AttributeError, match="no attribute 'Missing'"):
+        _ = descend.Missing
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["client", "datasets", "errors", "history", "ids", "jobs", "limits", "models", "stack", "cli"],
+)
+def test_a_module_of_the_contract_lists_what_it_defines(module: str) -> None:
+    loaded = importlib.import_module(f"descend.{module}")
+
+    assert [name for name in loaded.__all__ if not hasattr(loaded, name)] == []
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
+    drawn = re.findall(r"[├└]── (\w+)", errors.__doc__ or "")
+
+    classes = {name for name in errors.__all__ if name[0].isupper()} - {"DescendError"}
+    assert set(drawn) == classes
+    assert all(getattr(errors, name).__doc__ for name in classes)
+
+
+def openapi(data: Path) -> dict[str, dict[str, object]]:
+    settings = ServiceSettings(data=data, broker_url="redis://127.0.0.1:1/0")
+    return json.loads(json.dumps(create_app(settings).openapi()))
