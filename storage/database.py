@@ -1,0 +1,245 @@
+"""The way in: Database opens transactions, and a transaction has the repositories.
+
+Errors of the database become the contract's here, once.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
+
+from descend.errors import DescendError, InvalidInput, StorageFull, Unavailable
+from storage.datasets import DatasetRepository
+from storage.jobs import JobRepository
+from storage.models import ModelRepository
+from storage.workers import WorkerRepository
+
+__all__ = ["HEAD", "Database", "Transaction"]
+
+# The schema that this code reads and writes: the last revision in storage/migrations.
+HEAD = "0001"
+
+_BUSY_SECONDS = 5
+
+
+class Transaction:
+    """One transaction's repositories."""
+
+    def __init__(
+        self, connection: Connection, *, jobs: type[JobRepository], writes: bool
+    ) -> None:
+        self.connection = connection
+        self._jobs = jobs
+        self._writes = writes
+
+    @cached_property
+    def jobs(self) -> JobRepository:
+        return self._jobs(self.connection)
+
+    @cached_property
+    def datasets(self) -> DatasetRepository:
+        return DatasetRepository(self.connection, writes=self._writes)
+
+    @cached_property
+    def models(self) -> ModelRepository:
+        return ModelRepository(self.connection)
+
+    @cached_property
+    def workers(self) -> WorkerRepository:
+        return WorkerRepository(self.connection)
+
+
+class Database:
+    """A SQLite file or a PostgreSQL database.
+
+    Example:
+        with database.begin() as tx:
+            job, created = tx.jobs.add(...)
+    """
+
+    def __init__(self, url: str, *, jobs: type[JobRepository] = JobRepository) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._jobs = jobs
+        if self.is_sqlite:
+            self._writer, self._reader = _sqlite_writer(self.url), _sqlite_reader(self.url)
+        else:
+            self._writer = _postgresql(self.url)
+            self._reader = self._writer.execution_options(postgresql_readonly=True)
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        """Write: everything in the block is committed at its end, or nothing is.
+
+        Raises:
+            Unavailable: when the database does not answer or is busy for too long.
+            StorageFull: when the disk is full.
+        """
+        with _translated(), self._writer.begin() as connection:
+            yield Transaction(connection, jobs=self._jobs, writes=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Read one consistent state; takes no write lock, and cannot write."""
+        with _translated(), self._reader.begin() as connection:
+            yield Transaction(connection, jobs=self._jobs, writes=False)
+
+    def check(self) -> None:
+        """Raise Unavailable unless the database answers and has the schema of this code."""
+        with self.read() as tx:
+            revision = _revision(tx.connection)
+        if revision != HEAD:
+            raise Unavailable(
+                f"the database's schema is {revision or 'missing'}, this code needs {HEAD}:"
+                " run python -m storage.migrate"
+            )
+
+    def close(self) -> None:
+        self._writer.dispose()
+        self._reader.dispose()
+
+    def backup(self, target: Path) -> None:
+        """Copy the database into a new file, consistently, while others write (SQLite).
+
+        The copy is checked, and is one file: no -wal beside it.
+        """
+        if not self.is_sqlite:
+            raise InvalidInput(
+                "this database is PostgreSQL: back it up with pg_dump", param="database_url"
+            )
+        with _translated(), self._reader.connect() as connection:
+            source: Any = connection.connection.driver_connection
+            _copy(source, target)
+
+
+def _copy(source: sqlite3.Connection, target: Path) -> None:
+    copy = sqlite3.connect(target, isolation_level=None)
+    try:
+        source.backup(copy)  # all pages in one read transaction: writers are not kept waiting
+        copy.execute("PRAGMA journal_mode = DELETE")
+        (verdict,) = copy.execute("PRAGMA quick_check").fetchone()
+    finally:
+        copy.close()
+    if verdict != "ok":
+        raise Unavailable("the copy of the database does not pass its check")
+
+
+def _revision(connection: Connection) -> str | None:
+    tables = (
+        "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+        if connection.dialect.name == "sqlite"
+        else "SELECT 1 WHERE to_regclass('alembic_version') IS NOT NULL"
+    )
+    if connection.scalar(text(tables)) is None:
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
+def _sqlite_writer(url: URL) -> Engine:
+    """One connection: the threads of a process queue for it fairly, rather than in SQLite's busy
+    loop, which sleeps up to 100 ms between tries and serves whoever comes by chance.
+    """
+    engine = create_engine(
+        url, connect_args=_SQLITE, pool_size=1, max_overflow=0, pool_timeout=_BUSY_SECONDS
+    )
+    event.listen(engine, "connect", _set_pragmas)
+    # A transaction that begins as a reader cannot wait for its write lock: SQLITE_BUSY at once.
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _sqlite_reader(url: URL) -> Engine:
+    engine = create_engine(
+        url, connect_args=_SQLITE, pool_size=5, max_overflow=40, pool_timeout=2
+    )
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA query_only = ON"))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+_SQLITE = {"isolation_level": None, "timeout": _BUSY_SECONDS, "check_same_thread": False}
+
+
+def _set_pragmas(raw: sqlite3.Connection, _record: object) -> None:
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",  # NORMAL is 6 times faster and may lose what was answered 202
+        f"busy_timeout = {_BUSY_SECONDS * 1000}",
+        "foreign_keys = ON",
+        "trusted_schema = OFF",
+    ):
+        raw.execute(f"PRAGMA {pragma}")
+
+
+def _postgresql(url: URL) -> Engine:
+    options = {
+        "synchronous_commit": "on",
+        "statement_timeout": "5s",
+        "lock_timeout": "2s",
+        "idle_in_transaction_session_timeout": "10s",
+    }
+    return create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_size=5,
+        max_overflow=5,
+        pool_timeout=2,
+        pool_pre_ping=True,
+        pool_recycle=300,
+        connect_args={
+            "connect_timeout": 3,
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+        },
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable("the database is busy", retry_after_seconds=1) from error
+    except DBAPIError as error:
+        translated = _translation(error)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _translation(error: DBAPIError) -> DescendError | None:
+    """Faults of the moment; what is left is a fault of ours and goes up as it is."""
+    origin = error.orig
+    if isinstance(origin, sqlite3.Error):
+        return _sqlite_translation(getattr(origin, "sqlite_errorcode", 0))
+    sqlstate = getattr(origin, "sqlstate", None) or ""
+    if sqlstate == "53100":
+        return StorageFull("the database's disk is full")
+    # 08 connection, 53 resources, 57 shutdown or cancelled, 40 deadlock, 55P03 lock not available
+    if error.connection_invalidated or sqlstate[:2] in {"08", "53", "57", "40", "55"}:
+        return Unavailable("the database is not available", retry_after_seconds=1)
+    if not sqlstate and type(origin).__name__ in {"OperationalError", "ConnectionTimeout"}:
+        return Unavailable("the database does not answer", retry_after_seconds=1)
+    return None
+
+
+def _sqlite_translation(code: int) -> DescendError | None:
+    writing = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+    if code == sqlite3.SQLITE_FULL or code in writing:
+        return StorageFull("the database's disk is full")
+    if code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return Unavailable("the database is busy", retry_after_seconds=1)
+    if code & 0xFF in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}:
+        return Unavailable("the database's file cannot be used", retry_after_seconds=5)
+    return None

@@ -1,0 +1,83 @@
+"""Rows of jobs as the contract's Job."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from descend.jobs import (
+    Hyperparameters,
+    Job,
+    JobError,
+    JobSpec,
+    JobState,
+    Metrics,
+    Progress,
+    Transition,
+)
+from storage.dialects import instant
+
+__all__ = ["job_of"]
+
+
+def job_of(
+    row: RowMapping, *, transitions: Sequence[Transition], queue_position: int | None
+) -> Job:
+    """Build a Job from a row of VIEW."""
+    spec = JobSpec.model_validate_json(row["spec"])
+    state = JobState(row["state"])
+    asked = row["cancel_requested_at"] is not None
+    done, max_epochs = row["epochs_done"], row["max_epochs"]
+    # Every part was checked when it was stored.
+    return Job.model_construct(
+        id=row["id"],
+        name=row["name"],
+        state=state,
+        intent="cancel" if asked and not state.is_terminal else None,
+        stop_reason=row["stop_reason"],
+        created_at=instant(row["created_at"]),
+        started_at=_instant(row["started_at"]),
+        finished_at=_instant(row["finished_at"]),
+        estimated_finish=_estimated_finish(row),
+        progress=Progress(epoch=done, max_epochs=max_epochs, fraction=done / max_epochs),
+        queue_position=queue_position,
+        spec=spec,
+        resolved_hyperparameters=Hyperparameters.model_validate_json(row["hyperparameters"]),
+        engine=row["engine"],
+        device=row["device"],
+        attempt=row["attempts"],
+        seed=row["seed"],
+        warnings=json.loads(row["warnings"]),
+        error=JobError.model_validate_json(row["error"]) if row["error"] else None,
+        transitions=list(transitions),
+        metrics=Metrics.model_validate_json(row["metrics"]) if row["metrics"] else None,
+        model_id=row["model_id"],
+        dataset_id=row["dataset_id"],
+        dataset_sha256=row["dataset_sha256"],
+        metadata=spec.metadata,
+        urls=_urls(row),
+    )
+
+
+def _instant(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else instant(microseconds)
+
+
+def _estimated_finish(row: Mapping[str, Any]) -> datetime | None:
+    """The end at max_epochs, at the rate since the claim; a model that converges ends earlier."""
+    if row["state"] != JobState.RUNNING or row["reported_at"] is None:
+        return None
+    trained = row["epochs_done"] - row["claimed_epochs"]
+    if trained <= 0:
+        return None
+    left = row["max_epochs"] - row["epochs_done"]
+    took = row["reported_at"] - row["claimed_at"]
+    return instant(row["reported_at"]) + timedelta(microseconds=took * left // trained)
+
+
+def _urls(row: Mapping[str, Any]) -> dict[str, str]:
+    here = f"/v1/jobs/{row['id']}"
+    urls = {"self": here, "cancel": f"{here}/cancel", "history": f"{here}/history"}
+    return urls | {"model": f"{here}/model"} if row["model_id"] else urls

@@ -1,0 +1,102 @@
+"""What a worker is given with a job, and what it gives back."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from descend.history import History
+from descend.jobs import Hyperparameters, JobError, JobSpec, JobState, Metrics, StopReason
+from descend.models import LinearModel
+
+__all__ = ["Beat", "Claim", "Outcome", "Report", "StoredData"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredData:
+    """Where a dataset's canonical Arrow file is: in the row, or under an artefact key."""
+
+    dataset_id: str
+    sha256: str
+    inline: bytes | None
+    artefact: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A job that is now this worker's, for as long as it keeps the lease.
+
+    Attributes:
+        hyperparameters: as resolved at submission; a rate of "auto" remains "auto".
+        checkpoint: where to go on from; None means from the beginning.
+        epochs_done: epochs that the checkpoint holds.
+    """
+
+    job_id: str
+    fence: int
+    attempt: int
+    crashes: int
+    spec: JobSpec
+    hyperparameters: Hyperparameters
+    dataset: StoredData
+    targets: tuple[str, ...]
+    features: tuple[str, ...]
+    weight: str | None
+    checkpoint: bytes | None
+    epochs_done: int
+    started_at: datetime
+    timeout_seconds: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How far a running job is.
+
+    Attributes:
+        history: the rows since the last report; its `total` counts all rows of the job so far,
+            which is how a report written twice lands in the same place.
+        checkpoint: the state after exactly these epochs and rows.
+        warnings: all so far; empty leaves the row's.
+    """
+
+    job_id: str
+    fence: int
+    epochs_done: int
+    history: History | None = None
+    checkpoint: bytes | None = None
+    resolved: Hyperparameters | None = None
+    engine: str | None = None
+    device: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a running job ended."""
+
+    job_id: str
+    fence: int
+    state: JobState
+    stop_reason: StopReason
+    epochs_done: int
+    history: History | None = None
+    model: LinearModel | None = None
+    metrics: Metrics | None = None
+    error: JobError | None = None
+    resolved: Hyperparameters | None = None
+    engine: str | None = None
+    device: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a heartbeat brings back, as job ids.
+
+    Attributes:
+        lost: no longer this worker's; stop them and discard what they made.
+        cancel: to be stopped and finished as cancelled.
+        expired: past their timeout; to be stopped and finished as expired.
+    """
+
+    lost: frozenset[str]
+    cancel: frozenset[str]
+    expired: frozenset[str]

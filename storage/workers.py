@@ -1,0 +1,53 @@
+"""Which worker processes are alive: for readiness, not for leases."""
+
+from collections.abc import Collection
+
+from sqlalchemy import BigInteger, Connection, Insert, bindparam, delete, func, select
+
+from storage.dialects import insert_for, now
+from storage.tables import workers
+
+__all__ = ["WorkerRepository"]
+
+
+def _seen(dialect: str) -> Insert:
+    given = {name: bindparam(name) for name in ("id", "host", "pid", "queues")}
+    return (
+        insert_for(dialect, workers)
+        .values(**given, started_at=now(), last_seen=now())
+        .on_conflict_do_update(
+            index_elements=[workers.c.id],
+            set_={"last_seen": now(), "queues": bindparam("queues")},
+        )
+    )
+
+
+_SEEN = {dialect: _seen(dialect) for dialect in ("sqlite", "postgresql")}
+_FORGET = delete(workers).where(workers.c.id == bindparam("my_worker"))
+_LIVE = select(func.count()).where(
+    workers.c.last_seen >= now() - bindparam("my_within", type_=BigInteger),
+    workers.c.queues.contains(bindparam("my_queue")),
+)
+
+
+class WorkerRepository:
+    """Worker processes, in one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def seen(self, worker_id: str, host: str, *, pid: int, queues: Collection[str]) -> None:
+        """Note that this worker is alive now."""
+        self._connection.execute(
+            _SEEN[self._connection.dialect.name],
+            {"id": worker_id, "host": host, "pid": pid, "queues": f",{','.join(queues)},"},
+        )
+
+    def forget(self, worker_id: str) -> None:
+        """Note that this worker has gone, on purpose."""
+        self._connection.execute(_FORGET, {"my_worker": worker_id})
+
+    def live(self, queue: str, within_seconds: float) -> int:
+        """Count the workers of this queue that were seen within the last seconds."""
+        within = round(within_seconds * 1_000_000)
+        return self._connection.scalar(_LIVE, {"my_within": within, "my_queue": f",{queue},"}) or 0
