@@ -31,9 +31,7 @@ _BUSY_SECONDS = 5
 class Transaction:
     """One transaction's repositories."""
 
-    def __init__(
-        self, connection: Connection, *, jobs: type[JobRepository], writes: bool
-    ) -> None:
+    def __init__(self, connection: Connection, *, jobs: type[JobRepository], writes: bool) -> None:
         self.connection = connection
         self._jobs = jobs
         self._writes = writes
@@ -156,9 +154,7 @@ def _sqlite_writer(url: URL) -> Engine:
 
 
 def _sqlite_reader(url: URL) -> Engine:
-    engine = create_engine(
-        url, connect_args=_SQLITE, pool_size=5, max_overflow=40, pool_timeout=2
-    )
+    engine = create_engine(url, connect_args=_SQLITE, pool_size=5, max_overflow=40, pool_timeout=2)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA query_only = ON"))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))

@@ -16,14 +16,14 @@ __all__ = ["DatasetRepository"]
 
 _COLUMNS = TypeAdapter(list[Column])
 
-_ADD = insert(datasets).values(created_at=now())
+_ADD = insert(datasets).values(created_at=now()).returning(datasets.c.created_at)
 _VIEW = select(*(column for column in datasets.c if column.name not in {"inline", "artefact"}))
 _GET = _VIEW.where(datasets.c.id == bindparam("my_id"))
 # A job may be added for a dataset only while no transaction is deleting it.
 _HOLD = _GET.with_for_update(read=True, key_share=True)
-_STORED = select(
-    datasets.c.id, datasets.c.sha256, datasets.c.inline, datasets.c.artefact
-).where(datasets.c.id == bindparam("my_id"))
+_STORED = select(datasets.c.id, datasets.c.sha256, datasets.c.inline, datasets.c.artefact).where(
+    datasets.c.id == bindparam("my_id")
+)
 _LOCK = select(datasets.c.artefact).where(datasets.c.id == bindparam("my_id")).with_for_update()
 _USED = select(
     select(jobs.c.id)
@@ -46,7 +46,7 @@ class DatasetRepository:
 
     def add(self, dataset: Dataset, *, inline: bytes | None, artefact: str | None) -> Dataset:
         """Store a dataset: its file's bytes, or the artefact key where they are already."""
-        self._connection.execute(
+        created_at = self._connection.scalar(
             _ADD,
             {
                 **dataset.model_dump(include=_PLAIN),
@@ -57,7 +57,9 @@ class DatasetRepository:
                 "artefact": artefact,
             },
         )
-        return self.get(dataset.id)
+        return dataset.model_copy(
+            update={"created_at": instant(created_at or 0), "urls": _urls(dataset.id)}
+        )
 
     def get(self, dataset_id: str) -> Dataset:
         """Read one dataset; DatasetNotFound where there is none."""
@@ -82,9 +84,7 @@ class DatasetRepository:
             )
         rows = self._connection.execute(statement).mappings().all()
         data = [_dataset_of(row) for row in rows[:limit]]
-        return Page(
-            data=data, has_more=len(rows) > limit, last_id=data[-1].id if data else None
-        )
+        return Page(data=data, has_more=len(rows) > limit, last_id=data[-1].id if data else None)
 
     def stored(self, dataset_id: str) -> StoredData:
         """Say where a dataset's bytes are; DatasetNotFound where there is none."""
@@ -122,12 +122,15 @@ _PLAIN = {
 
 
 def _dataset_of(row: RowMapping) -> Dataset:
-    here = f"/v1/datasets/{row['id']}"
     return Dataset.model_construct(
         **{name: row[name] for name in _PLAIN},
         columns=_COLUMNS.validate_json(row["columns"]),
         default_target=json.loads(row["default_target"]) if row["default_target"] else None,
         warnings=json.loads(row["warnings"]),
         created_at=instant(row["created_at"]),
-        urls={"self": here},
+        urls=_urls(row["id"]),
     )
+
+
+def _urls(dataset_id: str) -> dict[str, str]:
+    return {"self": f"/v1/datasets/{dataset_id}"}

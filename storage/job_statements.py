@@ -88,7 +88,7 @@ ADD: dict[str, Insert] = {
         | _SUBMITTED
     )
     .on_conflict_do_nothing(index_elements=[jobs.c.idempotency_key])
-    .returning(jobs.c.id)
+    .returning(jobs.c.created_at)
     for dialect in ("sqlite", "postgresql")
 }
 ADD_SPEC = insert(job_specs)
@@ -96,7 +96,25 @@ ADD_METADATA = insert(job_metadata)
 BY_KEY = select(jobs.c.id, jobs.c.request_sha256).where(
     jobs.c.idempotency_key == bindparam("my_key")
 )
-COUNT_QUEUED = select(func.count()).where(jobs.c.state == QUEUED)
+# One walk over the covering index of queued jobs says whether there is room, and who is ahead.
+WAITING = select(
+    func.count(),
+    func.coalesce(
+        func.sum(
+            case(
+                (
+                    and_(
+                        jobs.c.queue == bindparam("my_queue"),
+                        jobs.c.priority >= bindparam("my_priority", type_=Integer),
+                    ),
+                    1,
+                ),
+                else_=0,
+            )
+        ),
+        0,
+    ),
+).where(jobs.c.state == QUEUED)
 
 # Reading
 
@@ -114,7 +132,9 @@ EVENTS = (
 )
 # The jobs that are served before this one, of the same queue; one walk over a covering index.
 _ahead = jobs.alias("ahead")
-POSITION = select(jobs.c.id, select(func.count())
+POSITION = select(
+    jobs.c.id,
+    select(func.count())
     .select_from(_ahead)
     .where(
         _ahead.c.state == QUEUED,
@@ -124,9 +144,8 @@ POSITION = select(jobs.c.id, select(func.count())
             and_(_ahead.c.priority == jobs.c.priority, _ahead.c.id <= jobs.c.id),
         ),
     )
-    .scalar_subquery()).where(
-        jobs.c.state == QUEUED, jobs.c.id.in_(bindparam("my_jobs", expanding=True))
-)
+    .scalar_subquery(),
+).where(jobs.c.state == QUEUED, jobs.c.id.in_(bindparam("my_jobs", expanding=True)))
 STATES = select(jobs.c.id, jobs.c.state, jobs.c.version).where(
     jobs.c.id.in_(bindparam("my_jobs", expanding=True))
 )
@@ -219,9 +238,7 @@ CLAIMED = (
 CUT_HISTORY: Delete = delete(history_chunks).where(
     history_chunks.c.job_id.in_(bindparam("my_jobs", expanding=True)),
     history_chunks.c.start
-    >= select(jobs.c.checkpoint_rows)
-    .where(jobs.c.id == history_chunks.c.job_id)
-    .scalar_subquery(),
+    >= select(jobs.c.checkpoint_rows).where(jobs.c.id == history_chunks.c.job_id).scalar_subquery(),
 )
 
 # Leaving the running state without a result
@@ -250,9 +267,7 @@ def _crashed(update_of: Update) -> Update:
     last = jobs.c.crashes + 1 >= MAX_CRASHES
     return update_of.values(
         state=case((_asked, CANCELLED), (last, QUARANTINED), else_=QUEUED),
-        stop_reason=case(
-            (_asked, StopReason.CANCELLED.value), (last, StopReason.CRASHED.value)
-        ),
+        stop_reason=case((_asked, StopReason.CANCELLED.value), (last, StopReason.CRASHED.value)),
         finished_at=case((or_(_asked, last), now())),
         reason=case((_asked, "cancelled"), else_=my_reason),
         error=case((and_(not_(_asked), last), bindparam("my_error", type_=Text))),
@@ -275,9 +290,7 @@ def _rescue() -> ReturningUpdate[Any]:
         .with_for_update(skip_locked=True)
     )
     return _crashed(
-        update(jobs).where(
-            jobs.c.id.in_(dead), jobs.c.state == RUNNING, jobs.c.lease_until < now()
-        )
+        update(jobs).where(jobs.c.id.in_(dead), jobs.c.state == RUNNING, jobs.c.lease_until < now())
     ).returning(jobs.c.id)
 
 
@@ -331,7 +344,7 @@ class Held:
 
 def _beat(mine: Guard) -> ReturningUpdate[Any]:
     lease = bindparam("my_lease", type_=BigInteger)
-    limit = jobs.c.timeout_seconds * 1_000_000
+    # Bare columns are returned: SQLite 3.40 takes `x IS NOT NULL` in RETURNING to be true.
     return (
         update(jobs)
         .where(
@@ -342,8 +355,9 @@ def _beat(mine: Guard) -> ReturningUpdate[Any]:
         .values(lease=lease, lease_until=now() + lease)
         .returning(
             jobs.c.id,
-            jobs.c.cancel_requested_at.is_not(None).label("cancel"),
-            func.coalesce(limit < _RAN, literal_column("0 = 1")).label("expired"),
+            jobs.c.cancel_requested_at,
+            jobs.c.timeout_seconds,
+            (jobs.c.ran_before + jobs.c.lease_until - lease - jobs.c.claimed_at).label("ran"),
         )
     )
 
@@ -374,10 +388,7 @@ def _finish(running: Update) -> ReturningUpdate[Any]:
     """A cancel that was accepted is kept, even when training got to its end meanwhile."""
     to_state = bindparam("my_state", type_=Text)
     overruled = and_(to_state == JobState.SUCCEEDED.value, _asked)
-    given = {
-        name: bindparam(f"my_{name}", type_=Text)
-        for name in ("metrics", "error", "model_id")
-    }
+    given = {name: bindparam(f"my_{name}", type_=Text) for name in ("metrics", "error", "model_id")}
     return (
         _report(running)
         .values(

@@ -19,7 +19,36 @@ from descend.jobs import (
 )
 from storage.dialects import instant
 
-__all__ = ["job_of"]
+__all__ = ["job_of", "queued_job"]
+
+
+def queued_job(
+    row: Mapping[str, Any],
+    spec: JobSpec,
+    *,
+    hyperparameters: Hyperparameters,
+    created_at: datetime,
+    queue_position: int,
+) -> Job:
+    """Build the Job that was queued just now, without reading it again."""
+    return Job.model_construct(
+        id=row["id"],
+        name=row["name"],
+        state=JobState.QUEUED,
+        created_at=created_at,
+        progress=Progress(epoch=0, max_epochs=row["max_epochs"], fraction=0.0),
+        queue_position=queue_position,
+        spec=spec,
+        resolved_hyperparameters=hyperparameters,
+        attempt=0,
+        seed=row["seed"],
+        warnings=[],
+        transitions=[Transition(state=JobState.QUEUED, at=created_at, reason="submitted")],
+        dataset_id=row["dataset_id"],
+        dataset_sha256=row["dataset_sha256"],
+        metadata=spec.metadata,
+        urls=_urls(row),
+    )
 
 
 def job_of(
@@ -80,4 +109,4 @@ def _estimated_finish(row: Mapping[str, Any]) -> datetime | None:
 def _urls(row: Mapping[str, Any]) -> dict[str, str]:
     here = f"/v1/jobs/{row['id']}"
     urls = {"self": here, "cancel": f"{here}/cancel", "history": f"{here}/history"}
-    return urls | {"model": f"{here}/model"} if row["model_id"] else urls
+    return urls | {"model": f"{here}/model"} if row.get("model_id") else urls

@@ -24,7 +24,7 @@ from descend.jobs import (
 from storage import job_statements as sql
 from storage.dialects import instant
 from storage.history import CHUNK_ROWS, chunks, joined
-from storage.job_views import job_of
+from storage.job_views import job_of, queued_job
 from storage.leases import Beat, Claim, Outcome, Report, StoredData
 from storage.models import ModelRepository
 from storage.tables import job_metadata, jobs
@@ -80,37 +80,38 @@ class JobRepository:
         earlier = self.earlier(idempotency_key, request_sha256)
         if earlier is not None:
             return earlier, False
-        if self._connection.scalar(sql.COUNT_QUEUED) >= max_queued:
+        queue = queue_of(spec)
+        waiting, ahead = self._connection.execute(
+            sql.WAITING, {"my_queue": queue, "my_priority": spec.priority}
+        ).one()
+        if waiting >= max_queued:
             raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
-        hyperparameters = spec.hyperparameters
+        spec = spec.model_copy(update={"dataset": dataset.id})
+        hyperparameters = spec.hyperparameters.resolved(seed)
         cost = dataset.n_rows * (len(features) + 1) * len(targets) * hyperparameters.max_epochs
-        inserted = self._connection.scalar(
-            sql.ADD[self._dialect],
-            {
-                "id": job_id,
-                "idempotency_key": idempotency_key,
-                "request_sha256": request_sha256,
-                "queue": queue_of(spec),
-                "priority": spec.priority,
-                "cost": min(cost, 2**62),
-                "timeout_seconds": spec.timeout_seconds,
-                "name": spec.name,
-                "dataset_id": dataset.id,
-                "dataset_sha256": dataset.sha256,
-                "seed": seed,
-                "max_epochs": hyperparameters.max_epochs,
-            },
-        )
-        if inserted is None:  # PostgreSQL: another transaction with this key was faster
+        row = {
+            "id": job_id,
+            "idempotency_key": idempotency_key,
+            "request_sha256": request_sha256,
+            "queue": queue,
+            "priority": spec.priority,
+            "cost": min(cost, 2**62),
+            "timeout_seconds": spec.timeout_seconds,
+            "name": spec.name,
+            "dataset_id": dataset.id,
+            "dataset_sha256": dataset.sha256,
+            "seed": seed,
+            "max_epochs": hyperparameters.max_epochs,
+        }
+        created_at = self._connection.scalar(sql.ADD[self._dialect], row)
+        if created_at is None:  # PostgreSQL: another transaction with this key was faster
             return self._repeated(idempotency_key, request_sha256), False
         self._connection.execute(
             sql.ADD_SPEC,
             {
                 "job_id": job_id,
-                "spec": spec.model_copy(update={"dataset": dataset.id}).model_dump_json(
-                    exclude_unset=True
-                ),
-                "hyperparameters": hyperparameters.resolved(seed).model_dump_json(),
+                "spec": spec.model_dump_json(exclude_unset=True),
+                "hyperparameters": hyperparameters.model_dump_json(),
                 "targets": json.dumps(list(targets)),
                 "features": json.dumps(list(features)),
                 "weight": weight,
@@ -121,7 +122,13 @@ class JobRepository:
                 sql.ADD_METADATA,
                 [{"job_id": job_id, "key": k, "value": v} for k, v in spec.metadata.items()],
             )
-        return self.get(job_id), True
+        return queued_job(
+            row,
+            spec,
+            hyperparameters=hyperparameters,
+            created_at=instant(created_at),
+            queue_position=ahead + 1,
+        ), True
 
     def earlier(self, idempotency_key: str | None, request_sha256: str) -> Job | None:
         """The job that this key made before; None where the key is new or there is none."""
@@ -176,7 +183,10 @@ class JobRepository:
             statement = statement.where(jobs.c.dataset_id == dataset)
         if q is not None:
             statement = statement.where(
-                or_(jobs.c.name.icontains(q, autoescape=True), jobs.c.id.startswith(q, autoescape=True))
+                or_(
+                    jobs.c.name.icontains(q, autoescape=True),
+                    jobs.c.id.startswith(q, autoescape=True),
+                )
             )
         for key, value in metadata.items():
             holders = select(job_metadata.c.job_id).where(
@@ -185,9 +195,7 @@ class JobRepository:
             statement = statement.where(jobs.c.id.in_(holders))
         rows = self._connection.execute(statement).mappings().all()
         data = self._jobs(rows[:limit])
-        return Page(
-            data=data, has_more=len(rows) > limit, last_id=data[-1].id if data else None
-        )
+        return Page(data=data, has_more=len(rows) > limit, last_id=data[-1].id if data else None)
 
     def _jobs(self, rows: Sequence[RowMapping]) -> list[Job]:
         if not rows:
@@ -205,9 +213,7 @@ class JobRepository:
             else {}
         )
         return [
-            job_of(
-                row, transitions=transitions[row["id"]], queue_position=positions.get(row["id"])
-            )
+            job_of(row, transitions=transitions[row["id"]], queue_position=positions.get(row["id"]))
             for row in rows
         ]
 
@@ -305,8 +311,12 @@ class JobRepository:
         ).all()
         return Beat(
             lost=frozenset(held) - {row.id for row in rows},
-            cancel=frozenset(row.id for row in rows if row.cancel),
-            expired=frozenset(row.id for row in rows if row.expired),
+            cancel=frozenset(row.id for row in rows if row.cancel_requested_at is not None),
+            expired=frozenset(
+                row.id
+                for row in rows
+                if row.timeout_seconds is not None and row.ran > row.timeout_seconds * 1_000_000
+            ),
         )
 
     def report(self, report: Report) -> bool:

@@ -61,9 +61,7 @@ class ModelRepository:
             statement = statement.where(models.c.id < after)
         rows = self._connection.execute(statement).mappings().all()
         data = [_model_of(row) for row in rows[:limit]]
-        return Page(
-            data=data, has_more=len(rows) > limit, last_id=data[-1].id if data else None
-        )
+        return Page(data=data, has_more=len(rows) > limit, last_id=data[-1].id if data else None)
 
 
 def _model_of(row: RowMapping) -> LinearModel:
@@ -77,9 +75,7 @@ def _model_of(row: RowMapping) -> LinearModel:
         coef=coef.tolist(),
         intercept=np.frombuffer(row["intercept"], "<f8").tolist(),
         metrics=json.loads(row["metrics"]),
-        provenance=Provenance.model_validate_json(row["provenance"])
-        if row["provenance"]
-        else None,
+        provenance=Provenance.model_validate_json(row["provenance"]) if row["provenance"] else None,
         created_at=instant(row["created_at"]),
         urls={"self": here, "predict": f"{here}/predict"},
     )
