@@ -1,0 +1,106 @@
+"""`python -m service [--fd N]`: serve with uvicorn, on an inherited socket where one is given."""
+
+import argparse
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+
+import structlog
+import uvicorn
+from pydantic import ValidationError
+
+from service.app import create_app
+from service.security import is_loopback
+from service.settings import ServiceSettings
+from service.watcher import Watcher
+
+__all__ = ["main"]
+
+REFUSED = 2
+BACKLOG = 2048
+# What still runs after a signal and this time is cut off.
+SHUTDOWN_SECONDS = 2
+
+
+class Refused(Exception):
+    """The service cannot be started like this; the message says why."""
+
+
+class Server(uvicorn.Server):
+    """Lets long-polls go with what is known, where uvicorn would wait for them."""
+
+    def __init__(self, config: uvicorn.Config, *, watcher: Watcher) -> None:
+        super().__init__(config)
+        self._watcher = watcher
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._watcher.close()
+        await super().shutdown(sockets)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until a signal; 2 where settings or address do not allow it."""
+    parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
+    parser.add_argument("--fd", type=int, help="a listening socket to serve, inherited")
+    options = parser.parse_args(arguments)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    try:
+        _serve(ServiceSettings(), options.fd)
+    except (Refused, ValidationError, ValueError, OSError) as error:
+        sys.stderr.write(f"descend: the service does not start: {error}\n")
+        return REFUSED
+    return 0
+
+
+def _serve(settings: ServiceSettings, fd: int | None) -> None:
+    listening = _listen(settings, fd)
+    app = create_app(settings)
+    host, port = listening.getsockname()[:2]
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_level=logging.WARNING,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    structlog.get_logger("service").info("serving", host=host, port=port)
+    Server(config, watcher=app.state.parts.watcher).run(sockets=[listening])
+
+
+def _listen(settings: ServiceSettings, fd: int | None) -> socket.socket:
+    if fd is not None:
+        listening = socket.socket(fileno=fd)
+    else:
+        _refuse_open_door(settings, settings.host)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listening = socket.create_server(
+            (settings.host, settings.port), family=family, backlog=BACKLOG
+        )
+    _refuse_open_door(settings, listening.getsockname()[0])
+    return listening
+
+
+def _refuse_open_door(settings: ServiceSettings, host: str) -> None:
+    if settings.api_key_file is None and not is_loopback(host):
+        raise Refused(
+            f"{host} can be reached from other machines and no API key is set: write a key,"
+            " dsc_<id>_<secret>, into a file and name it in DESCEND_API_KEY_FILE, or stay on"
+            " 127.0.0.1"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

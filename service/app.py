@@ -1,0 +1,84 @@
+"""create_app(settings): builds each part once, starts and stops what runs beside the requests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Response
+from pydantic_core import to_json
+from storage.artefacts import LocalArtefacts
+
+from service import errors
+from service.dependencies import Parts
+from service.doorbell import Doorbell
+from service.openapi import document, query_names
+from service.reconciler import Reconciler
+from service.routes import datasets, health, history, jobs, models
+from service.security import ApiKey, Envelope, read_key
+from service.settings import ServiceSettings
+from service.uploads import Uploads
+from service.watcher import Watcher
+from storage.database import Database
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -> FastAPI:
+    """Build the service. Nothing is connected before the first request.
+
+    Args:
+        settings: where everything is.
+        doorbell: rings the workers; the broker's by default.
+    """
+    parts = _parts(settings, doorbell)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        reconciler = Reconciler(parts.database, parts.doorbell, seconds=settings.reconcile_seconds)
+        yield
+        parts.watcher.close()
+        reconciler.close()
+        parts.doorbell.close()
+        parts.database.close()
+
+    app = FastAPI(
+        title="Descend",
+        version=version("descend"),
+        lifespan=lifespan,
+        openapi_url=None,  # served below, from memory
+        docs_url=None,  # FastAPI's loads scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.parts = parts
+    app.add_middleware(Envelope)
+    errors.install(app)
+    for routes in (datasets, jobs, history, models, health):
+        app.include_router(routes.router)
+    _describe(app, key_required=parts.key.required)
+    return app
+
+
+def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
+    database = Database(settings.url)
+    return Parts(
+        settings=settings,
+        database=database,
+        artefacts=LocalArtefacts(settings.artefacts),
+        uploads=Uploads(settings.data / "uploads"),
+        doorbell=doorbell or Doorbell(settings.broker_url),
+        watcher=Watcher(database, most_waiting=settings.most_waiting),
+        key=ApiKey(read_key(settings.api_key_file)),
+    )
+
+
+def _describe(app: FastAPI, *, key_required: bool) -> None:
+    """Write the OpenAPI document once; the query parameters it lists are those let in."""
+    described = document(app, key_required=key_required)
+    app.state.query_names = query_names(described)
+    text = to_json(described)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def get_openapi() -> Response:
+        return Response(text, media_type="application/json")

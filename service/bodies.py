@@ -1,0 +1,114 @@
+"""Bodies: read with a limit, parsed once for their form and once, strictly, for their meaning."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from pydantic import TypeAdapter, ValidationError
+
+from descend.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from descend.limits import MAX_COLUMNS
+from service.errors import InvalidFields
+from service.problems import FieldError, field_errors
+
+__all__ = ["JsonBody", "limited", "media_type", "parse", "read_json_body"]
+
+T = TypeVar("T")
+
+
+def media_type(request: Request) -> str:
+    """Name the body's media type; refuse encodings that are not read."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("send the body without Content-Encoding")
+    name, *parameters = request.headers.get("content-type", "").lower().split(";")
+    for parameter in parameters:
+        key, _, value = parameter.strip().partition("=")
+        if key == "charset" and value.strip("\"' ") not in {"utf-8", "utf8", "us-ascii"}:
+            raise UnsupportedMediaType("send text in UTF-8")
+    return name.strip()
+
+
+async def limited(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Yield the body's chunks; BodyTooLarge as soon as `limit` bytes are passed.
+
+    What Content-Length says is believed only when it is too large.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > limit:
+        raise BodyTooLarge(f"the body has more than {limit} bytes")
+    seen = 0
+    async for chunk in request.stream():
+        seen += len(chunk)
+        if seen > limit:
+            raise BodyTooLarge(f"the body has more than {limit} bytes")
+        yield chunk
+
+
+async def read_json_body(request: Request) -> bytes:
+    """Read a JSON body, unparsed: parsing belongs in the handler's thread."""
+    if media_type(request) != "application/json":
+        raise UnsupportedMediaType("send application/json")
+    limit: int = request.app.state.parts.settings.limits.inline_json_bytes
+    return b"".join([chunk async for chunk in limited(request, limit)])
+
+
+JsonBody = Annotated[bytes, Depends(read_json_body)]
+
+
+def parse(raw: bytes, adapter: TypeAdapter[T]) -> T:
+    """Validate a JSON document strictly.
+
+    Raises:
+        MalformedBody: where it is no JSON, not UTF-8, or names a member twice.
+        InvalidFields: where it is JSON of another shape; every wrong field is named.
+    """
+    body = _document(raw)
+    try:
+        return adapter.validate_json(raw)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if found[0]["type"] == "json_invalid":
+            raise MalformedBody(found[0]["msg"]) from error
+        raise InvalidFields(field_errors(found, body)) from error
+
+
+def _document(raw: bytes) -> Any:
+    """Read the form alone; pydantic's reader would take the last of two equal names."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"the body is not UTF-8 at byte {error.start}") from error
+    if "\\u0000" in text:
+        _refuse_nul(text)
+    try:
+        return json.loads(text, object_pairs_hook=_members)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedBody(f"the body is not JSON: {error.msg} at {where}") from error
+    except RecursionError as error:
+        raise MalformedBody("the body is nested too deeply") from error
+    except MalformedBody:
+        raise
+    except ValueError as error:  # an integer of more than 4300 digits
+        raise MalformedBody("the body holds a number with too many digits") from error
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_COLUMNS:
+        raise MalformedBody(f"an object has {len(pairs)} members; at most {MAX_COLUMNS}")
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise MalformedBody(f"an object names {name[:100]!r} twice")
+            seen.add(name)
+    return members
+
+
+def _refuse_nul(text: str) -> None:
+    """No database keeps U+0000 in text; an escaped backslash before u0000 is harmless."""
+    if "\\u0000" in text.replace("\\\\", ""):
+        fields = [FieldError(param="", message="text may not hold U+0000", code="nul_character")]
+        raise InvalidFields(fields)

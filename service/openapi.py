@@ -1,0 +1,164 @@
+"""The OpenAPI 3.1 document: what FastAPI finds, and what it cannot know.
+
+Bodies are read by service.bodies, so their schemas are added here; so are the examples, the links
+between operations, and the key.
+"""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service.examples import REQUESTS, RESPONSES
+from service.problems import MEDIA_TYPE, Problem
+
+__all__ = ["METADATA_PARAMETER", "body_of", "csv_response", "document", "query_names", "refusals"]
+
+Json = dict[str, Any]
+SCHEMAS = "#/components/schemas/"
+
+METADATA_PARAMETER: Json = {
+    "name": "metadata",
+    "in": "query",
+    "required": False,
+    "style": "deepObject",
+    "explode": True,
+    "description": "only jobs with these pairs: metadata[key]=value",
+    "schema": {
+        "type": "object",
+        "maxProperties": 16,
+        "propertyNames": {"pattern": r"^[^\]\x00]{1,64}$"},
+        "additionalProperties": {"type": "string", "maxLength": 512, "pattern": r"^[^\x00]*$"},
+    },
+}
+LINKS: dict[str, list[tuple[str, str, str]]] = {
+    # operation: the operations that its answer leads to, their parameter, where its value stands
+    "create_dataset": [
+        ("get_dataset", "dataset_id", "$response.body#/id"),
+        ("delete_dataset", "dataset_id", "$response.body#/id"),
+    ],
+    "create_job": [
+        ("get_job", "job_id", "$response.body#/id"),
+        ("cancel_job", "job_id", "$response.body#/id"),
+        ("get_history", "job_id", "$response.body#/id"),
+        ("get_job_model", "job_id", "$response.body#/id"),
+        ("delete_job", "job_id", "$response.body#/id"),
+    ],
+    "get_job_model": [
+        ("get_model", "model_id", "$response.body#/id"),
+        ("predict", "model_id", "$response.body#/id"),
+    ],
+}
+
+_used: dict[str, type[BaseModel]] = {}
+
+
+def body_of(operation: str, contents: dict[str, tuple[type[BaseModel], ...]]) -> Json:
+    """Describe a body that the handler reads itself: media type -> models; none: plain text."""
+    described: Json = {}
+    for media_type, models in contents.items():
+        examples = REQUESTS[f"{operation} {media_type}"]
+        described[media_type] = {
+            "schema": _schema(models),
+            "examples": {name: {"value": value} for name, value in examples.items()},
+        }
+    return {"requestBody": {"required": True, "content": described}}
+
+
+def _schema(models: tuple[type[BaseModel], ...]) -> Json:
+    _used.update({model.__name__: model for model in models})
+    references = [{"$ref": SCHEMAS + model.__name__} for model in models]
+    if not references:
+        return {"type": "string"}
+    return references[0] if len(references) == 1 else {"oneOf": references}
+
+
+def refusals(*statuses: int) -> dict[int | str, Json]:
+    """List the problems that a route answers with."""
+    return {status: _refusal(status) for status in statuses}
+
+
+def _refusal(status: int) -> Json:
+    described: Json = {
+        "description": HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": f"{SCHEMAS}Problem"}}},
+    }
+    if status == 503:
+        described["headers"] = {
+            "Retry-After": {"description": "seconds", "schema": {"type": "string"}}
+        }
+    return described
+
+
+def csv_response() -> Json:
+    """Say that a JSON answer may also be had as CSV."""
+    return {"content": {"text/csv": {"schema": {"type": "string"}}}}
+
+
+def document(app: FastAPI, *, key_required: bool) -> Json:
+    """Write the whole document."""
+    found = get_openapi(
+        title="Descend",
+        version=app.version,
+        summary="Linear regressions over HTTP, one or a million.",
+        routes=app.routes,
+        separate_input_output_schemas=False,
+    )
+    schemas = found["components"]["schemas"]
+    bodies = [*((model, "validation") for model in _used.values()), (Problem, "validation")]
+    _, definitions = models_json_schema(bodies, ref_template=SCHEMAS + "{model}")
+    for name, schema in definitions["$defs"].items():
+        schemas.setdefault(name, schema)
+    for path, operation in _operations(found):
+        _add_examples(operation)
+        _add_links(operation)
+        if key_required and path.startswith("/v1/"):
+            operation["security"] = [{"bearer": []}]
+            operation["responses"]["401"] = _refusal(401)
+    if key_required:
+        scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "dsc_<id>_<secret>"}
+        found["components"]["securitySchemes"] = {"bearer": scheme}
+    return found
+
+
+def query_names(found: Json) -> dict[str, frozenset[str]]:
+    """Map each operation to the query parameters that the document lists."""
+    return {
+        operation["operationId"]: frozenset(
+            f"{parameter['name']}[]"
+            if parameter.get("style") == "deepObject"
+            else parameter["name"]
+            for parameter in operation.get("parameters", [])
+            if parameter["in"] == "query"
+        )
+        for _, operation in _operations(found)
+    }
+
+
+def _operations(found: Json) -> Iterator[tuple[str, Json]]:
+    for path, methods in found["paths"].items():
+        for operation in methods.values():
+            yield path, operation
+
+
+def _add_examples(operation: Json) -> None:
+    for response in operation["responses"].values():
+        for media_type, content in response.get("content", {}).items():
+            schema = content.get("schema", {}).get("$ref", "").removeprefix(SCHEMAS)
+            example = RESPONSES.get(schema) or RESPONSES.get(media_type)
+            if example is not None:
+                content["example"] = example
+
+
+def _add_links(operation: Json) -> None:
+    for target, parameter, place in LINKS.get(operation["operationId"], []):
+        for status, response in operation["responses"].items():
+            if status.startswith("2"):
+                response.setdefault("links", {})[target] = {
+                    "operationId": target,
+                    "parameters": {parameter: place},
+                }

@@ -1,0 +1,105 @@
+"""Refusals as values: the problem document (RFC 9457) and the names it gives to what is wrong."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import ErrorDetails
+
+from descend.datasets import UNION_TAGS
+
+__all__ = ["MEDIA_TYPE", "FieldError", "Problem", "field_errors"]
+
+MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 20
+LONGEST_TEXT = 400
+
+
+class FieldError(BaseModel):
+    """One field that is wrong."""
+
+    model_config = ConfigDict(frozen=True)
+
+    param: str = Field(description="dotted path of the field, e.g. hyperparameters.learning_rate")
+    message: str
+    code: str
+
+
+class Problem(BaseModel):
+    """What went wrong, as RFC 9457 has it, with a stable `code` for programs."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:descend:error:invalid_input",
+                    "title": "Unprocessable Content",
+                    "status": 422,
+                    "detail": "hyperparameters.max_epochs: Input should be greater than or"
+                    " equal to 1",
+                    "instance": "urn:descend:request:6b1f0e",
+                    "code": "invalid_input",
+                    "param": "hyperparameters.max_epochs",
+                    "request_id": "6b1f0e",
+                    "errors": [
+                        {
+                            "param": "hyperparameters.max_epochs",
+                            "message": "Input should be greater than or equal to 1",
+                            "code": "greater_than_equal",
+                        }
+                    ],
+                }
+            ]
+        },
+    )
+
+    type: str = Field(description="urn:descend:error:<code>")
+    title: str = Field(description="the status in words")
+    status: int = Field(ge=400, le=599)
+    detail: str
+    instance: str = Field(description="urn:descend:request:<request_id>")
+    code: str = Field(description="stable; one of descend.errors")
+    param: str | None = Field(None, description="the field to change, where there is one")
+    request_id: str
+    errors: list[FieldError] = Field([], description=f"each wrong field, at most {MOST_ERRORS}")
+
+
+def field_errors(found: Iterable[ErrorDetails], body: Any) -> list[FieldError]:
+    """Turn pydantic's errors into one entry per field, in the words of the request.
+
+    Pydantic reports every branch of a union; here they are one entry. `body` is the parsed
+    request: what a location names that the body does not hold is a union's tag, not a field.
+    """
+    by_field: dict[str, tuple[list[str], str]] = {}
+    for error in found:
+        param = _param(error["loc"], body, missing=error["type"] == "missing")
+        if param not in by_field:
+            if len(by_field) == MOST_ERRORS:
+                break
+            by_field[param] = ([], error["type"])
+        message = error["msg"].removeprefix("Value error, ")
+        if message not in by_field[param][0]:
+            by_field[param][0].append(message)
+    return [
+        FieldError(param=param, message=" or: ".join(messages)[:LONGEST_TEXT], code=code)
+        for param, (messages, code) in by_field.items()
+    ]
+
+
+def _param(location: Sequence[str | int], body: Any, *, missing: bool) -> str:
+    names: list[str] = []
+    here = body
+    for place, step in enumerate(location):
+        if _holds(here, step):
+            here = here[step]
+        elif not missing or place < len(location) - 1 or step in UNION_TAGS:
+            continue
+        names.append(str(step))
+    return ".".join(names)[:LONGEST_TEXT]
+
+
+def _holds(value: Any, step: str | int) -> bool:
+    if isinstance(value, list):
+        return isinstance(step, int) and 0 <= step < len(value)
+    return isinstance(value, dict) and step in value

@@ -1,0 +1,110 @@
+"""Is it alive, is it ready, what does it accept."""
+
+from importlib.metadata import version
+from typing import Literal
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from descend.errors import DescendError, StorageFull
+from descend.jobs import QUEUES
+from descend.limits import Limits
+from service.answers import answer
+from service.dependencies import GUARDS, Parts, PartsOf, known_query
+
+router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
+
+OK = "ok"
+LEAST_FREE_BYTES = 64 * 2**20
+WORKER_SILENT_SECONDS = 15.0
+
+
+class Liveness(BaseModel):
+    """The process answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Which part works and, where one does not, why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["ready", "degraded", "not_ready"] = Field(
+        description="degraded: jobs are taken, but nobody trains or is woken just now"
+    )
+    parts: dict[str, str] = Field(description="ok, or the reason")
+
+
+class About(BaseModel):
+    """What answers here."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Literal["descend"] = "descend"
+    version: str
+    openapi: Literal["/openapi.json"] = "/openapi.json"
+
+
+@router.get("/", response_model=About)
+async def get_about() -> Response:
+    """Say what this is."""
+    return answer(About(version=version("descend")))
+
+
+@router.get("/healthz", response_model=Liveness)
+async def get_liveness() -> Response:
+    """Say that the process answers."""
+    return answer(Liveness())
+
+
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "A part that is needed does not work"}},
+)
+def get_readiness(parts: PartsOf) -> Response:
+    """Say which part works: 503 without database or storage, for nothing can be kept."""
+    found = {
+        "database": _database(parts),
+        "broker": parts.doorbell.check() or OK,
+        "workers": _workers(parts),
+        "storage": _storage(parts),
+    }
+    if found["database"] != OK or found["storage"] != OK:
+        return answer(Readiness(status="not_ready", parts=found), 503)
+    ready = all(state == OK for state in found.values())
+    return answer(Readiness(status="ready" if ready else "degraded", parts=found))
+
+
+@router.get("/v1/limits", response_model=Limits, dependencies=GUARDS[:1])
+async def get_limits(parts: PartsOf) -> Response:
+    """Read the limits in force."""
+    return answer(parts.settings.limits)
+
+
+def _database(parts: Parts) -> str:
+    try:
+        parts.database.check()
+    except DescendError as error:
+        return error.message
+    return OK
+
+
+def _workers(parts: Parts) -> str:
+    try:
+        with parts.database.read() as tx:
+            live = sum(tx.workers.live(queue, WORKER_SILENT_SECONDS) for queue in QUEUES)
+    except DescendError as error:
+        return error.message
+    return OK if live else f"no worker was seen in the last {WORKER_SILENT_SECONDS:.0f} seconds"
+
+
+def _storage(parts: Parts) -> str:
+    try:
+        free = parts.artefacts.free_bytes()
+    except (DescendError, OSError) as error:
+        return f"the artefact store cannot be read: {type(error).__name__}"
+    return OK if free >= LEAST_FREE_BYTES else StorageFull().message

@@ -1,0 +1,28 @@
+"""The service's settings: environment variables DESCEND_…, read once by service.app."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from descend.limits import Limits
+from storage.settings import StorageSettings
+
+__all__ = ["ServiceSettings"]
+
+
+class ServiceSettings(StorageSettings):
+    """What one API process needs to know."""
+
+    host: str = Field("127.0.0.1", description="address to serve; any but loopback needs a key")
+    port: int = Field(8000, ge=0, le=65535, description="0: any free one")
+    broker_url: str = Field("", description="the doorbell's Redis; empty: workers only poll")
+    api_key_file: Path | None = Field(
+        None, description="a file with the one API key, dsc_<id>_<secret>; none: no key is asked"
+    )
+    limits: Limits = Field(Limits(), description="a JSON object: what the server accepts")
+    most_waiting: int = Field(
+        1000, ge=1, description="requests that may wait for jobs at once; 503 beyond"
+    )
+    reconcile_seconds: float = Field(
+        2.0, gt=0, description="between two searches for lost leases and unheard bells, jittered"
+    )

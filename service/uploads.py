@@ -1,0 +1,82 @@
+"""Data on its way in: a temporary file while it is read, then canonical bytes in row or store."""
+
+import errno
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from fastapi.concurrency import run_in_threadpool
+from storage.artefacts import LocalArtefacts
+from storage.ingest import Ingested
+
+from descend.datasets import Dataset
+from descend.errors import StorageFull
+
+__all__ = ["Stored", "Uploads", "receive", "store"]
+
+BUFFER_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A dataset whose bytes are safe: in `inline`, for its row, or in the store under a key."""
+
+    dataset: Dataset
+    inline: bytes | None
+    artefact: str | None
+
+
+class Uploads:
+    """A folder of temporary files, on the same disk as the artefacts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """Make a folder that is gone, with its files, at the end of the block."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+
+
+async def receive(chunks: AsyncIterator[bytes], path: Path) -> str:
+    """Write the chunks to a file, which threads wait for; return the SHA-256 of what came.
+
+    Raises:
+        StorageFull: when the disk is.
+    """
+    digest = hashlib.sha256()
+    buffer = bytearray()
+    with path.open("wb") as file:
+        async for chunk in chunks:
+            buffer += chunk
+            if len(buffer) >= BUFFER_BYTES:
+                await run_in_threadpool(_append, file, digest, buffer)
+                buffer = bytearray()
+        await run_in_threadpool(_append, file, digest, buffer)
+    return digest.hexdigest()
+
+
+def _append(file: IO[bytes], digest: "hashlib._Hash", piece: bytearray) -> None:
+    digest.update(piece)
+    try:
+        file.write(piece)
+        file.flush()
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise StorageFull from error
+        raise
+
+
+def store(ingested: Ingested, artefacts: LocalArtefacts) -> Stored:
+    """Make an ingested table's bytes safe; its row comes after."""
+    if ingested.path is None:
+        return Stored(ingested.dataset, ingested.inline, None)
+    key = f"datasets/{ingested.dataset.id}.arrow"
+    artefacts.put(key, ingested.path)
+    return Stored(ingested.dataset, None, key)
