@@ -340,7 +340,7 @@ class Stack:
     def not_ready(self) -> str | None:
         """Ask /readyz; return what is missing, or None when every part is."""
         host, port = self.server.getsockname()[:2]
-        link = http.client.HTTPConnection(_reachable(host), port, timeout=5)
+        link = http.client.HTTPConnection(_reachable(host), port, timeout=1)
         try:
             link.request("GET", "/readyz")
             parts = json.loads(link.getresponse().read())["parts"]
@@ -375,11 +375,11 @@ class Stack:
 
     def write_record(self) -> None:
         """Write down who lives, so that the next launcher finds them if this one is killed."""
-        pids = [child.process.pid for child in self.children if child.process]
+        pids = {child.name: child.process.pid for child in self.children if child.process}
         state = {
             "url": self.url,
             "launcher": {"pid": os.getpid(), "born": born(os.getpid())},
-            "processes": [{"pid": pid, "born": born(pid)} for pid in pids],
+            "processes": [{"name": n, "pid": pid, "born": born(pid)} for n, pid in pids.items()],
         }
         fresh = self.record.with_suffix(".tmp")
         fresh.write_text(json.dumps(state, indent=2))
