@@ -14,6 +14,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
 
@@ -30,7 +31,14 @@ __all__ = [
     "Matrix",
     "Number",
     "Vector",
+    "wrong_field",
 ]
+
+
+def wrong_field(field: str, message: str) -> PydanticCustomError:
+    """Make an error of one field, for a check that looks at several."""
+    return PydanticCustomError("value_error", "{message}", {"message": message, "field": field})
+
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 ColumnName = Annotated[
@@ -93,10 +101,11 @@ class InlineXY(BaseModel):
     @model_validator(mode="after")
     def _as_many_rows(self) -> Self:
         if len(self.y) != len(self.X):
-            raise ValueError(f"y has {len(self.y)} rows, X has {len(self.X)}")
+            raise wrong_field("y", f"y has {len(self.y)} rows, X has {len(self.X)}")
         if self.sample_weight is not None and len(self.sample_weight) != len(self.X):
-            raise ValueError(
-                f"sample_weight has {len(self.sample_weight)} numbers, X has {len(self.X)} rows"
+            raise wrong_field(
+                "sample_weight",
+                f"sample_weight has {len(self.sample_weight)} numbers, X has {len(self.X)} rows",
             )
         return self
 

@@ -20,7 +20,15 @@ from pydantic import (
     model_validator,
 )
 
-from descend.datasets import ColumnName, InlineColumns, InlineXY, Matrix, Number, Vector
+from descend.datasets import (
+    ColumnName,
+    InlineColumns,
+    InlineXY,
+    Matrix,
+    Number,
+    Vector,
+    wrong_field,
+)
 from descend.ids import ID_PATTERNS
 from descend.limits import (
     MAX_COLUMNS,
@@ -131,7 +139,7 @@ def _refuse_not_built(body: Any, names: frozenset[str]) -> Any:
     if isinstance(body, dict):
         for name in sorted(names & body.keys()):
             if body[name] is not None:
-                raise ValueError(f"{name} is not available yet: leave it out")
+                raise wrong_field(name, f"{name} is not available yet: leave it out")
     return {k: v for k, v in body.items() if k not in names} if isinstance(body, dict) else body
 
 
@@ -197,9 +205,9 @@ class Hyperparameters(BaseModel):
         used = _DEFAULTS[self.optimizer]
         for name in {name for names in _DEFAULTS.values() for name in names} - used.keys():
             if getattr(self, name) is not None:
-                raise ValueError(f"{name} is not used by {self.optimizer}: leave it out")
+                raise wrong_field(name, f"{name} is not used by {self.optimizer}: leave it out")
         if self.nesterov and not self.momentum:
-            raise ValueError("nesterov needs a momentum above 0")
+            raise wrong_field("nesterov", "nesterov needs a momentum above 0")
         return self
 
     def resolved(self, seed: int) -> "Hyperparameters":
