@@ -67,7 +67,7 @@ def parse(raw: bytes, adapter: TypeAdapter[T]) -> T:
     try:
         return adapter.validate_json(raw)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
+        found = error.errors(include_url=False, include_input=False)
         if found[0]["type"] == "json_invalid":
             raise MalformedBody(found[0]["msg"]) from error
         raise InvalidFields(field_errors(found, body)) from error

@@ -34,7 +34,7 @@ def downsample(history: History, max_points: int) -> History:
         return history
     if max_points == 2:
         return history.take(np.array([0, n - 1]))
-    chosen = MinMaxLTTBDownsampler().downsample(
+    chosen = MinMaxLTTBDownsampler().downsample(  # type: ignore[no-untyped-call]
         np.arange(n, dtype=np.float64), _heights(history.train_loss), n_out=max_points
     )
     return history.take(chosen.astype(np.intp))

@@ -109,8 +109,10 @@ def document(app: FastAPI, *, key_required: bool) -> Json:
         separate_input_output_schemas=False,
     )
     schemas = found["components"]["schemas"]
-    bodies = [*((model, "validation") for model in _used.values()), (Problem, "validation")]
-    _, definitions = models_json_schema(bodies, ref_template=SCHEMAS + "{model}")
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in (Problem, *_used.values())],
+        ref_template=SCHEMAS + "{model}",
+    )
     for name, schema in definitions["$defs"].items():
         schemas.setdefault(name, schema)
     for path, operation in _operations(found):

@@ -71,19 +71,24 @@ def field_errors(found: Iterable[ErrorDetails], body: Any) -> list[FieldError]:
     Pydantic reports every branch of a union; here they are one entry. `body` is the parsed
     request: what a location names that the body does not hold is a union's tag, not a field.
     """
-    by_field: dict[str, tuple[list[str], str]] = {}
+    by_field: dict[str, dict[str, str]] = {}
     for error in found:
         param = _param(error["loc"], body, missing=error["type"] == "missing")
+        if field := error.get("ctx", {}).get("field"):
+            param = f"{param}.{field}".lstrip(".")
         if param not in by_field:
             if len(by_field) == MOST_ERRORS:
                 break
-            by_field[param] = ([], error["type"])
+            by_field[param] = {}
         message = error["msg"].removeprefix("Value error, ")
-        if message not in by_field[param][0]:
-            by_field[param][0].append(message)
+        by_field[param][message] = error["type"]
     return [
-        FieldError(param=param, message=" or: ".join(messages)[:LONGEST_TEXT], code=code)
-        for param, (messages, code) in by_field.items()
+        FieldError(
+            param=param,
+            message=" or: ".join(messages)[:LONGEST_TEXT],
+            code=[*messages.values()][-1],
+        )
+        for param, messages in by_field.items()
     ]
 
 

@@ -7,11 +7,11 @@ import random
 import threading
 
 import structlog
-from storage.reconcile import reconcile
 
 from descend.errors import Unavailable
 from service.doorbell import Doorbell
 from storage.database import Database
+from storage.reconcile import reconcile
 
 __all__ = ["Reconciler"]
 
