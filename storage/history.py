@@ -1,8 +1,8 @@
-"""Loss histories as chunks of float64 columns: a few rows for a million epochs.
+r"""Loss histories as chunks of float64 columns: a few rows for a million epochs.
 
 A chunk is self-describing, little-endian:
 
-    4 bytes  "dh1\\0"
+    4 bytes  "dh1\0"
     u32      n, the rows in it
     5 bytes  how each of descend.history.COLUMNS is stored: r(aw), c(onstant) or, for epoch, s(teps)
     then     per column: raw n values of 8 bytes; constant one value; steps the first epoch (each

@@ -47,7 +47,7 @@ def queued_job(
         dataset_id=row["dataset_id"],
         dataset_sha256=row["dataset_sha256"],
         metadata=spec.metadata,
-        urls=_urls(row),
+        urls=_urls(row["id"], None),
     )
 
 
@@ -86,7 +86,7 @@ def job_of(
         dataset_id=row["dataset_id"],
         dataset_sha256=row["dataset_sha256"],
         metadata=spec.metadata,
-        urls=_urls(row),
+        urls=_urls(row["id"], row["model_id"]),
     )
 
 
@@ -94,7 +94,7 @@ def _instant(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else instant(microseconds)
 
 
-def _estimated_finish(row: Mapping[str, Any]) -> datetime | None:
+def _estimated_finish(row: RowMapping) -> datetime | None:
     """The end at max_epochs, at the rate since the claim; a model that converges ends earlier."""
     if row["state"] != JobState.RUNNING or row["reported_at"] is None:
         return None
@@ -106,7 +106,7 @@ def _estimated_finish(row: Mapping[str, Any]) -> datetime | None:
     return instant(row["reported_at"]) + timedelta(microseconds=took * left // trained)
 
 
-def _urls(row: Mapping[str, Any]) -> dict[str, str]:
-    here = f"/v1/jobs/{row['id']}"
+def _urls(job_id: str, model_id: str | None) -> dict[str, str]:
+    here = f"/v1/jobs/{job_id}"
     urls = {"self": here, "cancel": f"{here}/cancel", "history": f"{here}/history"}
-    return urls | {"model": f"{here}/model"} if row.get("model_id") else urls
+    return urls | {"model": f"{here}/model"} if model_id else urls

@@ -1,4 +1,4 @@
-"""The tick that every process makes: any number of copies is harmless, for the SQL is idempotent."""
+"""The tick of every process: any number of copies is harmless, for the SQL is idempotent."""
 
 from descend.jobs import QUEUES
 from storage.database import Database

@@ -1,8 +1,18 @@
 """Which worker processes are alive: for readiness, not for leases."""
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Insert, bindparam, delete, func, select
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Connection,
+    Insert,
+    bindparam,
+    delete,
+    func,
+    select,
+)
 
 from storage.dialects import insert_for, now
 from storage.tables import workers
@@ -11,7 +21,9 @@ __all__ = ["WorkerRepository"]
 
 
 def _seen(dialect: str) -> Insert:
-    given = {name: bindparam(name) for name in ("id", "host", "pid", "queues")}
+    given: dict[str, BindParameter[Any]] = {
+        name: bindparam(name) for name in ("id", "host", "pid", "queues")
+    }
     return (
         insert_for(dialect, workers)
         .values(**given, started_at=now(), last_seen=now())

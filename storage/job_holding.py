@@ -1,0 +1,236 @@
+"""A worker's side of jobs: claim, renew, report, finish, give back."""
+
+import json
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping
+
+from descend.ids import new_id
+from descend.jobs import Hyperparameters, JobError, JobSpec, JobState
+from storage import lease_statements as sql
+from storage.dialects import instant
+from storage.history import chunks
+from storage.leases import Beat, Claim, Outcome, Report, StoredData
+from storage.models import ModelRepository
+from storage.tables import jobs
+
+__all__ = ["JobHolding"]
+
+
+class JobHolding:
+    """The part of JobRepository that workers write with.
+
+    Every write of a running job is guarded by its fence, in one place: `mine`. A test of the
+    protocol can see what the fence prevents by a subclass that compares with >= instead.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._dialect = connection.dialect.name
+        self._held = _held(self.mine)
+
+    @staticmethod
+    def mine(fence: ColumnElement[Any]) -> ColumnElement[bool]:
+        """The row is still held under this fence: no other claim came after mine."""
+        return jobs.c.fence == fence
+
+    def has_queued(self, queues: Collection[str]) -> bool:
+        """Whether a claim would find something; takes no lock."""
+        return bool(self._connection.scalar(sql.HAS_QUEUED, {"my_queues": list(queues)}))
+
+    def claim(
+        self, worker_id: str, limit: int, *, queues: Collection[str], lease_seconds: float
+    ) -> list[Claim]:
+        """Take up to `limit` small jobs, or one large or twice crashed one, in the queue's order.
+
+        The history that was reported after a job's checkpoint is deleted: it comes again.
+        """
+        taken = self._connection.execute(
+            sql.CLAIM,
+            {
+                "my_worker": worker_id,
+                "at_most": limit,
+                "my_queues": list(queues),
+                "my_lease": _microseconds(lease_seconds),
+            },
+        ).all()
+        if not taken:
+            return []
+        again = [row.id for row in taken if row.attempts > 1]
+        if again:
+            self._connection.execute(sql.CUT_HISTORY, {"my_jobs": again})
+        rows = self._connection.execute(sql.CLAIMED, {"my_jobs": [row.id for row in taken]})
+        return [_claim_of(row) for row in rows.mappings()]
+
+    def beat(self, worker_id: str, held: Mapping[str, int], *, lease_seconds: float) -> Beat:  # noqa: ARG002
+        """Renew the leases of all held jobs (id -> fence); learn what became of them."""
+        if not held:
+            return Beat(frozenset(), frozenset(), frozenset())
+        rows = self._connection.execute(
+            self._held.beat,
+            {
+                "my_jobs": list(held),
+                "my_held": json.dumps(dict(held)),
+                "my_lease": _microseconds(lease_seconds),
+            },
+        ).all()
+        return Beat(
+            lost=frozenset(held) - {row.id for row in rows},
+            cancel=frozenset(row.id for row in rows if row.cancel_requested_at is not None),
+            expired=frozenset(
+                row.id
+                for row in rows
+                if row.timeout_seconds is not None and row.ran > row.timeout_seconds * 1_000_000
+            ),
+        )
+
+    def report(self, report: Report) -> bool:
+        """Store progress, new history and checkpoint of a running job; False: fenced."""
+        changed = self._connection.execute(self._held.report, _progress(report))
+        if changed.rowcount == 0:
+            return False
+        self._store(report)
+        if report.checkpoint is not None:
+            self._connection.execute(
+                sql.SAVE_CHECKPOINT[self._dialect],
+                {"job_id": report.job_id, "data": report.checkpoint},
+            )
+        return True
+
+    def finish(self, outcome: Outcome) -> bool:
+        """End a running job: state, weights and the last history in this one transaction.
+
+        A job whose cancel was accepted ends as cancelled, never as succeeded. False: fenced. A
+        finish that is repeated, because its commit's fate was unknown, is True again.
+        """
+        keeps = outcome.model is not None and outcome.state is JobState.SUCCEEDED
+        model_id = new_id("mdl") if keeps else None
+        values = _progress(outcome) | _ending(outcome) | {"my_model_id": model_id}
+        ended = self._connection.scalar(self._held.finish, values)
+        if ended is None:
+            held = {"my_job": outcome.job_id, "my_fence": outcome.fence}
+            return self._connection.scalar(self._held.ended, held) is not None
+        self._store(outcome)
+        if ended == JobState.SUCCEEDED and outcome.model is not None and model_id is not None:
+            ModelRepository(self._connection).add(
+                outcome.model, model_id=model_id, job_id=outcome.job_id
+            )
+        return True
+
+    def release(
+        self,
+        job_id: str,
+        fence: int,
+        *,
+        reason: str,
+        report: Report | None = None,
+        delay_seconds: float = 0,
+    ) -> bool:
+        """Give a running job back: queued again, no crash counted; False: fenced.
+
+        `delay_seconds` keeps it from being claimed at once, where the fault is not the job's.
+        """
+        if report is not None and not self.report(report):
+            return False
+        values = {
+            "my_job": job_id,
+            "my_fence": fence,
+            "my_reason": reason,
+            "my_delay": _microseconds(delay_seconds),
+        }
+        return self._connection.scalar(self._held.release, values) is not None
+
+    def crashed(self, job_id: str, fence: int, *, reason: str) -> JobState | None:
+        """Count a crash: queued again, or quarantined at the third. None: fenced."""
+        values = {"my_job": job_id, "my_fence": fence} | _crash(reason)
+        state = self._connection.scalar(self._held.crashed, values)
+        return None if state is None else JobState(state)
+
+    def rescue(self, *, limit: int = 100) -> list[str]:
+        """Take jobs from workers that let their lease run out; as crashed. Returns their ids."""
+        values = {"at_most": limit} | _crash("lease expired")
+        return list(self._connection.scalars(sql.RESCUE, values))
+
+    def _store(self, of: Report | Outcome) -> None:
+        if of.history is not None and len(of.history):
+            self._connection.execute(
+                sql.SAVE_CHUNK[self._dialect],
+                [
+                    {"job_id": of.job_id, "start": start, "data": data}
+                    for start, data in chunks(of.history)
+                ],
+            )
+        if of.resolved is not None:
+            self._connection.execute(
+                sql.SAVE_RESOLVED,
+                {"my_job": of.job_id, "my_resolved": of.resolved.model_dump_json()},
+            )
+
+
+@cache
+def _held(mine: sql.Guard) -> sql.Held:
+    return sql.Held.by(mine)
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def _progress(of: Report | Outcome) -> dict[str, Any]:
+    rows = of.history.total if of.history is not None and len(of.history) else None
+    saved = isinstance(of, Report) and of.checkpoint is not None
+    return {
+        "my_job": of.job_id,
+        "my_fence": of.fence,
+        "my_epochs": of.epochs_done,
+        "my_history_rows": rows,
+        "my_checkpoint_epochs": of.epochs_done if saved else None,
+        "my_engine": of.engine,
+        "my_device": of.device,
+        "my_warnings": json.dumps(list(of.warnings)) if of.warnings else None,
+    }
+
+
+def _ending(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "my_state": outcome.state.value,
+        "my_stop_reason": outcome.stop_reason.value,
+        "my_reason": outcome.stop_reason.value,
+        "my_metrics": outcome.metrics.model_dump_json() if outcome.metrics else None,
+        "my_error": outcome.error.model_dump_json() if outcome.error else None,
+    }
+
+
+def _crash(reason: str) -> dict[str, str]:
+    error = JobError(
+        code="crashed",
+        message=f"the training process was lost {sql.MAX_CRASHES} times; the last time: {reason}",
+        detail={"crashes": sql.MAX_CRASHES},
+    )
+    return {"my_reason": reason, "my_error": error.model_dump_json()}
+
+
+def _claim_of(row: RowMapping) -> Claim:
+    return Claim(
+        job_id=row["id"],
+        fence=row["fence"],
+        attempt=row["attempts"],
+        crashes=row["crashes"],
+        spec=JobSpec.model_validate_json(row["spec"]),
+        hyperparameters=Hyperparameters.model_validate_json(row["hyperparameters"]),
+        dataset=StoredData(
+            dataset_id=row["dataset_id"],
+            sha256=row["dataset_sha256"],
+            inline=row["inline"],
+            artefact=row["artefact"],
+        ),
+        targets=tuple(json.loads(row["targets"])),
+        features=tuple(json.loads(row["features"])),
+        weight=row["weight"],
+        checkpoint=row["checkpoint"],
+        epochs_done=row["epochs_done"],
+        started_at=instant(row["started_at"]),
+        timeout_seconds=row["timeout_seconds"],
+    )

@@ -1,0 +1,132 @@
+"""What is read of jobs: one, a page of them, their history, the queue."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import Connection, RowMapping, and_, or_, select
+
+from descend.errors import IdempotencyKeyReused, JobNotFound
+from descend.history import History
+from descend.jobs import Job, JobState, Page, Transition
+from storage import job_statements as sql
+from storage.dialects import instant
+from storage.history import CHUNK_ROWS, joined
+from storage.job_views import job_of
+from storage.tables import job_metadata, jobs
+
+__all__ = ["JobReading"]
+
+
+class JobReading:
+    """The part of JobRepository that only reads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._dialect = connection.dialect.name
+
+    def get(self, job_id: str) -> Job:
+        """Read one job.
+
+        Raises:
+            JobNotFound: when there is none with this id.
+        """
+        row = self._connection.execute(sql.GET, {"my_job": job_id}).mappings().first()
+        if row is None:
+            raise JobNotFound(f"there is no job {job_id}")
+        return self._jobs([row])[0]
+
+    def page(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        state: JobState | None = None,
+        dataset: str | None = None,
+        q: str | None = None,
+        metadata: Mapping[str, str] = {},
+    ) -> Page[Job]:
+        """List jobs, newest first, from below the id `after`.
+
+        `q` is looked for in names, whatever the case, and at the beginning of ids.
+        """
+        statement = sql.VIEW.order_by(jobs.c.id.desc()).limit(limit + 1)
+        if after is not None:
+            statement = statement.where(jobs.c.id < after)
+        if state is not None:
+            statement = statement.where(jobs.c.state == state.value)
+        if dataset is not None:
+            statement = statement.where(jobs.c.dataset_id == dataset)
+        if q is not None:
+            statement = statement.where(
+                or_(
+                    jobs.c.name.icontains(q, autoescape=True),
+                    jobs.c.id.startswith(q, autoescape=True),
+                )
+            )
+        for key, value in metadata.items():
+            holders = select(job_metadata.c.job_id).where(
+                and_(job_metadata.c.key == key, job_metadata.c.value == value)
+            )
+            statement = statement.where(jobs.c.id.in_(holders))
+        rows = self._connection.execute(statement).mappings().all()
+        data = self._jobs(rows[:limit])
+        return Page(data=data, has_more=len(rows) > limit, last_id=data[-1].id if data else None)
+
+    def _jobs(self, rows: Sequence[RowMapping]) -> list[Job]:
+        if not rows:
+            return []
+        ids = [row["id"] for row in rows]
+        transitions: dict[str, list[Transition]] = {job_id: [] for job_id in ids}
+        for event in self._connection.execute(sql.EVENTS, {"my_jobs": ids}):
+            transitions[event.job_id].append(
+                Transition(state=event.to_state, at=instant(event.at), reason=event.reason)
+            )
+        queued = [row["id"] for row in rows if row["state"] == JobState.QUEUED]
+        positions = (
+            dict(self._connection.execute(sql.POSITION, {"my_jobs": queued}).tuples().all())
+            if queued
+            else {}
+        )
+        return [
+            job_of(row, transitions=transitions[row["id"]], queue_position=positions.get(row["id"]))
+            for row in rows
+        ]
+
+    def states(self, job_ids: Collection[str]) -> dict[str, tuple[JobState, int]]:
+        """State and version of each job that exists; the version grows with every change."""
+        rows = self._connection.execute(sql.STATES, {"my_jobs": list(job_ids)})
+        return {row.id: (JobState(row.state), row.version) for row in rows}
+
+    def history(self, job_id: str, start: int = 0, stop: int | None = None) -> History:
+        """Read the rows [start, stop) of a job's history, counted from 0.
+
+        Raises:
+            JobNotFound: when there is none with this id.
+        """
+        total = self._connection.scalar(sql.HISTORY_ROWS, {"my_job": job_id})
+        if total is None:
+            raise JobNotFound(f"there is no job {job_id}")
+        stop = total if stop is None else min(stop, total)
+        stored = self._connection.execute(
+            sql.CHUNKS, {"my_job": job_id, "my_after": start - CHUNK_ROWS, "my_stop": stop}
+        ).tuples()
+        return joined(stored, start=start, stop=stop, total=total)
+
+    def queue_depth(self) -> dict[str, int]:
+        """Queued jobs by queue; a queue without any is absent."""
+        return dict(self._connection.execute(sql.DEPTH).tuples().all())
+
+    def oldest_queued_seconds(self, queue: str) -> float | None:
+        """For how long the first of this queue has been waiting; None where none waits."""
+        waited = self._connection.scalar(sql.OLDEST, {"my_queue": queue})
+        return None if waited is None else max(waited, 0) / 1e6
+
+    def earlier(self, idempotency_key: str | None, request_sha256: str) -> Job | None:
+        """The job that this key made before; None where the key is new or there is none."""
+        if idempotency_key is None:
+            return None
+        row = self._connection.execute(sql.BY_KEY, {"my_key": idempotency_key}).first()
+        if row is None:
+            return None
+        if row.request_sha256 != request_sha256:
+            raise IdempotencyKeyReused
+        return self.get(row.id)
