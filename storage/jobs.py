@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from descend.datasets import Dataset
 from descend.errors import JobNotFound, QueueFull, WrongState
-from descend.jobs import Job, JobSpec, queue_of
+from descend.jobs import Hyperparameters, Job, JobSpec, queue_of
 from storage import job_statements as sql
 from storage.dialects import instant
 from storage.job_holding import JobHolding
