@@ -1,0 +1,150 @@
+"""Why a run diverged: the bound it broke, the direction and columns that set it, and remedies."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from descend.jobs import JobError
+from workers.training.problem import Floats
+from workers.training.rate import adam_rate, auto_rate, best_rate, stability_bound
+from workers.training.setup import Setup
+from workers.training.spectrum import spectrum
+
+__all__ = ["diagnose"]
+
+INTERCEPT = "(intercept)"
+# A column is named when it holds a tenth of the squared length of the steepest direction.
+GUILTY_SHARE = 0.1
+NAMED_AT_MOST = 10
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The numbers that the texts are made of."""
+
+    rate: float
+    bound: float | None
+    best: float | None
+    safe: float
+    adam: float
+    columns: tuple[str, ...]
+    direction: dict[str, float]
+
+
+def diagnose(setup: Setup, *, epoch: int, loss: float) -> JobError:
+    """Explain a divergence.
+
+    The steepest direction of the objective is the eigenvector of the Hessian's largest eigenvalue;
+    the columns that make it up, by name, are what a user can act upon.
+
+    Args:
+        setup: the problem and its rate.
+        epoch: of the loss at which training was stopped.
+        loss: that loss, which may be infinite or NaN.
+
+    Returns:
+        code "diverged"; detail {learning_rate, bound, best_rate, epoch, columns, direction,
+        remedies}. bound and best_rate are null for adam and adamw, which have none.
+    """
+    facts = _facts(setup)
+    columns, direction = list(facts.columns), dict(facts.direction)
+    remedies = list(_remedies(setup, facts))
+    return JobError(
+        code="diverged",
+        message=_message(setup, facts, epoch=epoch, loss=loss),
+        param="hyperparameters.learning_rate",
+        detail={
+            "learning_rate": facts.rate,
+            "bound": facts.bound,
+            "best_rate": facts.best,
+            "epoch": epoch,
+            "columns": [*columns],
+            "direction": {**direction},
+            "remedies": [*remedies],
+        },
+    )
+
+
+def _facts(setup: Setup) -> Facts:
+    h, arranged = setup.hyperparameters, setup.matrices()
+    found = spectrum(setup.problem, arranged)
+    bound = stability_bound(h, found)
+    known = bound is not None and np.isfinite(bound) and bound > 0
+    names = [*setup.problem.features, *([INTERCEPT] if h.fit_intercept else [])]
+    direction = _named(found.direction, names)
+    return Facts(
+        rate=setup.rate,
+        bound=bound if known else None,
+        best=best_rate(h, found) if known else None,
+        safe=auto_rate(setup.problem, arranged, setup.start),
+        adam=adam_rate(setup.problem, arranged, setup.start),
+        columns=_guilty(direction) or _largest_columns(setup),
+        direction=direction,
+    )
+
+
+def _named(vector: Floats, names: list[str]) -> dict[str, float]:
+    order = np.argsort(-np.abs(vector), kind="stable")[:NAMED_AT_MOST]
+    return {names[place]: float(vector[place]) for place in order}
+
+
+def _guilty(direction: dict[str, float]) -> tuple[str, ...]:
+    of_columns = {name: size for name, size in direction.items() if name != INTERCEPT}
+    share = {name: size**2 for name, size in of_columns.items() if size}
+    named = tuple(name for name, value in share.items() if value >= GUILTY_SHARE)
+    return named or tuple(list(share)[:1])
+
+
+def _largest_columns(setup: Setup) -> tuple[str, ...]:
+    """Where the Hessian overflows there is no direction: the largest column is at fault."""
+    return (setup.problem.features[int(np.abs(setup.problem.X).max(axis=0).argmax())],)
+
+
+def _message(setup: Setup, facts: Facts, *, epoch: int, loss: float) -> str:
+    h = setup.hyperparameters
+    told = f"the loss reached {loss:.3g} at epoch {epoch}"
+    if h.optimizer != "sgd":
+        return (
+            f"{told}: learning_rate {facts.rate:.5g} is too large. {h.optimizer} has no stability"
+            " bound: its step is about the rate in every coordinate, whatever the gradient"
+        )
+    if facts.bound is None:
+        return f"{told}: the columns are so large that the loss's curvature overflows"
+    culprits = ", ".join(facts.columns)
+    if facts.rate >= facts.bound:
+        return (
+            f"{told}: learning_rate {facts.rate:.5g} is at or above {facts.bound:.5f}, the bound"
+            f" below which {_method(setup)} is stable on this data; it is set by {culprits}"
+        )
+    return (
+        f"{told}, though learning_rate {facts.rate:.5g} is below the bound {facts.bound:.5f}:"
+        f" the numbers leave the range of {h.dtype}"
+    )
+
+
+def _remedies(setup: Setup, facts: Facts) -> tuple[str, str, str]:
+    h = setup.hyperparameters
+    culprits = ", ".join(facts.columns)
+    if facts.bound is not None:
+        lower = f"Set learning_rate to {facts.safe:.5g}, or to auto, which is that on this data."
+    else:
+        lower = f"Set learning_rate to {facts.rate / 10:.5g}, a tenth of it, or to auto."
+    if h.standardize:
+        scale = f"Remove or combine columns that repeat each other: the steepest are {culprits}."
+    else:
+        scale = f"Set standardize to true: it takes out the scale of {culprits}."
+    if h.optimizer != "sgd":
+        other = "Use optimizer sgd with learning_rate auto: its bound is computed from the data."
+    elif facts.bound is None:
+        other = f"Divide {culprits} by a power of ten, so that its values are near 1."
+    else:
+        other = f"Use optimizer adam, which has no such bound, at a rate near {facts.adam:.3g}."
+    return lower, scale, other
+
+
+def _method(setup: Setup) -> str:
+    mu = setup.hyperparameters.momentum
+    if not mu:
+        return "gradient descent"
+    kind = "Nesterov" if setup.hyperparameters.nesterov else "heavy-ball"
+    return f"gradient descent with {kind} momentum {mu:g}"

@@ -1,0 +1,182 @@
+"""When a model stops: converged, diverged or at max_epochs. Host side, a block of epochs at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from descend.jobs import StopReason
+from workers.training.problem import Floats
+from workers.training.progress import Ints, Progress
+from workers.training.rate import stability_bound
+from workers.training.setup import Setup
+
+__all__ = ["Limits", "Readings", "Verdicts", "judge"]
+
+# Diverged: a loss above CEILING * max(first loss, variance of y), or, where sgd's rate is at or
+# above its stability bound, above GROWTH times the first.
+CEILING = 1e8
+GROWTH = 10.0
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """What a block's epochs gave, float64 arrays of shape (epochs, lanes).
+
+    Attributes:
+        loss: data term before each step.
+        penalty: l2 and l1 terms before each step.
+        held_loss: data term of the held-out rows before each step; NaN where there are none.
+        norm: 2-norm of the gradient of the smooth objective.
+        finite: whether loss, gradient and the parameters after the step are.
+    """
+
+    loss: Floats
+    penalty: Floats
+    held_loss: Floats
+    norm: Floats
+    finite: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """When models stop: arrays over the models of a batch."""
+
+    tol: Floats
+    patience: Ints
+    max_epochs: Ints
+    variance: Floats
+
+    @classmethod
+    def of(cls, setups: Sequence[Setup]) -> "Limits":
+        given = [setup.hyperparameters for setup in setups]
+        return cls(
+            tol=np.array([h.tol for h in given], dtype=np.float64),
+            patience=np.array([h.patience for h in given], dtype=np.int64),
+            max_epochs=np.array([h.max_epochs for h in given], dtype=np.int64),
+            variance=np.array([setup.variance for setup in setups], dtype=np.float64),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """For each lane: how many of the block's epochs count, and why the model stopped there."""
+
+    counts: Ints
+    stops: tuple[StopReason | None, ...]
+
+
+def judge(
+    readings: Readings,
+    models: Ints,
+    *,
+    progress: Progress,
+    limits: Limits,
+    setups: Sequence[Setup],
+) -> Verdicts:
+    """Decide where in a block each model stopped, and bring its progress up to there.
+
+    Args:
+        readings: of the block.
+        models: the model in each lane, each once, shape (lanes,).
+        progress: changed in place for these models.
+        limits: of all models.
+        setups: of all models, for the stability bound, computed only for a model whose loss grew.
+
+    Notes:
+        At the same epoch divergence goes before convergence before max_epochs.
+    """
+    steps = len(readings.loss)
+    _note_first_losses(readings, models, progress)
+    with np.errstate(invalid="ignore", over="ignore"):
+        diverged = _diverged(readings, models, progress, limits=limits, setups=setups)
+        objective = readings.loss + readings.penalty
+        stale = _stale(objective, models, progress, limits)
+    fates = (
+        (_first(diverged), StopReason.DIVERGED),
+        (_first(stale >= limits.patience[models]), StopReason.CONVERGED),
+        (limits.max_epochs[models] - 1 - progress.epoch[models], StopReason.MAX_EPOCHS),
+    )
+    ends = np.min([at for at, _ in fates], axis=0)
+    counts = np.minimum(ends + 1, steps)
+    stops: list[StopReason | None] = [None] * len(models)
+    for lane in np.flatnonzero(ends < steps):
+        stops[lane] = next(reason for at, reason in fates if at[lane] == ends[lane])
+    _update(progress, models, counts, readings=readings, objective=objective, stale=stale)
+    return Verdicts(counts, tuple(stops))
+
+
+def _note_first_losses(readings: Readings, models: Ints, progress: Progress) -> None:
+    fresh = progress.epoch[models] == 0
+    progress.first[models[fresh]] = readings.loss[0, fresh]
+
+
+def _diverged(
+    readings: Readings,
+    models: Ints,
+    progress: Progress,
+    *,
+    limits: Limits,
+    setups: Sequence[Setup],
+) -> Mask:
+    first = progress.first[models]
+    ceiling = CEILING * np.maximum(first, limits.variance[models])
+    diverged = ~readings.finite | (readings.loss > ceiling)
+    grown = readings.loss > GROWTH * first
+    for lane in np.flatnonzero(grown.any(axis=0)):
+        model = int(models[lane])
+        if setups[model].rate >= _bound(model, progress, setups):
+            diverged[:, lane] |= grown[:, lane]
+    return np.asarray(diverged)
+
+
+def _bound(model: int, progress: Progress, setups: Sequence[Setup]) -> float:
+    """The stability bound, infinite for adam and adamw; dear, hence kept."""
+    if np.isnan(progress.bound[model]):
+        h = setups[model].hyperparameters
+        bound = stability_bound(h, setups[model].spectrum()) if h.optimizer == "sgd" else None
+        progress.bound[model] = np.inf if bound is None else bound
+    return float(progress.bound[model])
+
+
+def _stale(objective: Floats, models: Ints, progress: Progress, limits: Limits) -> Ints:
+    """Count, for each epoch, how many in a row up to it changed the objective by no more than tol."""
+    before = np.concatenate([progress.previous[models][np.newaxis], objective[:-1]])
+    tol = limits.tol[models]
+    quiet = (np.abs(before - objective) <= tol * np.abs(before)) & (tol > 0)
+    place = np.arange(len(objective))[:, np.newaxis]
+    moved = np.where(quiet, -1 - progress.stale[models], place)
+    return np.asarray(place - np.maximum.accumulate(moved, axis=0))
+
+
+def _first(condition: Mask) -> Ints:
+    """First row in which a column holds; far beyond the block where it never does."""
+    never = np.iinfo(np.int64).max - 1
+    return np.where(condition.any(axis=0), condition.argmax(axis=0), never)
+
+
+def _update(
+    progress: Progress,
+    models: Ints,
+    counts: Ints,
+    *,
+    readings: Readings,
+    objective: Floats,
+    stale: Ints,
+) -> None:
+    lanes, last = np.arange(len(models)), counts - 1
+    told = readings.loss if np.isnan(readings.held_loss).all() else readings.held_loss
+    counted = np.arange(len(told))[:, np.newaxis] < counts
+    told = np.where(counted & np.isfinite(told), told, np.inf)
+    place = told.argmin(axis=0)
+    better = told[place, lanes] < progress.best[models]
+    improved = models[better]
+    progress.best[improved] = told[place, lanes][better]
+    progress.best_epoch[improved] = (progress.epoch[models] + place)[better]
+    progress.previous[models] = objective[last, lanes]
+    progress.stale[models] = stale[last, lanes]
+    progress.last_loss[models] = readings.loss[last, lanes]
+    progress.epoch[models] += counts

@@ -1,0 +1,186 @@
+"""The objective, its gradient by autograd, and the tensors they are computed from.
+
+    J(W, b) = 1 / (sum(omega) * n_targets) * sum_i omega_i ||x_i W + b - y_i||^2
+              + l2 * ||W||_F^2  +  l1 * ||W||_1
+
+Full account, with what it equals elsewhere: docs/objective.md.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from workers.training.problem import Floats, Problem, Split, split
+from workers.training.scaling import Scaling
+from workers.training.shapes import Float
+
+__all__ = ["Design", "Matrices", "arrange", "differentiate", "matrices", "padded_targets"]
+
+# Rows of W are kept on 64-byte lines. MKL's batched product rounds differently by the position of
+# a matrix in memory unless its rows fill vector registers: measured with 3, 5 and 7 targets in
+# float64 (107 of 224 shapes), never with 1 target or with padding.
+LINE_BYTES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Matrices:
+    """One problem in the coordinates it is trained in, numpy float64.
+
+    Attributes:
+        A: shape (n_train, columns): scaled features, then 1 if there is an intercept; each row
+            times sqrt(n_train * omega_i / sum(omega)), so that all rows weigh the same.
+        B: targets times the same factor, shape (n_train, n_targets).
+        held_A, held_B: the same for the held-out rows.
+    """
+
+    A: Floats
+    B: Floats
+    held_A: Floats
+    held_B: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The matrices of several problems side by side, in the dtype and on the device of training."""
+
+    A: Float[Tensor, "lanes rows columns"]
+    B: Float[Tensor, "lanes rows outputs"]
+    share: Float[Tensor, ""]  # 1 / (rows * n_targets)
+    held_A: Float[Tensor, "lanes held columns"] | None
+    held_B: Float[Tensor, "lanes held outputs"] | None
+    held_share: Float[Tensor, ""] | None
+    l2_root: Float[Tensor, "lanes columns outputs"] | None  # sqrt(l2), 0 for the intercept
+    l1: Float[Tensor, "lanes columns outputs"] | None  # l1, 0 for the intercept
+
+    def select(self, lanes: list[int]) -> "Design":
+        """Keep these lanes, in this order; one lane named twice shares its memory."""
+        changed = {
+            name: take(value, lanes)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor) and value.ndim == 3
+        }
+        return Design(**{**vars(self), **changed})
+
+
+def matrices(problem: Problem, scaling: Scaling) -> Matrices:
+    """Bring a problem's rows into the coordinates of training (see Matrices)."""
+    trained, held = split(problem)
+    intercept = problem.hyperparameters.fit_intercept
+    return Matrices(
+        *_weighted(trained, scaling, intercept=intercept),
+        *_weighted(held, scaling, intercept=intercept),
+    )
+
+
+def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, device: str) -> Design:
+    """Stack problems of one batch key into a Design.
+
+    Args:
+        problems: each with its matrices; equal shapes.
+        lanes: which problem stands in each lane.
+        device: a torch device.
+    """
+    first = problems[0][0]
+    dtype = getattr(torch, first.hyperparameters.dtype)
+    outputs = padded_targets(first)
+
+    def tensor(parts: list[Floats]) -> Tensor:
+        stacked = torch.from_numpy(np.stack(parts)).to(device=device, dtype=dtype)
+        return take(stacked, lanes)
+
+    def targets(parts: list[Floats]) -> Tensor:
+        return tensor([_widen(part, outputs) for part in parts])
+
+    def penalty(values: list[float]) -> Tensor | None:
+        if not any(values):
+            return None
+        return tensor([_penalty(first, value, outputs) for value in values])
+
+    held = first.n_eval > 0
+    return Design(
+        A=tensor([m.A for _, m in problems]),
+        B=targets([m.B for _, m in problems]),
+        share=_share(first.n_train * first.n_targets, dtype, device),
+        held_A=tensor([m.held_A for _, m in problems]) if held else None,
+        held_B=targets([m.held_B for _, m in problems]) if held else None,
+        held_share=_share(first.n_eval * first.n_targets, dtype, device) if held else None,
+        l2_root=penalty([p.hyperparameters.l2**0.5 for p, _ in problems]),
+        l1=penalty([p.hyperparameters.l1 for p, _ in problems]),
+    )
+
+
+def differentiate(
+    design: Design, params: Float[Tensor, "lanes columns outputs"]
+) -> tuple[Float[Tensor, "lanes rows outputs"], Float[Tensor, "lanes columns outputs"]]:
+    """Compute every lane's predictions, and by autograd the gradient of its smooth objective.
+
+    The objectives of all lanes are summed and differentiated once: no lane's parameters occur in
+    another's objective, so each receives its own gradient. The l1 term is not smooth; the
+    optimizers take it as a proximal step.
+
+    Args:
+        design: the data.
+        params: [W; b] of every lane, a leaf that requires grad.
+
+    Returns:
+        predictions (detached) and gradient.
+
+    Notes:
+        The losses themselves are not read here but from the predictions, once for a block of
+        epochs: a reduction per lane and epoch costs as much as the whole backward pass.
+        No host sync.
+    """
+    predictions = torch.bmm(design.A, params)
+    squares = F.mse_loss(predictions, design.B, reduction="sum")
+    if design.l2_root is None:
+        (gradient,) = torch.autograd.grad(squares, params, design.share)
+    else:
+        penalty = (design.l2_root * params).square().sum()
+        (gradient,) = torch.autograd.grad(
+            (squares, penalty), params, (design.share, torch.ones_like(penalty))
+        )
+    return predictions.detach(), gradient
+
+
+def padded_targets(problem: Problem) -> int:
+    """Columns that W has in memory: n_targets if 1, else a multiple of a line (64 bytes)."""
+    if problem.n_targets == 1:
+        return 1
+    per_line = LINE_BYTES // np.dtype(problem.hyperparameters.dtype).itemsize
+    return -(-problem.n_targets // per_line) * per_line
+
+
+def take(values: Tensor, lanes: list[int]) -> Tensor:
+    if lanes == list(range(values.shape[0])):
+        return values
+    if len(set(lanes)) == 1:
+        return values[lanes[0]].expand(len(lanes), *values.shape[1:])
+    return values[torch.tensor(lanes, device=values.device)]
+
+
+def _weighted(rows: Split, scaling: Scaling, *, intercept: bool) -> tuple[Floats, Floats]:
+    Z = scaling.apply(rows.X)
+    A = np.concatenate([Z, np.ones((len(rows), 1))], axis=1) if intercept else Z
+    if rows.omega is None or not rows.omega.any():
+        return A, rows.Y
+    relative = rows.omega / rows.omega.max()
+    factor = np.sqrt(relative * (len(rows) / relative.sum()))[:, np.newaxis]
+    return factor * A, factor * rows.Y
+
+
+def _widen(Y: Floats, outputs: int) -> Floats:
+    return np.pad(Y, ((0, 0), (0, outputs - Y.shape[1])))
+
+
+def _penalty(problem: Problem, value: float, outputs: int) -> Floats:
+    full = np.full((problem.n_features, outputs), value)
+    if problem.hyperparameters.fit_intercept:
+        full = np.concatenate([full, np.zeros((1, outputs))])
+    return full
+
+
+def _share(count: int, dtype: torch.dtype, device: str) -> Tensor:
+    return torch.tensor(1 / count, dtype=torch.float64).to(device=device, dtype=dtype)

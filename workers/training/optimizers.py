@@ -1,0 +1,196 @@
+"""Optimizers for many models side by side: rates, momenta and penalties are tensors per lane.
+
+torch.optim has one rate per parameter group; here every lane has its own. Each update is made of
+single-rounding operations (no fused multiply-add), so that a lane's bits do not depend on where it
+stands. The tests hold each optimizer to torch.optim, step for step.
+
+A step takes and returns values: parameters and slots are never changed in place.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from descend.jobs import Hyperparameters
+from workers.training.objective import Design, take
+from workers.training.shapes import Float
+
+__all__ = ["Adam", "Optimizer", "Sgd", "Slots", "Step", "optimizer_of"]
+
+Params = Float[Tensor, "lanes columns outputs"]
+Slots = dict[str, Tensor]
+Step = tuple[Params, Slots]
+
+
+class Optimizer(Protocol):
+    """What the loop needs of an optimizer."""
+
+    def slots(self, params: Params) -> Slots:
+        """Return the state before the first step."""
+
+    def for_epochs(self, done: list[int], steps: int) -> "Optimizer":
+        """Prepare for the next `steps` epochs, lane l having done done[l] of them."""
+
+    def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:
+        """Take the k-th step since `for_epochs`; no host sync."""
+
+    def select(self, lanes: list[int]) -> "Optimizer":
+        """Keep these lanes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sgd:
+    """Gradient descent with heavy-ball or Nesterov momentum, in torch.optim.SGD's form.
+
+        v <- momentum v + g;   w <- w - rate v            (nesterov: w - rate (g + momentum v))
+
+    With l1 the step ends in soft-thresholding S by rate * l1, and v is set from the displacement
+    that S left, so that the fixed point is the optimum of the whole objective:
+
+        w' = S(w - rate (momentum v + g));   v' = (w - w') / rate                     (iPiano)
+        x' = S(w - rate g);  v' = (w + rate momentum v - x') / rate;  w' = x' - rate momentum v'
+                                                                            (nesterov, FISTA)
+
+    References:
+        P. Ochs et al., iPiano: Inertial Proximal Algorithm for Nonconvex Optimization, SIAM J.
+        Imaging Sci. 7 (2014), Algorithm 1. A. Beck, M. Teboulle, SIAM J. Imaging Sci. 2 (2009).
+    """
+
+    rate: Params
+    momentum: Params | None
+    nesterov: bool
+    threshold: Params | None  # rate * l1
+
+    def slots(self, params: Params) -> Slots:
+        return {} if self.momentum is None else {"velocity": torch.zeros_like(params)}
+
+    def for_epochs(self, done: list[int], steps: int) -> "Sgd":  # noqa: ARG002 - the same ever
+        return self
+
+    def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:  # noqa: ARG002
+        if self.momentum is None:
+            return self._shrink(params - self.rate * gradient), slots
+        if self.threshold is not None:
+            return self._inertial(params, gradient, slots["velocity"])
+        velocity = self.momentum * slots["velocity"] + gradient
+        direction = gradient + self.momentum * velocity if self.nesterov else velocity
+        return params - self.rate * direction, {"velocity": velocity}
+
+    def select(self, lanes: list[int]) -> "Sgd":
+        return replace(self, **_selected(self, lanes))
+
+    def _inertial(self, params: Params, gradient: Params, velocity: Tensor) -> Step:
+        assert self.momentum is not None  # noqa: S101 - held by step
+        inertia = self.momentum * velocity
+        if not self.nesterov:
+            moved = self._shrink(params - self.rate * (inertia + gradient))
+            return moved, {"velocity": (params - moved) / self.rate}
+        anchor = params + self.rate * inertia
+        reached = self._shrink(params - self.rate * gradient)
+        velocity = (anchor - reached) / self.rate
+        return reached - self.rate * (self.momentum * velocity), {"velocity": velocity}
+
+    def _shrink(self, params: Params) -> Params:
+        return params if self.threshold is None else soft_threshold(params, self.threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class Adam:
+    """Adam, and with `decay` AdamW, in torch.optim's form; k counts steps from 1.
+
+        m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
+        w <- w (1 - rate decay) - step m,   step = rate / (1 - beta1^k) / (sqrt(v / (1 - beta2^k)) + eps)
+
+    With l1, soft-thresholding by step * l1, each coordinate by its own step: at a fixed point m = g
+    and the thresholded coordinates satisfy the optimality conditions of the whole objective.
+    """
+
+    rate: Params
+    beta1: Params
+    beta2: Params
+    rest1: Params  # 1 - beta1, rounded once in float64
+    rest2: Params
+    eps: Params
+    decay: Params | None  # rate * weight_decay, 0 for the intercept
+    l1: Params | None
+    betas: tuple[tuple[float, float], ...]  # by lane
+    corrections: tuple[tuple[Tensor, Tensor], ...] = ()  # by epoch: rate / (1-b1^k), sqrt(1-b2^k)
+
+    def slots(self, params: Params) -> Slots:
+        return {"first": torch.zeros_like(params), "second": torch.zeros_like(params)}
+
+    def for_epochs(self, done: list[int], steps: int) -> "Adam":
+        one = np.array([_powers(b, n, steps) for (b, _), n in zip(self.betas, done, strict=True)])
+        two = np.array([_powers(b, n, steps) for (_, b), n in zip(self.betas, done, strict=True)])
+        shape, like = (-1, steps, 1, 1), self.rate
+        first = torch.from_numpy(1 - one).to(like.device, like.dtype).reshape(shape)
+        second = torch.from_numpy(np.sqrt(1 - two)).to(like.device, like.dtype).reshape(shape)
+        pairs = ((self.rate / first[:, k], second[:, k]) for k in range(steps))
+        return replace(self, corrections=tuple(pairs))
+
+    def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:
+        first = self.beta1 * slots["first"] + self.rest1 * gradient
+        second = self.beta2 * slots["second"] + self.rest2 * (gradient * gradient)
+        rate, root = self.corrections[k]
+        step = rate / (second.sqrt() / root + self.eps)
+        if self.decay is not None:
+            params = params - self.decay * params
+        moved = params - step * first
+        if self.l1 is not None:
+            moved = soft_threshold(moved, step * self.l1)
+        return moved, {"first": first, "second": second}
+
+    def select(self, lanes: list[int]) -> "Adam":
+        betas = tuple(self.betas[lane] for lane in lanes)
+        return replace(self, betas=betas, corrections=(), **_selected(self, lanes))
+
+
+def optimizer_of(
+    lanes: list[tuple[Hyperparameters, float]], design: Design, params: Params
+) -> Optimizer:
+    """Build the optimizer of a batch: one (hyperparameters, rate) per lane, of one batch key."""
+    first = lanes[0][0]
+
+    def tensor(values: list[float]) -> Params:
+        column = torch.tensor(values, dtype=torch.float64).to(params.device, params.dtype)
+        return column.reshape(-1, 1, 1).expand_as(params).contiguous()
+
+    rate = tensor([rate for _, rate in lanes])
+    if first.optimizer == "sgd":
+        momentum = tensor([h.momentum or 0.0 for h, _ in lanes]) if first.momentum else None
+        threshold = None if design.l1 is None else rate * design.l1
+        return Sgd(rate, momentum, nesterov=bool(first.nesterov), threshold=threshold)
+    betas = tuple((h.betas[0], h.betas[1]) for h, _ in lanes if h.betas is not None)
+    decay = None
+    if first.optimizer == "adamw":
+        decay = tensor([rate * (h.weight_decay or 0.0) for h, rate in lanes])
+        if first.fit_intercept:
+            decay[:, -1] = 0
+    return Adam(
+        rate=rate,
+        beta1=tensor([one for one, _ in betas]),
+        beta2=tensor([two for _, two in betas]),
+        rest1=tensor([1 - one for one, _ in betas]),
+        rest2=tensor([1 - two for _, two in betas]),
+        eps=tensor([h.eps or 0.0 for h, _ in lanes]),
+        decay=decay,
+        l1=design.l1,
+        betas=betas,
+    )
+
+
+def soft_threshold(values: Tensor, threshold: Tensor) -> Tensor:
+    """Move every value towards 0 by its threshold, and exactly to 0 where it is within it."""
+    return values - torch.clamp(values, -threshold, threshold)
+
+
+def _powers(beta: float, done: int, steps: int) -> np.ndarray:
+    return np.power(beta, np.arange(done + 1, done + steps + 1, dtype=np.float64))
+
+
+def _selected(optimizer: Sgd | Adam, lanes: list[int]) -> dict[str, Tensor]:
+    tensors = {name: v for name, v in vars(optimizer).items() if isinstance(v, Tensor)}
+    return {name: take(value, lanes) for name, value in tensors.items()}

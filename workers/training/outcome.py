@@ -1,0 +1,136 @@
+"""What came of a model's training, in original units."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from descend.errors import InvalidInput
+from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
+from workers.training.divergence import diagnose
+from workers.training.problem import Floats, Split, split
+from workers.training.setup import Setup
+from workers.training.state import TrainingState
+
+__all__ = ["ENGINE", "TrainingOutcome", "outcome"]
+
+ENGINE = "eager"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingOutcome:
+    """What came of a model's training.
+
+    Attributes:
+        stop_reason: None for a model that was dropped or still trains.
+        coef: shape (n_targets, n_features), original units, float64.
+        intercept: shape (n_targets,), zeros when none was fitted.
+        metrics: losses after the last step, of the model as returned.
+        error: for a diverged model, why.
+        resolved: hyperparameters with the rate as a number.
+    """
+
+    stop_reason: StopReason | None
+    coef: Floats
+    intercept: Floats
+    metrics: Metrics
+    error: JobError | None
+    resolved: Hyperparameters
+    engine: str
+    warnings: tuple[str, ...]
+
+
+def outcome(state: TrainingState, index: int) -> TrainingOutcome:
+    """Read a model's result; of one still training, its present state.
+
+    Returns:
+        Weights in original units. A diverged model's may be infinite or NaN.
+
+    Notes:
+        Losses are recomputed in float64 from the weights as returned: they are what anyone gets
+        who applies them to the rows, also where training ran in float32.
+    """
+    setup = state.setups[index]
+    params = _params(state, index)
+    coef, intercept = setup.original(params)
+    stop = state.stops.get(index)
+    with np.errstate(over="ignore", invalid="ignore"):
+        metrics = _metrics(state, index, params=params, coef=coef, intercept=intercept)
+    error = None
+    if stop is StopReason.DIVERGED:
+        epoch = int(state.progress.epoch[index]) - 1
+        error = diagnose(setup, epoch=epoch, loss=float(state.progress.last_loss[index]))
+    return TrainingOutcome(
+        stop_reason=stop,
+        coef=coef,
+        intercept=intercept,
+        metrics=metrics,
+        error=error,
+        resolved=setup.hyperparameters,
+        engine=ENGINE,
+        warnings=_warnings(setup, stop),
+    )
+
+
+def _params(state: TrainingState, index: int) -> Floats:
+    if index in state.final:
+        params = state.final[index]
+    elif index in state.live:
+        params = state.params[state.lanes.index(index)]
+    else:
+        raise InvalidInput(f"model {index} was dropped: it has no outcome")
+    found = params.detach().double().cpu().numpy()
+    return np.asarray(found[:, : state.setups[index].problem.n_targets])
+
+
+def _metrics(
+    state: TrainingState, index: int, *, params: Floats, coef: Floats, intercept: Floats
+) -> Metrics:
+    setup, progress = state.setups[index], state.progress
+    h = setup.hyperparameters
+    trained, held = split(setup.problem)
+    train_loss = _loss(trained, coef, intercept)
+    eval_loss = _loss(held, coef, intercept) if len(held) else None
+    weights = params[: setup.problem.n_features]
+    epochs = int(progress.epoch[index])
+    told = train_loss if eval_loss is None else eval_loss
+    best, best_epoch = float(progress.best[index]), int(progress.best_epoch[index])
+    if told < best:
+        best, best_epoch = told, epochs
+    return Metrics(
+        n_samples=len(trained),
+        n_eval_samples=len(held),
+        epochs=epochs,
+        initial_loss=_finite(progress.first[index]),
+        train_loss=_finite(train_loss),
+        eval_loss=_finite(eval_loss),
+        objective=_finite(
+            train_loss + h.l2 * np.square(weights).sum() + h.l1 * np.abs(weights).sum()
+        ),
+        best_loss=_finite(best),
+        best_epoch=best_epoch if np.isfinite(best) else None,
+        r2=_finite(1 - train_loss / setup.variance) if setup.variance > 0 else None,
+        converged=state.stops.get(index) is StopReason.CONVERGED,
+    )
+
+
+def _loss(rows: Split, coef: Floats, intercept: Floats) -> float:
+    squares = np.square(rows.X @ coef.T + intercept - rows.Y).mean(axis=1)
+    if rows.omega is None or not rows.omega.any():
+        return float(squares.mean())
+    return float(np.average(squares, weights=rows.omega))
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+def _warnings(setup: Setup, stop: StopReason | None) -> tuple[str, ...]:
+    h, told = setup.hyperparameters, []
+    if stop is StopReason.MAX_EPOCHS and h.tol > 0:
+        told.append(
+            f"stopped at max_epochs ({h.max_epochs}) before the objective settled within tol"
+            f" ({h.tol:g}): more epochs or a momentum will bring it closer to the optimum"
+        )
+    if h.validation_fraction > 0 and setup.problem.n_eval == 0:
+        told.append("too few rows to hold any out: eval_loss is empty")
+    return tuple(told)

@@ -1,0 +1,97 @@
+"""Rates: where a method is stable, and what learning_rate "auto" becomes."""
+
+import numpy as np
+
+from descend.jobs import Hyperparameters
+from workers.training.objective import Matrices
+from workers.training.problem import Floats, Problem
+from workers.training.spectrum import Spectrum, spectrum
+
+__all__ = ["adam_rate", "auto_rate", "best_rate", "stability_bound"]
+
+# The best rate of an ill-conditioned problem lies within 1/condition of the bound, where rounding
+# decides. A twentieth below it the steepest direction shrinks by 0.9 an epoch, and the slow ones
+# lose 5 % of their speed.
+BELOW_THE_BOUND = 0.95
+
+
+def stability_bound(hyperparameters: Hyperparameters, spectrum: Spectrum) -> float | None:
+    """Compute the rate at and above which training diverges on a quadratic.
+
+        sgd                2 / lambda_max
+        with momentum mu   2 (1 + mu) / lambda_max
+        with nesterov      2 (1 + mu) / ((1 + 2 mu) lambda_max)
+
+    Returns:
+        The bound; infinity where the Hessian is 0; None for adam and adamw, whose step is
+        normalised by the gradient's own size, so that no rate makes every start diverge.
+
+    References:
+        The roots of z^2 - (1 + mu - a) z + mu and z^2 - (1 + mu)(1 - a) z + mu (1 - a), with
+        a = rate * lambda, lie in the unit circle below these bounds. B. Polyak, Some methods of
+        speeding up the convergence of iteration methods (1964); W. Su et al., JMLR 17 (2016).
+    """
+    if hyperparameters.optimizer != "sgd":
+        return None
+    if spectrum.largest == 0:
+        return float("inf")
+    mu = hyperparameters.momentum or 0.0
+    bound = 2 * (1 + mu) / spectrum.largest
+    return bound / (1 + 2 * mu) if hyperparameters.nesterov else bound
+
+
+def best_rate(hyperparameters: Hyperparameters, spectrum: Spectrum) -> float | None:
+    """Compute the rate at which the slowest direction converges fastest.
+
+        sgd, momentum mu   2 (1 + mu) / (lambda_min + lambda_max)
+        nesterov           4 / (lambda_min + 3 lambda_max)
+
+    lambda_min is the smallest eigenvalue that is not 0: along a direction of eigenvalue 0 the loss
+    does not change and the weights do not move.
+
+    Returns:
+        The rate; None for adam and adamw, where only the largest eigenvalue is known, and where
+        the Hessian is 0 or overflows.
+    """
+    if hyperparameters.optimizer != "sgd" or spectrum.smallest is None:
+        return None
+    mu = hyperparameters.momentum or 0.0
+    if hyperparameters.nesterov:
+        return 4 / (spectrum.smallest + 3 * spectrum.largest)
+    return 2 * (1 + mu) / (spectrum.smallest + spectrum.largest)
+
+
+def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
+    """Choose the rate that "auto" stands for.
+
+    sgd: the best rate, but no more than 0.95 of the stability bound; 0.95 of the bound where only
+    the largest eigenvalue is known; 1 where the Hessian is 0 and any rate does.
+
+    adam, adamw: they move each coordinate by about `rate` an epoch, so the distance to go over a
+    tenth of max_epochs, yet over no fewer than 10 and no more than 1000 steps. The distance is
+    estimated as the root mean square of the first residual over that of a typical (median) column.
+
+    Args:
+        problem: for its hyperparameters.
+        matrices: the problem in the coordinates of training.
+        start: [W; b] before the first step, shape (columns, n_targets).
+    """
+    if problem.hyperparameters.optimizer != "sgd":
+        return adam_rate(problem, matrices, start)
+    found = spectrum(problem, matrices)
+    bound = stability_bound(problem.hyperparameters, found)
+    if bound is None or np.isinf(bound):
+        return 1.0
+    best = best_rate(problem.hyperparameters, found) or bound
+    # A Hessian that overflows leaves no rate: the run will say that it diverged, and why.
+    return max(min(best, BELOW_THE_BOUND * bound), float(np.finfo(np.float64).tiny))
+
+
+def adam_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        residual = matrices.B - matrices.A @ start
+        columns = np.sqrt(np.square(matrices.A).mean(axis=0))
+        typical = float(np.median(columns[columns > 0])) if columns.any() else 1.0
+        distance = float(np.sqrt(np.square(residual).mean())) / typical
+    rate = distance / min(max(problem.hyperparameters.max_epochs / 10, 10), 1000)
+    return rate if 0 < rate < np.inf else 0.001

@@ -1,0 +1,126 @@
+"""What is decided about a problem before its first epoch."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from descend.errors import InvalidInput
+from descend.jobs import Hyperparameters, InitialWeights
+from workers.training.objective import Matrices, matrices
+from workers.training.problem import Floats, Problem, Split, split
+from workers.training.rate import auto_rate
+from workers.training.scaling import Scaling, fit_scaling
+from workers.training.spectrum import Spectrum, spectrum
+
+__all__ = ["Setup", "prepare"]
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A problem with all that training needs beside its rows.
+
+    Attributes:
+        start: [W; b] before the first step in the coordinates of training, (columns, n_targets).
+        hyperparameters: the problem's, with the rate as a number.
+        variance: of the targets trained on: population, weighted, mean over targets.
+    """
+
+    problem: Problem
+    scaling: Scaling
+    start: Floats
+    hyperparameters: Hyperparameters
+    variance: float
+
+    @property
+    def rate(self) -> float:
+        return float(self.hyperparameters.learning_rate)
+
+    def matrices(self) -> Matrices:
+        return matrices(self.problem, self.scaling)
+
+    def spectrum(self) -> Spectrum:
+        return spectrum(self.problem, self.matrices())
+
+    def fingerprint(self) -> str:
+        """Hash what a checkpoint must agree with: hyperparameters, names, the data's moments."""
+        problem = self.problem
+        told = hashlib.sha256(problem.hyperparameters.model_dump_json().encode())
+        told.update(repr((problem.features, problem.targets, problem.X.shape)).encode())
+        moments = (problem.X.sum(axis=0), problem.Y.sum(axis=0), self.scaling.scale, self.variance)
+        for moment in moments:
+            told.update(np.ascontiguousarray(moment).tobytes())
+        return told.hexdigest()
+
+    def original(self, params: Floats) -> tuple[Floats, Floats]:
+        """Bring [W; b] (columns, n_targets) back to coef (t, d) and intercept (t,), in X's units."""
+        problem = self.problem
+        fitted = problem.hyperparameters.fit_intercept
+        intercept = params[-1] if fitted else np.zeros(problem.n_targets)
+        return self.scaling.to_original(params[: problem.n_features].T, intercept)
+
+
+def prepare(problem: Problem) -> tuple[Setup, Matrices]:
+    """Fit the scaling, bring initial weights and rate into the coordinates of training."""
+    hyperparameters = problem.hyperparameters
+    trained, _ = split(problem)
+    scaling = fit_scaling(
+        trained.X,
+        trained.omega,
+        standardize=hyperparameters.standardize,
+        fit_intercept=hyperparameters.fit_intercept,
+    )
+    arranged = matrices(problem, scaling)
+    start = _start(problem, scaling)
+    if hyperparameters.learning_rate == "auto":
+        rate = auto_rate(problem, arranged, start)
+        hyperparameters = hyperparameters.model_copy(update={"learning_rate": rate})
+    return Setup(problem, scaling, start, hyperparameters, _variance(trained)), arranged
+
+
+def _start(problem: Problem, scaling: Scaling) -> Floats:
+    coef, intercept = _initial_weights(problem)
+    coef, intercept = scaling.to_trained(coef, intercept)
+    if not problem.hyperparameters.fit_intercept:
+        return np.ascontiguousarray(coef.T)
+    return np.concatenate([coef.T, intercept[np.newaxis]])
+
+
+def _initial_weights(problem: Problem) -> tuple[Floats, Floats]:
+    init = problem.hyperparameters.init
+    intercept = np.zeros(problem.n_targets)
+    if init == "zeros":
+        return np.zeros((problem.n_targets, problem.n_features)), intercept
+    if init == "torch":
+        return _drawn_as_linear(problem)
+    assert isinstance(init, InitialWeights)  # noqa: S101 - the only kind left
+    if init.intercept is not None:
+        intercept = np.array(init.intercept, dtype=np.float64)
+    if intercept.any() and not problem.hyperparameters.fit_intercept:
+        raise InvalidInput("init.intercept without fit_intercept: leave it out", param="init")
+    return np.array(init.coef, dtype=np.float64), intercept
+
+
+def _drawn_as_linear(problem: Problem) -> tuple[Floats, Floats]:
+    """Draw what nn.Linear(n_features, n_targets) holds after torch.manual_seed(seed).
+
+    From a generator of our own: forked runners share the global one.
+    """
+    dtype = getattr(torch, problem.hyperparameters.dtype)
+    generator = torch.Generator().manual_seed(problem.seed)
+    weight = torch.empty(problem.n_targets, problem.n_features, dtype=dtype)
+    torch.nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+    bias = torch.zeros(problem.n_targets, dtype=dtype)
+    if problem.hyperparameters.fit_intercept:
+        bound = 1 / math.sqrt(problem.n_features)
+        bias.uniform_(-bound, bound, generator=generator)
+    return weight.double().numpy(), bias.double().numpy()
+
+
+def _variance(trained: Split) -> float:
+    omega = trained.omega
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = np.square(trained.Y - np.average(trained.Y, axis=0, weights=omega))
+        return float(np.average(deviation.mean(axis=1), weights=omega))
