@@ -1,0 +1,188 @@
+"""Jobs inside the engine: one `Trainee` each, and the `Batch` that trains together.
+
+The engine's states go in and out; what has happened since the last report collects here.
+"""
+
+import contextlib
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from descend.errors import InvalidInput
+from descend.history import COLUMNS, History
+from descend.jobs import Hyperparameters, JobError, StopReason
+from workers import training
+from workers.orders import Assignment
+from workers.reports import Entry, Fate
+
+__all__ = ["Batch", "Trainee", "batches", "load", "rehearse", "unloaded"]
+
+_SUCCESS = frozenset({StopReason.CONVERGED, StopReason.MAX_EPOCHS})
+
+
+@dataclass(eq=False)
+class Trainee:
+    """A job with its data, and what is not yet reported of it."""
+
+    job: Assignment
+    problem: training.Problem
+    device: str
+    key: Hashable
+    checkpoint: bytes | None
+    epochs_done: int
+    seconds: float = 0.0
+    ended: bool = False
+    retried: bool = False
+    rows: list[History] = field(default_factory=list)
+    unreported_checkpoint: bytes | None = None
+
+    def entry(self, fate: Fate, **more: object) -> Entry:
+        """Say what happened since the last report; saying it once is enough."""
+        rows, self.rows = self.rows, []
+        saved, self.unreported_checkpoint = self.unreported_checkpoint, None
+        self.ended = fate is not Fate.RUNNING
+        return Entry(
+            self.job.job_id,
+            self.job.fence,
+            fate=fate,
+            epochs_done=self.epochs_done,
+            history=_joined(rows, total=self.epochs_done),
+            checkpoint=saved,
+            device=self.device,
+            **more,  # type: ignore[arg-type]  # the caller's keywords are Entry's
+        )
+
+    def failed(self, error: JobError) -> Entry:
+        return self.entry(Fate.FAILED, stop_reason=StopReason.ERROR, error=error)
+
+
+class Batch:
+    """Trainees of one key, and the engine's state of them."""
+
+    def __init__(self, trainees: Sequence[Trainee]) -> None:
+        self.trainees = trainees
+        self.chunk_seconds = 0.0
+        self._state = training.start(
+            [trainee.problem for trainee in trainees],
+            trainees[0].device,
+            [trainee.checkpoint for trainee in trainees],
+        )
+
+    @property
+    def live(self) -> list[Trainee]:
+        return [self.trainees[index] for index in self._state.live]
+
+    def advance(self, epochs: int) -> list[Entry]:
+        """Train every live job for up to `epochs` epochs; return entries of those that ended."""
+        started = time.monotonic()
+        self._state, segments = training.advance(self._state, epochs)
+        self.chunk_seconds = time.monotonic() - started
+        stopped = []
+        for segment in segments:
+            trainee = self.trainees[segment.model]
+            trainee.rows.append(segment.history)
+            trainee.epochs_done = segment.history.total
+            trainee.seconds += self.chunk_seconds
+            if segment.stop is not None:
+                stopped.append(segment.model)
+        return [self._outcome(index) for index in stopped]
+
+    def drop(self, trainee: Trainee) -> None:
+        self._state = training.drop(self._state, self.trainees.index(trainee))
+
+    def save(self) -> None:
+        """Take a checkpoint of every live job, at the epoch at which its rows end."""
+        for index in self._state.live:
+            trainee = self.trainees[index]
+            with contextlib.suppress(InvalidInput):  # no longer finite: about to be stopped
+                trainee.checkpoint = training.save(self._state, index)
+                trainee.unreported_checkpoint = trainee.checkpoint
+
+    def _outcome(self, index: int) -> Entry:
+        trainee, outcome = self.trainees[index], training.outcome(self._state, index)
+        succeeded = outcome.stop_reason in _SUCCESS
+        metrics = outcome.metrics.model_copy(update={"train_seconds": trainee.seconds})
+        return trainee.entry(
+            Fate.SUCCEEDED if succeeded else Fate.FAILED,
+            stop_reason=outcome.stop_reason,
+            coef=outcome.coef if succeeded else None,
+            intercept=outcome.intercept if succeeded else None,
+            metrics=metrics,
+            error=outcome.error,
+            resolved=outcome.resolved,
+            engine=outcome.engine,
+            warnings=outcome.warnings,
+        )
+
+
+def load(job: Assignment) -> Trainee:
+    """Read the job's columns and choose its device.
+
+    Raises:
+        DescendError: when the data cannot be read or the device is not there.
+    """
+    from storage.ingest import read_columns  # polars starts threads: never in the fork server
+
+    columns = read_columns(job.data, job.columns)
+    problem = training.Problem(
+        X=np.column_stack([columns[name] for name in job.features]),
+        Y=np.column_stack([columns[name] for name in job.targets]),
+        sample_weight=None if job.weight is None else columns[job.weight],
+        features=job.features,
+        targets=job.targets,
+        hyperparameters=job.hyperparameters,
+    )
+    device, _ = training.choose_device(problem, job.device)
+    key = (device, training.batch_key(problem, device))
+    return Trainee(job, problem, device, key, job.checkpoint, job.epochs_done)
+
+
+def rehearse() -> None:
+    """Import what only the first job would import, and train a little: 0.2 s before it is due."""
+    from storage import ingest  # noqa: F401
+
+    column = np.arange(3.0).reshape(3, 1)
+    problem = training.Problem(
+        X=column,
+        Y=column,
+        sample_weight=None,
+        features=("x",),
+        targets=("y",),
+        hyperparameters=Hyperparameters(max_epochs=2).resolved(seed=0),
+    )
+    state = training.start([problem], "cpu", [None])
+    state, _ = training.advance(state, 2)
+    training.outcome(state, 0)
+
+
+def batches(trainees: Sequence[Trainee]) -> list[list[Trainee]]:
+    """Group what may train together; the cheapest batch first, so that it does not wait long."""
+    groups: dict[Hashable, list[Trainee]] = {}
+    for trainee in trainees:
+        groups.setdefault(trainee.key, []).append(trainee)
+    return sorted(groups.values(), key=_cost)
+
+
+def unloaded(job: Assignment, fate: Fate, *, error: JobError | None = None) -> Entry:
+    """Make the entry of a job that never became a trainee."""
+    return Entry(
+        job.job_id,
+        job.fence,
+        fate=fate,
+        epochs_done=job.epochs_done,
+        stop_reason=None if error is None else StopReason.ERROR,
+        error=error,
+    )
+
+
+def _cost(batch: Sequence[Trainee]) -> int:
+    return sum(t.problem.X.size * t.job.hyperparameters.max_epochs for t in batch)
+
+
+def _joined(parts: Sequence[History], *, total: int) -> History | None:
+    if not parts:
+        return None
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
+    return History(**columns, total=total)

@@ -1,0 +1,81 @@
+"""The runners of one worker: as many as there are slots, replaced when they end."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from workers.process import Runner, RunnerOptions, start_runner
+
+__all__ = ["Crew"]
+
+WAKING_SECONDS = 60.0  # to import what the fork server may not hold, and say "ready"
+LONGEST_PAUSE_SECONDS = 10.0
+STARTS_BEFORE_GIVING_UP = 10
+
+log = structlog.get_logger()
+
+
+class Crew:
+    """Hires and dismisses; what a runner does is the supervisor's business."""
+
+    def __init__(self, slots: int, spool: Path, checkpoint_seconds: float) -> None:
+        self._runners: list[Runner] = []
+        self._slots = slots
+        self._spool = spool
+        self._checkpoint_seconds = checkpoint_seconds
+        self._n_hired = 0
+        self._n_failed = 0
+        self._hire_at = 0.0
+
+    def __iter__(self) -> Iterator[Runner]:
+        """Iterate over a copy: runners end while one looks at them."""
+        return iter(tuple(self._runners))
+
+    def __contains__(self, runner: Runner) -> bool:
+        return runner in self._runners
+
+    def __len__(self) -> int:
+        return len(self._runners)
+
+    @property
+    def hire_at(self) -> float:
+        """When to hire next: now if a place is free and the last start did not fail."""
+        return self._hire_at if len(self._runners) < self._slots else float("inf")
+
+    def hire(self, now: float) -> None:
+        """Start what is missing. Blocks while the fork server still imports torch (3 s, once)."""
+        while now >= self.hire_at:
+            self._n_hired += 1
+            options = RunnerOptions(self._spool, self._n_hired, self._checkpoint_seconds)
+            try:
+                runner = start_runner(options, now=now, patience_seconds=WAKING_SECONDS)
+            except (OSError, EOFError) as error:
+                self.start_failed(repr(error))
+            else:
+                self._runners.append(runner)
+
+    def start_failed(self, reason: str) -> None:
+        """Wait a little longer each time.
+
+        Raises:
+            RuntimeError: when there were too many: the worker cannot work and should say so.
+        """
+        self._n_failed += 1
+        if self._n_failed >= STARTS_BEFORE_GIVING_UP:
+            raise RuntimeError(f"no runner could be started: {reason}")
+        self._hire_at = time.monotonic() + min(0.1 * 2**self._n_failed, LONGEST_PAUSE_SECONDS)
+        log.error("runner_not_started", reason=reason, n_failed=self._n_failed)
+
+    def started(self, runner: Runner) -> None:
+        runner.ready = True
+        self._n_failed = 0
+
+    def dismiss(self, runner: Runner, *, kill: bool = True) -> int | None:
+        """End a runner, remove what it left in the spool, return its exit code."""
+        self._runners.remove(runner)
+        exit_code = runner.bury(kill=kill)
+        for report in self._spool.glob(f"report-{runner.serial}-*"):
+            report.unlink(missing_ok=True)
+        return exit_code

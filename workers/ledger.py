@@ -1,0 +1,239 @@
+"""What a worker holds and what it owes to the database: claims, leases, results not yet written.
+
+A database that is away costs time and nothing else: what is owed is paid when it is back, under
+the same fence, so that a commit whose answer was lost is recognised and not repeated.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeVar
+
+import structlog
+
+from descend.errors import StorageFull, Unavailable
+from storage.database import Database
+from storage.jobs import JobRepository
+from storage.leases import Beat, Claim, Outcome, Report
+from workers.settings import WorkerSettings
+
+__all__ = ["Crash", "Held", "Ledger", "Payment", "Release", "Wish"]
+
+PAID_AT_ONCE = 256
+LONGEST_PAUSE_SECONDS = 1.0
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class Wish(StrEnum):
+    """Why a job that trains should not."""
+
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+
+
+@dataclass(eq=False)
+class Held:
+    """A job that this worker has the lease of. The claim is kept without its bulk."""
+
+    claim: Claim
+    epochs_done: int
+    wish: Wish | None = None
+
+    @property
+    def fence(self) -> int:
+        return self.claim.fence
+
+
+@dataclass(frozen=True)
+class Release:
+    """The job goes back to the queue, through no fault of its own."""
+
+    job_id: str
+    fence: int
+    reason: str
+    report: Report | None = None
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Crash:
+    """The job goes back to the queue and is counted a crash."""
+
+    job_id: str
+    fence: int
+    reason: str
+
+
+Payment = Report | Outcome | Release | Crash
+
+
+class Ledger:
+    """The database as one worker sees it; every call comes from the supervisor's thread."""
+
+    def __init__(self, database: Database, worker_id: str, settings: WorkerSettings) -> None:
+        self.held: dict[str, Held] = {}
+        self._database = database
+        self._worker_id = worker_id
+        self._settings = settings
+        self._owed: deque[Payment] = deque()
+        self._renewed = self._healthy_since = time.monotonic()
+        self._pause_seconds = 0.0
+        self._retry_at = 0.0
+
+    @property
+    def owes(self) -> bool:
+        return bool(self._owed)
+
+    @property
+    def retry_at(self) -> float:
+        """When to try the database again; in the past while it answers."""
+        return self._retry_at
+
+    def fenced_off(self, now: float) -> bool:
+        """Tell whether the leases may be gone: no renewal for 60 % of their time.
+
+        By the monotonic clock: the wall clock may jump, and the database's is out of reach just
+        when this matters.
+        """
+        return bool(self.held) and now - self._renewed > 0.6 * self._settings.lease_seconds
+
+    def claim(self, limit: int) -> list[Claim]:
+        """Claim up to `limit` jobs; looking at an empty queue takes no write lock."""
+        started = time.monotonic()
+        claims = self._ask(lambda: self._claimed(limit)) or []
+        if claims and not self.held:
+            self._renewed = started
+        for claim in claims:
+            light = replace(claim, dataset=replace(claim.dataset, inline=None), checkpoint=None)
+            self.held[claim.job_id] = Held(light, claim.epochs_done)
+        return claims
+
+    def beat(self) -> Beat | None:
+        """Renew every lease; the answer names what is lost, cancelled and expired.
+
+        None: the database is away. The time is taken before the statement, as the lease may count
+        from any moment of it.
+        """
+        started = time.monotonic()
+        fences = {job_id: held.fence for job_id, held in self.held.items()}
+        beat = self._ask(lambda: self._beaten(fences))
+        if beat is not None:
+            self._renewed = started
+            for job_id in beat.lost:
+                self.held.pop(job_id, None)
+        return beat
+
+    def owe(self, payment: Payment) -> None:
+        self._owed.append(payment)
+
+    def pay(self) -> list[Payment]:
+        """Write what is owed, in one transaction; return the payments that a fence refused."""
+        if not self._owed or time.monotonic() < self._retry_at:
+            return []
+        batch = [self._owed[i] for i in range(min(PAID_AT_ONCE, len(self._owed)))]
+        answers = self._ask(lambda: self._paid(batch))
+        if answers is None:
+            return []
+        refused = []
+        for payment, accepted in zip(batch, answers, strict=True):
+            self._owed.popleft()
+            if not accepted:
+                refused.append(payment)
+                log.warning("fenced", job_id=payment.job_id, fence=payment.fence)
+            if not accepted or not isinstance(payment, Report):
+                self._forget(payment)
+        return refused
+
+    def rescue(self) -> bool:
+        """Give jobs of lost workers back to the queue; tell whether there were any.
+
+        Not before the database has answered for a whole lease: after it was away, every worker's
+        leases are old, and all of them are about to be renewed.
+        """
+        if time.monotonic() - self._healthy_since < self._settings.lease_seconds:
+            return False
+        rescued = self._ask(self._rescued)
+        if rescued:
+            log.warning("rescued", job_ids=rescued)
+        return bool(rescued)
+
+    def announce(self, host: str, pid: int) -> None:
+        """Say that this worker lives."""
+        self._ask(lambda: self._seen(host, pid))
+
+    def sign_off(self) -> None:
+        """Take this worker off the list of the living."""
+        self._ask(self._forgotten)
+
+    def _forget(self, payment: Payment) -> None:
+        held = self.held.get(payment.job_id)
+        if held is not None and held.fence == payment.fence:
+            del self.held[payment.job_id]
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        try:
+            answer = question()
+        except (Unavailable, StorageFull) as error:
+            self._pause_seconds = min(max(0.05, 2 * self._pause_seconds), LONGEST_PAUSE_SECONDS)
+            now = time.monotonic()
+            self._retry_at = now + self._pause_seconds
+            self._healthy_since = now
+            log.warning("database_away", code=error.code, reason=error.message)
+            return None
+        self._pause_seconds = 0.0
+        return answer
+
+    def _claimed(self, limit: int) -> list[Claim]:
+        queues = self._settings.queues
+        with self._database.read() as tx:
+            if not tx.jobs.has_queued(queues):
+                return []
+        with self._database.begin() as tx:
+            return tx.jobs.claim(
+                self._worker_id,
+                limit,
+                queues=queues,
+                lease_seconds=self._settings.lease_seconds,
+            )
+
+    def _beaten(self, fences: dict[str, int]) -> Beat:
+        with self._database.begin() as tx:
+            return tx.jobs.beat(self._worker_id, fences, lease_seconds=self._settings.lease_seconds)
+
+    def _paid(self, batch: Sequence[Payment]) -> list[bool]:
+        with self._database.begin() as tx:
+            return [_pay(tx.jobs, payment) for payment in batch]
+
+    def _rescued(self) -> list[str]:
+        with self._database.begin() as tx:
+            return tx.jobs.rescue()
+
+    def _seen(self, host: str, pid: int) -> None:
+        with self._database.begin() as tx:
+            tx.workers.seen(self._worker_id, host, pid=pid, queues=self._settings.queues)
+
+    def _forgotten(self) -> None:
+        with self._database.begin() as tx:
+            tx.workers.forget(self._worker_id)
+
+
+def _pay(jobs: JobRepository, payment: Payment) -> bool:
+    match payment:
+        case Report():
+            return jobs.report(payment)
+        case Outcome():
+            return jobs.finish(payment)
+        case Release():
+            return jobs.release(
+                payment.job_id,
+                payment.fence,
+                reason=payment.reason,
+                report=payment.report,
+                delay_seconds=payment.delay_seconds,
+            )
+        case Crash():
+            return jobs.crashed(payment.job_id, payment.fence, reason=payment.reason) is not None

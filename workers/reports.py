@@ -1,0 +1,156 @@
+"""What a runner hands back: progress, checkpoints and outcomes of its jobs, as one file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from descend.history import History
+from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
+from workers.spool import Blobs, Document, read_file, write_file
+
+__all__ = ["Entry", "Fate", "RunnerReport", "read_report", "write_report"]
+
+_COLUMNS = ("train_loss", "eval_loss", "learning_rate", "grad_norm")
+
+
+class Fate(StrEnum):
+    """What an entry says about its job; after all but RUNNING the runner holds it no more."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    DROPPED = "dropped"  # let go, as the worker wished
+    SAVED = "saved"  # let go in a drain, with a checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One job's part of a report. `history`: the rows since the last report."""
+
+    job_id: str
+    fence: int
+    fate: Fate
+    epochs_done: int
+    history: History | None = None
+    checkpoint: bytes | None = None
+    stop_reason: StopReason | None = None
+    coef: NDArray[np.float64] | None = None
+    intercept: NDArray[np.float64] | None = None
+    metrics: Metrics | None = None
+    error: JobError | None = None
+    resolved: Hyperparameters | None = None
+    engine: str | None = None
+    device: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class RunnerReport:
+    """All that happened since the runner's last report."""
+
+    entries: tuple[Entry, ...]
+    step_seconds: float  # the median time of a call into the engine, for the hang deadline
+
+
+def write_report(path: Path, entries: Sequence[Entry], *, step_seconds: float) -> None:
+    """Write entries to a file.
+
+    Raises:
+        OSError: when the disk is full.
+    """
+    blobs = Blobs()
+    rows = [_row(entry, blobs) for entry in entries]
+    write_file(path, {"entries": rows, "step_seconds": step_seconds}, blobs.parts)
+
+
+def read_report(path: Path) -> RunnerReport:
+    """Read the file back, trusting nothing in it.
+
+    Raises:
+        ValueError: when it is not what `write_report` writes.
+    """
+    document, blobs = read_file(path)
+    try:
+        entries = tuple(_entry(row, blobs) for row in document["entries"])
+        return RunnerReport(entries, step_seconds=float(document["step_seconds"]))
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a report: {error!r}") from error
+
+
+def _row(entry: Entry, blobs: Blobs) -> Document:
+    def place(blob: bytes | None) -> int | None:
+        return None if blob is None else blobs.add(blob)
+
+    history, coef, intercept = entry.history, entry.coef, entry.intercept
+    return {
+        "job_id": entry.job_id,
+        "fence": entry.fence,
+        "fate": entry.fate,
+        "epochs_done": entry.epochs_done,
+        "history": place(None if history is None else _packed(history)),
+        "checkpoint": place(entry.checkpoint),
+        "stop_reason": entry.stop_reason,
+        "coef": place(None if coef is None else coef.astype("<f8").tobytes()),
+        "n_targets": None if coef is None else len(coef),
+        "intercept": place(None if intercept is None else intercept.astype("<f8").tobytes()),
+        "metrics": None if entry.metrics is None else entry.metrics.model_dump(mode="json"),
+        "error": None if entry.error is None else entry.error.model_dump(mode="json"),
+        "resolved": None if entry.resolved is None else entry.resolved.model_dump(mode="json"),
+        "engine": entry.engine,
+        "device": entry.device,
+        "warnings": list(entry.warnings),
+    }
+
+
+def _entry(row: Document, blobs: list[bytes]) -> Entry:
+    def blob(name: str) -> bytes | None:
+        return None if row[name] is None else blobs[row[name]]
+
+    epochs_done = int(row["epochs_done"])
+    history, coef, intercept = blob("history"), blob("coef"), blob("intercept")
+    return Entry(
+        job_id=str(row["job_id"]),
+        fence=int(row["fence"]),
+        fate=Fate(row["fate"]),
+        epochs_done=epochs_done,
+        history=None if history is None else _unpacked(history, total=epochs_done),
+        checkpoint=blob("checkpoint"),
+        stop_reason=None if row["stop_reason"] is None else StopReason(row["stop_reason"]),
+        coef=None if coef is None else _numbers(coef).reshape(int(row["n_targets"]), -1),
+        intercept=None if intercept is None else _numbers(intercept),
+        metrics=None if row["metrics"] is None else Metrics.model_validate(row["metrics"]),
+        error=None if row["error"] is None else JobError.model_validate(row["error"]),
+        resolved=_hyperparameters(row["resolved"]),
+        engine=row["engine"],
+        device=row["device"],
+        warnings=tuple(str(warning) for warning in row["warnings"]),
+    )
+
+
+def _hyperparameters(body: Document | None) -> Hyperparameters | None:
+    return None if body is None else Hyperparameters.model_validate(body)
+
+
+def _numbers(blob: bytes) -> NDArray[np.float64]:
+    return np.frombuffer(blob, dtype="<f8").astype(np.float64)
+
+
+def _packed(history: History) -> bytes:
+    columns = [getattr(history, name).astype("<f8").tobytes() for name in _COLUMNS]
+    return b"".join([history.epoch.astype("<i8").tobytes(), *columns])
+
+
+def _unpacked(blob: bytes, *, total: int) -> History:
+    n_rows, rest = divmod(len(blob), 8 * (1 + len(_COLUMNS)))
+    if rest:
+        raise ValueError(f"a history of {len(blob)} bytes")
+    floats = np.frombuffer(blob, dtype="<f8", offset=8 * n_rows).reshape(len(_COLUMNS), n_rows)
+    return History(
+        epoch=np.frombuffer(blob, dtype="<i8", count=n_rows).astype(np.int64),
+        **dict(zip(_COLUMNS, floats, strict=True)),
+        total=total,
+    )

@@ -1,0 +1,104 @@
+"""What an entry of a runner's report means for the job's row. Torch-free."""
+
+from importlib.metadata import version
+
+from descend.jobs import JobState, StopReason
+from descend.models import LinearModel, Provenance
+from storage.leases import Claim, Outcome, Report
+from workers.ledger import Held, Payment, Release, Wish
+from workers.reports import Entry, Fate
+
+__all__ = ["given_up", "payment_for"]
+
+_GIVEN_UP = {
+    Wish.CANCEL: (JobState.CANCELLED, StopReason.CANCELLED),
+    Wish.EXPIRE: (JobState.EXPIRED, StopReason.TIMED_OUT),
+}
+
+
+def payment_for(entry: Entry, held: Held, *, torch_version: str) -> Payment:
+    """Turn an entry into what is owed to the database.
+
+    Raises:
+        ValueError: when the entry does not fit its job; the runner is not to be trusted then.
+    """
+    held.epochs_done = entry.epochs_done
+    if entry.fate is Fate.SUCCEEDED:
+        return _outcome(entry, JobState.SUCCEEDED, _model(entry, held.claim, torch_version))
+    if entry.fate is Fate.FAILED:
+        return _outcome(entry, JobState.FAILED)
+    if entry.fate is Fate.RUNNING:
+        return _report(entry)
+    if held.wish is not None:
+        return given_up(held, entry)
+    return Release(entry.job_id, entry.fence, reason="drained", report=_report(entry))
+
+
+def given_up(held: Held, entry: Entry | None = None) -> Outcome:
+    """Make the outcome of a job that was cancelled or ran out of time."""
+    state, stop_reason = _GIVEN_UP[held.wish or Wish.CANCEL]
+    return Outcome(
+        job_id=held.claim.job_id,
+        fence=held.fence,
+        state=state,
+        stop_reason=stop_reason,
+        epochs_done=held.epochs_done,
+        history=None if entry is None else entry.history,
+        device=None if entry is None else entry.device,
+    )
+
+
+def _report(entry: Entry) -> Report:
+    return Report(
+        job_id=entry.job_id,
+        fence=entry.fence,
+        epochs_done=entry.epochs_done,
+        history=entry.history,
+        checkpoint=entry.checkpoint,
+        device=entry.device,
+    )
+
+
+def _outcome(entry: Entry, state: JobState, model: LinearModel | None = None) -> Outcome:
+    if entry.stop_reason is None:
+        raise ValueError("an ended job without a reason")
+    return Outcome(
+        job_id=entry.job_id,
+        fence=entry.fence,
+        state=state,
+        stop_reason=entry.stop_reason,
+        epochs_done=entry.epochs_done,
+        history=entry.history,
+        model=model,
+        metrics=entry.metrics,
+        error=entry.error,
+        resolved=entry.resolved,
+        engine=entry.engine,
+        device=entry.device,
+        warnings=entry.warnings,
+    )
+
+
+def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
+    coef, intercept = entry.coef, entry.intercept
+    if coef is None or intercept is None:
+        raise ValueError("a success without weights")
+    if coef.shape != (len(claim.targets), len(claim.features)) or intercept.shape != coef.shape[:1]:
+        raise ValueError(f"weights of shapes {coef.shape} and {intercept.shape}")
+    return LinearModel(
+        features=list(claim.features),
+        targets=list(claim.targets),
+        coef=coef.tolist(),
+        intercept=intercept.tolist(),
+        provenance=Provenance(
+            job_id=claim.job_id,
+            dataset_id=claim.dataset.dataset_id,
+            dataset_sha256=claim.dataset.sha256,
+            code_version=version("descend"),
+            torch_version=torch_version,
+            device=entry.device or "cpu",
+            dtype=claim.hyperparameters.dtype,
+            seed=claim.hyperparameters.seed or 0,
+            engine=entry.engine or "eager",
+        ),
+    )

@@ -1,0 +1,128 @@
+"""Bulk between a worker and its runners: files in a folder of the worker's own. Torch-free.
+
+Frames on the pipes stay small; data sets, checkpoints, histories and weights go through these
+files. A file is a document (JSON) and blobs (bytes): it can hold numbers, never code.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Blobs", "Document", "Spool", "read_file", "write_file"]
+
+Document = dict[str, Any]
+
+MAX_DOCUMENT_BYTES = 256 * 2**20
+_LENGTH_BYTES = 8
+
+
+class Blobs:
+    """Bytes to be written behind a document; `add` returns the place to name in it."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self._places: dict[bytes, int] = {}
+
+    def add(self, blob: bytes) -> int:
+        """Add once: equal bytes (one data set of many jobs) share a place."""
+        if blob not in self._places:
+            self._places[blob] = len(self.parts)
+            self.parts.append(blob)
+        return self._places[blob]
+
+
+def write_file(path: Path, document: Document, blobs: Sequence[bytes] = ()) -> None:
+    """Write a document and its blobs.
+
+    Not durable, on purpose: the row is the truth, and a spool does not outlive its worker.
+
+    Raises:
+        OSError: when the disk is full; nothing is left behind then.
+    """
+    head = json.dumps({**document, "blobs": [len(blob) for blob in blobs]}).encode()
+    try:
+        with path.open("xb") as file:
+            file.write(len(head).to_bytes(_LENGTH_BYTES, "little"))
+            file.write(head)
+            for blob in blobs:
+                file.write(blob)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def read_file(path: Path) -> tuple[Document, list[bytes]]:
+    """Read what `write_file` wrote.
+
+    Raises:
+        ValueError: when the file is not one; its writer is not to be trusted any further.
+    """
+    with path.open("rb") as file:
+        n_head = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        if n_head > MAX_DOCUMENT_BYTES:
+            raise ValueError(f"a document of {n_head} bytes")
+        document = json.loads(file.read(n_head))
+        rest = file.read()
+    blobs, at = [], 0
+    for size in document.pop("blobs"):
+        blobs.append(rest[at : at + size])
+        at += size
+    if at != len(rest):
+        raise ValueError(f"{len(rest)} bytes of blobs, {at} expected")
+    return document, blobs
+
+
+class Spool:
+    """A worker's folder, held by a lock that its death releases."""
+
+    def __init__(self, root: Path, worker_id: str) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.folder = root / worker_id
+        gate = os.open(root / ".gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # One worker at a time: a folder made a moment ago is not yet locked, and not abandoned.
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            self.folder.mkdir()
+            self._lock = _locked(self.folder)
+            for other in root.glob("wrk_*"):
+                _remove_if_abandoned(other)
+        finally:
+            os.close(gate)
+
+    def path(self, name: str, number: int) -> Path:
+        """Name the file: the number comes through a pipe, the name never does."""
+        return self.folder / f"{name}-{number}"
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _locked(folder: Path) -> int | None:
+    """Lock the folder for this process; None when another living process holds it.
+
+    A pid would not do: pids come again, and containers that share a volume do not share pids.
+    """
+    lock = os.open(folder / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    try:
+        lock = _locked(folder)
+    except OSError:  # its worker ends just now and removes it
+        return
+    if lock is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)

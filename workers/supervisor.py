@@ -1,0 +1,394 @@
+"""One thread that claims jobs, keeps their leases, watches the runners and settles the rows.
+
+It owns the database connection, every runner's handle and every pipe, so its state is plain
+attributes and events have one order. The price: nothing in it may block, hence small frames, bulk
+in files, and statements that time out. `ring` and `drain` may be called from any thread and from
+a signal handler.
+
+    watch: hire -> settle -> beat -> enforce deadlines -> claim -> wait for [ear, pipes, sentinels]
+"""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.connection import Connection, wait
+
+import structlog
+from storage.artefacts import LocalArtefacts
+
+from descend.ids import new_id
+from storage.database import Database
+from storage.leases import Beat, Claim
+from workers import frames
+from workers.crew import Crew
+from workers.ledger import Crash, Held, Ledger, Release, Wish
+from workers.orders import write_order
+from workers.process import Ending, Runner, ending_of, open_nursery
+from workers.reports import Entry, Fate, read_report
+from workers.settings import WorkerSettings
+from workers.settle import given_up, payment_for
+from workers.spool import Spool
+
+__all__ = ["Supervisor", "stop_this_process"]
+
+CLAIMED_AT_ONCE = 64
+DROP_SECONDS = 2.0  # for a runner to let a job go; then it is killed
+DRAIN_SECONDS = 3.0  # for the runners to save their jobs; 5 s is the promise for all of it
+WRITE_DOWN_SECONDS = 1.0  # for the database to take what the drain brought
+ANNOUNCE_SECONDS = 5.0
+STEPS_OF_PATIENCE = 20
+READ_BYTES_PER_SECOND = 20e6  # of a slow disk: a runner is silent over its data that long
+FIRST_NO_ROOM_PAUSE_SECONDS = 5.0
+LONGEST_NO_ROOM_PAUSE_SECONDS = 300.0
+
+log = structlog.get_logger()
+
+
+def stop_this_process() -> None:
+    """End the worker as an operator would: without its supervisor it is deaf."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Supervisor(threading.Thread):
+    """The worker's own thread.
+
+    Args:
+        database: where the jobs are; closed by whoever opened it.
+        settings: queues, slots, lease and intervals.
+        on_failure: called when an unexpected exception ends the thread.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: WorkerSettings,
+        *,
+        on_failure: Callable[[], None] = stop_this_process,
+    ) -> None:
+        super().__init__(name="supervisor")
+        self.worker_id = new_id("wrk")
+        self.failed = False
+        self._settings = settings
+        self._on_failure = on_failure
+        self._ledger = Ledger(database, self.worker_id, settings)
+        self._artefacts = LocalArtefacts(settings.artefacts)
+        self._ear, self._bell = socket.socketpair()
+        self._bell.setblocking(False)
+        self._rung = True  # jobs may be waiting already
+        self._draining = False
+        self._drain_until: float | None = None
+        self._torch_version = ""
+        self._n_orders = self._n_no_room = 0
+        self._look_at = self._claim_at = self._beat_at = self._announce_at = 0.0
+        self._rescue_at = time.monotonic() + self._until_rescue()
+
+    def ring(self) -> None:
+        """Say that there may be jobs. Never blocks; where the buffer is full, it has rung."""
+        self._rung = True
+        self._poke()
+
+    def drain(self) -> None:
+        """Ask for the end: jobs are saved and given back, then the thread ends."""
+        self._draining = True
+        self._poke()
+
+    def run(self) -> None:
+        spool: Spool | None = None
+        try:
+            open_nursery()
+            spool = Spool(self._settings.data.resolve() / "spool", self.worker_id)
+            self._watch(spool)
+        except Exception:
+            self.failed = True
+            log.exception("supervisor_failed", worker_id=self.worker_id)
+            self._on_failure()
+        finally:
+            if spool is not None:
+                spool.close()
+            self._ear.close()
+            self._bell.close()
+
+    def _watch(self, spool: Spool) -> None:
+        self._spool = spool
+        self._crew = Crew(self._settings.slots, spool.folder, self._settings.checkpoint_seconds)
+        try:
+            while not self._drained():
+                now = time.monotonic()
+                if not self._draining:
+                    self._crew.hire(now)
+                self._settle()
+                self._beat(now)
+                self._enforce(now)
+                self._look(now)
+                self._listen(wait(self._sources(), max(0.0, self._next_event() - time.monotonic())))
+            self._ledger.sign_off()
+        finally:
+            for runner in self._crew:
+                self._crew.dismiss(runner)
+
+    # Leases and deadlines
+
+    def _beat(self, now: float) -> None:
+        if now >= self._beat_at:
+            self._beat_at = now + self._settings.beat_seconds
+            beat = self._ledger.beat() if self._ledger.held else None
+            if beat is not None:
+                self._obey(beat)
+        if now >= self._announce_at and any(runner.ready for runner in self._crew):
+            self._announce_at = now + ANNOUNCE_SECONDS
+            self._ledger.announce(socket.gethostname(), os.getpid())
+        if now >= self._rescue_at:
+            self._rescue_at = now + self._until_rescue()
+            self._rung |= self._ledger.rescue()
+
+    def _obey(self, beat: Beat) -> None:
+        for job_id in beat.lost:
+            log.warning("lease_lost", job_id=job_id)
+            self._drop(job_id)
+        for wish, job_ids in ((Wish.CANCEL, beat.cancel), (Wish.EXPIRE, beat.expired)):
+            for job_id in job_ids:
+                held = self._ledger.held.get(job_id)
+                if held is not None:
+                    held.wish = held.wish or wish
+                    self._drop(job_id)
+
+    def _drop(self, job_id: str) -> None:
+        """Have whoever trains this job let it go: nobody, if it has just been reported."""
+        for runner in self._crew:
+            if job_id in runner.jobs and job_id not in runner.drops:
+                runner.drops[job_id] = time.monotonic() + DROP_SECONDS
+                runner.send(frames.Drop(job_id=job_id, fence=runner.jobs[job_id]))
+
+    def _enforce(self, now: float) -> None:
+        if self._draining and self._drain_until is None:
+            self._begin_drain(now)
+        fenced_off = self._ledger.fenced_off(now)
+        for runner in self._crew:
+            if runner.busy and fenced_off and not runner.paused:
+                log.warning("runner_paused", job_ids=list(runner.jobs))
+                runner.pause()
+            elif runner.paused and not fenced_off:
+                runner.go_on(now)
+            self._end_if_due(runner, now)
+
+    def _end_if_due(self, runner: Runner, now: float) -> None:
+        if now >= self._deadline(runner):
+            # After a pause of this whole process its last words may be waiting in the pipe.
+            self._read(runner)
+        if runner not in self._crew:
+            return
+        if now >= self._deadline(runner):
+            hung = not runner.drops and self._drain_until is None
+            log.warning("runner_overdue", hung=hung, job_ids=list(runner.jobs))
+            reason = "runner hung" if hung else "runner did not let go in time"
+            self._lose(runner, Ending(reason, blame=hung))
+        elif runner.retired and not runner.busy:
+            self._crew.dismiss(runner)
+
+    def _deadline(self, runner: Runner) -> float:
+        if self._drain_until is not None:
+            return self._drain_until
+        return runner.silent_until()
+
+    def _begin_drain(self, now: float) -> None:
+        self._drain_until = now + DRAIN_SECONDS
+        for runner in self._crew:
+            runner.retired = True
+            if runner.busy:
+                runner.go_on(now)
+                runner.send(frames.Drain())
+
+    def _drained(self) -> bool:
+        if self._drain_until is None or len(self._crew):
+            return False
+        return not self._ledger.owes or time.monotonic() > self._drain_until + WRITE_DOWN_SECONDS
+
+    def _until_rescue(self) -> float:
+        """Jittered, so that many workers do not look at the same moment."""
+        return self._settings.rescue_seconds * random.uniform(0.5, 1.5)  # noqa: S311
+
+    # Claiming
+
+    def _look(self, now: float) -> None:
+        """Give every idle runner a claim, on a ring or when it is time to poll."""
+        if self._draining or now < self._look_due() or self._ledger.fenced_off(now):
+            return
+        self._rung = False
+        self._look_at = now + self._settings.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311
+        for runner in self._crew:
+            if runner.idle:
+                claims = self._ledger.claim(CLAIMED_AT_ONCE)
+                if not claims:
+                    return
+                self._hand_over(runner, claims)
+
+    def _look_due(self) -> float:
+        """When to look: a ring is kept for the first runner that is idle."""
+        if not any(runner.idle for runner in self._crew):
+            return float("inf")
+        return max(self._claim_at, self._ledger.retry_at, 0.0 if self._rung else self._look_at)
+
+    def _hand_over(self, runner: Runner, claims: list[Claim]) -> None:
+        for claim in claims:
+            self._drop(claim.job_id)  # lost here and claimed again: the old attempt must end
+        self._n_orders += 1
+        path = self._spool.path("order", self._n_orders)
+        try:
+            write_order(path, claims, artefact_path=self._artefacts.path)
+        except OSError as error:
+            self._no_room(claims, error)
+            return
+        self._n_no_room = 0
+        runner.jobs = {claim.job_id: claim.fence for claim in claims}
+        runner.on = frozenset()
+        runner.heard = time.monotonic()
+        reading = self._bytes_to_read(claims) / READ_BYTES_PER_SECOND
+        runner.patience_seconds = self._settings.hang_seconds + reading
+        runner.send(frames.Train(number=self._n_orders))
+        for claim in claims:
+            log.info("claimed", job_id=claim.job_id, attempt=claim.attempt, fence=claim.fence)
+
+    def _no_room(self, claims: Iterable[Claim], error: OSError) -> None:
+        """Give claims back, and claim nothing for a while: 5 s, doubled each time, jittered."""
+        pause = min(FIRST_NO_ROOM_PAUSE_SECONDS * 2**self._n_no_room, LONGEST_NO_ROOM_PAUSE_SECONDS)
+        self._n_no_room += 1
+        self._claim_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311
+        log.error("spool_not_writable", reason=error.strerror, pause_seconds=pause)
+        for claim in claims:
+            self._ledger.owe(Release(claim.job_id, claim.fence, "no room left in the spool"))
+
+    def _bytes_to_read(self, claims: Iterable[Claim]) -> int:
+        paths = [self._artefacts.path(c.dataset.artefact) for c in claims if c.dataset.artefact]
+        return sum(path.stat().st_size for path in paths if path.exists())
+
+    # Listening
+
+    def _sources(self) -> list["Connection[bytes, bytes] | socket.socket | int"]:
+        pipes = [runner.pipe for runner in self._crew]
+        return [self._ear, *pipes, *(runner.process.sentinel for runner in self._crew)]
+
+    def _next_event(self) -> float:
+        times = [self._rescue_at, self._look_due(), *(self._deadline(r) for r in self._crew)]
+        if self._ledger.held:
+            times.append(self._beat_at)
+        if self._ledger.owes:
+            times.append(self._ledger.retry_at)
+        if self._draining:
+            times.append(time.monotonic() + 0.05)
+        else:
+            times.append(self._crew.hire_at)
+            times.append(max(self._announce_at, self._beat_at))
+        return min(times)
+
+    def _listen(self, ready: Sequence[object]) -> None:
+        if self._ear in ready:
+            self._ear.recv(4096)
+        for runner in self._crew:
+            if runner.pipe in ready:
+                self._read(runner)
+            if runner in self._crew and runner.process.sentinel in ready:
+                self._read(runner)  # results that it sent before it died count
+                if runner in self._crew:
+                    self._lose(runner)
+
+    def _read(self, runner: Runner) -> None:
+        """Take every frame that waits. Whatever a runner sends, only it and its jobs suffer."""
+        try:
+            while runner.pipe.poll(0):
+                runner.heard = time.monotonic()
+                self._take(runner, frames.receive_from_runner(runner.pipe))
+        except (EOFError, ConnectionError):
+            self._lose(runner)
+        except (ValueError, OSError):
+            log.exception("runner_talks_nonsense")
+            self._lose(runner, Ending("the runner's report could not be read", blame=True))
+
+    def _take(self, runner: Runner, frame: frames.FromRunner) -> None:
+        match frame:
+            case frames.Ready():
+                self._torch_version = frame.torch_version
+                self._crew.started(runner)
+                if not frame.preloaded:
+                    log.error("torch_not_preloaded")  # every start costs seconds and 200 MiB
+            case frames.On():
+                runner.on = frozenset(frame.job_ids)
+            case frames.Reported():
+                self._take_report(runner, frame.number)
+            case frames.Idle():
+                self._take_idle(runner, retire=frame.retire)
+
+    def _take_report(self, runner: Runner, number: int) -> None:
+        path = self._spool.path(f"report-{runner.serial}", number)
+        report = read_report(path)
+        path.unlink()
+        patience = STEPS_OF_PATIENCE * report.step_seconds
+        runner.patience_seconds = max(runner.patience_seconds, patience)
+        for entry in report.entries:
+            self._take_entry(runner, entry)
+
+    def _take_entry(self, runner: Runner, entry: Entry) -> None:
+        if runner.jobs.get(entry.job_id) != entry.fence:
+            raise ValueError(f"a report about {entry.job_id}, which was not handed over")
+        held = self._held(entry.job_id, entry.fence)
+        if held is not None:
+            self._ledger.owe(payment_for(entry, held, torch_version=self._torch_version))
+        if entry.fate is not Fate.RUNNING:
+            del runner.jobs[entry.job_id]
+            runner.drops.pop(entry.job_id, None)
+            log.info("let_go", job_id=entry.job_id, fence=entry.fence, fate=entry.fate)
+
+    def _take_idle(self, runner: Runner, *, retire: bool) -> None:
+        """The order is served; in a drain, what had not begun goes back as it came."""
+        if runner.jobs and not self._draining:
+            raise ValueError(f"idle, and silent about {len(runner.jobs)} jobs")
+        self._give_back(runner, Ending("drained", blame=False))
+        runner.retired |= retire
+        self._rung = True
+
+    def _held(self, job_id: str, fence: int) -> Held | None:
+        held = self._ledger.held.get(job_id)
+        return held if held is not None and held.fence == fence else None
+
+    # Settling
+
+    def _settle(self) -> None:
+        for refused in self._ledger.pay():
+            self._drop(refused.job_id)
+
+    def _lose(self, runner: Runner, ending: Ending | None = None) -> None:
+        """Bury a runner and give back what it had."""
+        exit_code = self._crew.dismiss(runner, kill=ending is not None)
+        ending = ending or ending_of(exit_code)
+        log.warning("runner_lost", reason=ending.reason, job_ids=list(runner.jobs))
+        if not runner.ready and not self._draining:
+            self._crew.start_failed(ending.reason)
+        self._give_back(runner, ending)
+        self._rung = True
+
+    def _give_back(self, runner: Runner, ending: Ending) -> None:
+        """Return jobs to the queue; only what the runner was on may have brought it down.
+
+        One that died before it said what it was on died of its order as a whole.
+        """
+        suspects = (runner.on or frozenset(runner.jobs)) if ending.blame else frozenset()
+        for job_id, fence in runner.jobs.items():
+            held = self._held(job_id, fence)
+            if held is None:
+                continue
+            if held.wish is not None:
+                self._ledger.owe(given_up(held))
+            elif job_id in suspects:
+                self._ledger.owe(Crash(job_id, fence, ending.reason))
+            else:
+                self._ledger.owe(Release(job_id, fence, ending.reason))
+        runner.jobs = {}
+        runner.drops = {}
+
+    def _poke(self) -> None:
+        with contextlib.suppress(OSError):
+            self._bell.send(b"!")
