@@ -229,7 +229,7 @@ def test_only_the_very_process_that_was_recorded_is_reaped(tmp_path: Path) -> No
     with sleeper() as ours, sleeper() as stranger:
         processes = [
             {"name": "api", "pid": ours.pid, "born": stack.born(ours.pid)},
-            {"name": "broker", "pid": stranger.pid, "born": stack.born(ours.pid)},
+            {"name": "broker", "pid": stranger.pid, "born": f"{stack.born(stranger.pid)}0"},
         ]
         record.write_text(json.dumps({"processes": processes}))
 

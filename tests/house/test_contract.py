@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from pydantic_settings import BaseSettings
-from service.app import create_app
 
 import descend
 from descend import errors
 from descend.errors import DescendError
 from descend.jobs import TERMINAL, TRANSITIONS, JobState, StopReason
+from service.app import create_app
 from service.settings import ServiceSettings
 from storage.settings import StorageSettings
 from tests.house.sources import ROOT
