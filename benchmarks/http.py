@@ -1,0 +1,163 @@
+"""Over HTTP: how soon a job is done, and how many are taken in a second.
+
+    python -m benchmarks.http [--json FILE]
+
+Latency: the embedded stack, warm; one connection sends the notebook's job with ?wait= and reads
+the finished job. Peer: the plain script's training loop, in turns with it.
+
+Submissions: the API alone, without workers, eight connections for three seconds at a time, in
+turns with the same API calling `.delay()` in the handler (benchmarks/delay_api.py).
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from benchmarks import plain
+from benchmarks.load import NOTEBOOK_JOB, prepared, read_answer
+from descend.stack import answers_ping, broker_program, free_port
+
+RUNS = 31
+ROUNDS = 5
+SECONDS = 3.0
+CONNECTIONS = 8
+
+
+def until(condition: "object", what: str, *, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+@contextmanager
+def process(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    child = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield child
+    finally:
+        child.send_signal(signal.SIGINT)
+        child.wait(timeout=20)
+
+
+def latency() -> dict[str, float]:
+    torch.set_num_threads(1)
+    plain.train()
+    with tempfile.TemporaryDirectory() as data:
+        stack = process(sys.executable, "-m", "descend.cli", "up", "--port", "0", "--data", data)
+        with stack as child:
+            assert child.stdout is not None
+            url = next(line.split()[-1] for line in child.stdout if "ready at" in line)
+            host = url.removeprefix("http://")
+            address = (host.split(":")[0], int(host.split(":")[1]))
+            request = prepared(host, "/v1/jobs?wait=30", NOTEBOOK_JOB)
+            with socket.create_connection(address) as line:
+                line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                reader = line.makefile("rb")
+                ours, script = [], []
+                for _ in range(RUNS):
+                    script.append(plain.seconds())
+                    begun = time.perf_counter()
+                    line.sendall(request)
+                    assert read_answer(reader) == 200
+                    ours.append(time.perf_counter() - begun)
+    warm = ours[1:]
+    return {
+        "submit_to_succeeded_p50_ms": statistics.median(warm) * 1e3,
+        "submit_to_succeeded_p90_ms": statistics.quantiles(warm, n=10)[-1] * 1e3,
+        "script_loop_p50_ms": statistics.median(script) * 1e3,
+        "ratio_script_over_ours": statistics.median(script) / statistics.median(warm),
+    }
+
+
+def submissions() -> dict[str, float]:
+    rates: dict[str, list[float]] = {"service": [], "benchmarks.delay_api": []}
+    with tempfile.TemporaryDirectory() as folder:
+        broker_port = free_port()
+        broker = process(
+            broker_program(os.environ),
+            *("--port", str(broker_port), "--bind", "127.0.0.1", "--save", "", "--dir", folder),
+        )
+        with broker:
+            until(lambda: answers_ping(broker_port), "the broker answers")
+            for number in range(ROUNDS):
+                for module, measured in rates.items():
+                    data = Path(folder) / f"{module}-{number}"
+                    measured.append(submissions_per_second(module, data, broker_port))
+    ours, peer = (statistics.median(measured) for measured in rates.values())
+    return {
+        "submissions_per_second": ours,
+        "delay_submissions_per_second": peer,
+        "ratio_ours_over_delay": ours / peer,
+    }
+
+
+def submissions_per_second(module: str, data: Path, broker_port: int) -> float:
+    """Load one fresh API for a while, from another process."""
+    port = free_port()
+    environment = {
+        "DESCEND_DATA": str(data),
+        "DESCEND_PORT": str(port),
+        "DESCEND_BROKER_URL": f"redis://127.0.0.1:{broker_port}/0",
+        "DESCEND_LIMITS": json.dumps({"queued_jobs": 10_000_000}),
+    }
+    data.mkdir()
+    with process(sys.executable, "-m", "storage.migrate", **environment) as migration:
+        migration.wait()
+    with process(sys.executable, "-m", module, **environment):
+        until(lambda: connects(port), f"{module} listens")
+        url = f"http://127.0.0.1:{port}"
+        load_once(url, 0.5)
+        measured = load_once(url, SECONDS)
+    assert measured["refused"] == 0, measured
+    print(
+        f"  {module:22} {measured['requests_per_second']:8.0f}/s  p50 {measured['p50_ms']:.2f} ms"
+    )
+    return measured["requests_per_second"]
+
+
+def load_once(url: str, seconds: float) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.load", url, str(seconds), str(CONNECTIONS)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def connects(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--json", type=Path, help="where to write the figures")
+    chosen = options.parse_args()
+    figures = latency()
+    print(json.dumps(figures, indent=2))
+    figures |= submissions()
+    print(json.dumps(figures, indent=2))
+    if chosen.json:
+        chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
