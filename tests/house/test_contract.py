@@ -1,5 +1,6 @@
 """What the contract promises in words is what the code says."""
 
+import ast
 import importlib
 import json
 import re
@@ -10,21 +11,37 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import descend
-from descend import errors
+from descend import cli, errors
 from descend.errors import DescendError
 from descend.jobs import TERMINAL, TRANSITIONS, JobState, StopReason
 from service.app import create_app
 from service.settings import ServiceSettings
 from storage.settings import StorageSettings
-from tests.house.sources import ROOT
+from tests.house.sources import PACKAGES, ROOT, sources
 from workers.settings import WorkerSettings
+from workers.training.errors import DeviceUnavailable
 
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 ARROW = re.compile(r"^\s*(\[\*\]|\w+) --> (\[\*\]|\w+)", re.MULTILINE)
 
 
+KINDS = (DescendError, DeviceUnavailable)  # the second: imported so that its module is seen
+
+
 def error_codes(kind: type[DescendError]) -> set[str]:
     return {kind.code}.union(*(error_codes(child) for child in kind.__subclasses__()))
+
+
+def codes_of_job_errors() -> set[str]:
+    """Every code that some `JobError(code=...)` in the four packages is given."""
+    calls = (node for tree in sources(*PACKAGES).values() for node in ast.walk(tree))
+    return {
+        word.value.value
+        for call in calls
+        if isinstance(call, ast.Call) and getattr(call.func, "id", None) == "JobError"
+        for word in call.keywords
+        if word.arg == "code" and isinstance(word.value, ast.Constant)
+    }
 
 
 def documented(word: str) -> bool:
@@ -49,7 +66,7 @@ def test_every_documented_setting_exists() -> None:
 
 
 def test_every_error_code_is_documented() -> None:
-    codes = error_codes(DescendError)
+    codes = set().union(*map(error_codes, KINDS)) | codes_of_job_errors()
 
     assert [code for code in sorted(codes) if not documented(code)] == []
 
@@ -82,6 +99,12 @@ def test_the_diagram_of_states_shows_the_transitions() -> None:
     arrows = {(str(a), str(b)) for a, onward in TRANSITIONS.items() for b in onward}
     starts, ends = {("[*]", "queued")}, {(str(state), "[*]") for state in TERMINAL}
     assert drawn == arrows | starts | ends
+
+
+def test_every_command_is_documented() -> None:
+    names = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
+
+    assert [name for name in names if not documented(f"descend {name}")] == []
 
 
 def test_public_names_exist_and_are_listed() -> None:
