@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict  # on Python 3.11 pydantic cannot read typing.TypedDict
 
 __all__ = ["COLUMNS", "History", "HistoryJSON"]
 
