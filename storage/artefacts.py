@@ -1,0 +1,147 @@
+"""Bytes under keys in a local directory: absent, or complete.
+
+A file is written beside its place under a temporary name, made durable, and only then renamed: at
+no moment is there half an artefact, whatever is killed or full.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import BinaryIO
+
+from descend.errors import CorruptArtefact, StorageFull
+
+__all__ = ["LocalArtefacts", "durable"]
+
+_KEY = re.compile(r"[a-z]+(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
+_TEMPORARY = ".tmp-"
+_BLOCK = 2**20
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class LocalArtefacts:
+    """A directory of artefacts; keys look like `datasets/ds_0193….arrow`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, key: str, source: Path | bytes) -> str:
+        """Store bytes, or a copy of a file; return their SHA-256.
+
+        Raises:
+            StorageFull: when there is no room; nothing is left behind then.
+        """
+        place = self.path(key)
+        digest = hashlib.sha256()
+        with no_room_is_storage_full():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with durable(place) as file:
+                for block in _blocks(source):
+                    digest.update(block)
+                    _write_all(file, block)
+        return digest.hexdigest()
+
+    def path(self, key: str) -> Path:
+        """Where an artefact is, or would be."""
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is no artefact key")
+        return self._root / key
+
+    def open(self, key: str) -> BufferedReader:
+        return self.path(key).open("rb")
+
+    def exists(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def verify(self, key: str, sha256: str) -> None:
+        """Raise CorruptArtefact unless the artefact is there, with this checksum."""
+        if not self.exists(key):
+            raise CorruptArtefact(f"artefact {key} is missing")
+        with self.open(key) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                raise CorruptArtefact(f"artefact {key} does not have its checksum")
+
+    def delete(self, key: str) -> None:
+        """Delete an artefact; fine where there is none."""
+        self.path(key).unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Room left on the disk, for those who are not root."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self._root).free
+
+    def keys(self) -> Iterator[str]:
+        for path in self._files():
+            if not path.name.startswith(_TEMPORARY):
+                yield path.relative_to(self._root).as_posix()
+
+    def sweep(self, keep: set[str], older_than_seconds: float) -> list[str]:
+        """Delete files that no row names and that no one can be writing any more.
+
+        Read `keep` from the rows after these seconds were chosen: bytes come before their row.
+        """
+        oldest = time.time() - older_than_seconds
+        swept = []
+        for path in list(self._files()):
+            key = path.relative_to(self._root).as_posix()
+            with contextlib.suppress(FileNotFoundError):
+                if key not in keep and path.stat().st_mtime < oldest:
+                    path.unlink()
+                    swept.append(key)
+        return swept
+
+    def _files(self) -> Iterator[Path]:
+        return (path for path in self._root.rglob("*") if path.is_file())
+
+
+@contextlib.contextmanager
+def durable(place: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears at `place` when the block ends well, complete and on the disk."""
+    temporary = place.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb", buffering=0) as file:
+            yield file
+            os.fsync(file.fileno())
+        temporary.rename(place)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # the name, too, survives a loss of power
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def no_room_is_storage_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StorageFull from error
+        raise
+
+
+def _blocks(source: Path | bytes) -> Iterator[bytes]:
+    if isinstance(source, bytes):
+        yield source
+        return
+    with source.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
+
+
+def _write_all(file: BinaryIO, block: bytes) -> None:
+    """Write in a loop: near a limit the system writes a part of a block and says so only here."""
+    rest = memoryview(block)
+    while rest:
+        rest = rest[file.write(rest) :]
