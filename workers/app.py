@@ -41,9 +41,9 @@ class Worker:
     def run(self) -> int:
         """Work until SIGTERM; return the exit status."""
         logs.configure()
-        argv = ["worker", "-n", f"{self.supervisor.worker_id}@%h", "-l", "WARNING"]
+        argv = ["--quiet", "worker", "-n", f"{self.supervisor.worker_id}@%h", "-l", "WARNING"]
         # Neither is needed, and without them a reconnect has fewer parts to get stuck in.
-        argv += ["--without-gossip", "--without-mingle", "--quiet"]
+        argv += ["--without-gossip", "--without-mingle"]
         try:
             self.celery.worker_main(argv)
             status = 0

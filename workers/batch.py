@@ -81,12 +81,12 @@ class Batch:
         self.chunk_seconds = time.monotonic() - started
         stopped = []
         for segment in segments:
-            trainee = self.trainees[segment.model]
+            trainee = self.trainees[segment.index]
             trainee.rows.append(segment.history)
             trainee.epochs_done = segment.history.total
             trainee.seconds += self.chunk_seconds
             if segment.stop is not None:
-                stopped.append(segment.model)
+                stopped.append(segment.index)
         return [self._outcome(index) for index in stopped]
 
     def drop(self, trainee: Trainee) -> None:

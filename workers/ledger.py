@@ -143,9 +143,9 @@ class Ledger:
             self._owed.popleft()
             if not accepted:
                 refused.append(payment)
-                log.warning("fenced", job_id=payment.job_id, fence=payment.fence)
             if not accepted or not isinstance(payment, Report):
                 self._forget(payment)
+                _note(payment, accepted=accepted)
         return refused
 
     def rescue(self) -> bool:
@@ -219,6 +219,13 @@ class Ledger:
     def _forgotten(self) -> None:
         with self._database.begin() as tx:
             tx.workers.forget(self._worker_id)
+
+
+def _note(payment: Payment, *, accepted: bool) -> None:
+    """Log how a claim ended; the chaos suite reads from these lines who was believed."""
+    name = type(payment).__name__.lower() if accepted else "fenced"
+    state = payment.state if isinstance(payment, Outcome) else None
+    log.info(name, job_id=payment.job_id, fence=payment.fence, state=state)
 
 
 def _pay(jobs: JobRepository, payment: Payment) -> bool:

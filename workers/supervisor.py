@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
 
 import structlog
-from storage.artefacts import LocalArtefacts
 
 from descend.ids import new_id
+from storage.artefacts import LocalArtefacts
 from storage.database import Database
 from storage.leases import Beat, Claim
 from workers import frames

@@ -1,0 +1,248 @@
+"""A stage for accidents: a database, a broker and workers that a test can hurt; and the verdict.
+
+`Stage.violations` reads the rows, the events and what the workers logged, as Jepsen does: what was
+believed, by whom, and whether the numbers are those of a run that nothing happened to.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sqlalchemy import text
+
+from descend.datasets import InlineXY
+from descend.ids import new_id
+from descend.jobs import Hyperparameters, Job, JobSpec, JobState
+from storage.database import Database
+from storage.ingest import ingest_json
+from storage.migrate import migrate
+from tests.servers import Broker, Program, ending, until, worker
+from workers import training
+
+LEASE_SECONDS = 2.0
+SECONDS_TO_END = 40.0
+UNFENCED = ("-m", "tests.chaos.unfenced")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A small problem that trains for `epochs` x 60 to 100 us."""
+
+    epochs: int = 25_000
+    seed: int = 0
+
+    def data(self) -> InlineXY:
+        rng = np.random.default_rng(self.seed)
+        X = rng.normal(size=(8, 2))
+        y = X @ rng.normal(size=2) + rng.normal(size=8)
+        return InlineXY(X=X.tolist(), y=y.tolist())
+
+    def hyperparameters(self) -> Hyperparameters:
+        return Hyperparameters(
+            learning_rate=1e-3, max_epochs=self.epochs, tol=0, standardize=False
+        ).resolved(seed=self.seed)
+
+
+@cache
+def undisturbed(lesson: Lesson) -> tuple[Floats, Floats, Floats]:
+    """Weights, intercept and losses of a run that nothing happens to."""
+    data = lesson.data()
+    problem = training.Problem(
+        X=np.array(data.X),
+        Y=np.array(data.y).reshape(-1, 1),
+        sample_weight=None,
+        features=("x0", "x1"),
+        targets=("y",),
+        hyperparameters=lesson.hyperparameters(),
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    state = training.start([problem], "cpu", [None])
+    losses = []
+    while state.live:
+        state, segments = training.advance(state, 5000)
+        losses += [segment.history.train_loss for segment in segments]
+    torch.set_num_threads(threads)
+    outcome = training.outcome(state, 0)
+    return outcome.coef, outcome.intercept, np.concatenate(losses)
+
+
+class Stage:
+    """Everything that a scenario needs, in one folder."""
+
+    def __init__(self, folder: Path, url: str, broker: Broker) -> None:
+        self.folder = folder
+        self.url = url
+        self.broker = broker
+        self.lessons: dict[str, Lesson] = {}
+        self.workers: list[Program] = []
+        self._exits = ExitStack()
+        migrate(url)
+        self.database = Database(url)
+
+    def env(self, **more: str) -> dict[str, str]:
+        return {
+            "DESCEND_DATABASE_URL": self.url,
+            "DESCEND_DATA": str(self.folder / "data"),
+            "DESCEND_BROKER_URL": self.broker.url,
+            "DESCEND_LEASE_SECONDS": str(LEASE_SECONDS),
+            "DESCEND_BEAT_SECONDS": "0.2",
+            "DESCEND_POLL_SECONDS": "0.5",
+            "DESCEND_RESCUE_SECONDS": "0.3",
+            "DESCEND_CHECKPOINT_SECONDS": "0.2",
+        } | more
+
+    def hire(
+        self, *, program: tuple[str, ...] = ("-m", "workers"), wait: bool = True, **env: str
+    ) -> Program:
+        """Start a worker; it has a runner, warm, when this returns."""
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        hired = worker(self.env(**env), log, program=program)
+        self._exits.enter_context(ending(hired))
+        self.workers.append(hired)
+        if wait:
+            self.await_ready(hired)
+        return hired
+
+    def await_ready(self, hired: Program) -> None:
+        def announced() -> bool:
+            if hired.process.poll() is not None:
+                raise AssertionError(f"the worker ended: {hired.output}")
+            return hired.pid in self._owners().values()
+
+        until(announced, seconds=30, what="a worker with a warm runner")
+
+    def submit(self, lesson: Lesson, *, job_id: str | None = None) -> str:
+        """Queue a job as the API does: data and row in one transaction. No ring."""
+        found = ingest_json(lesson.data(), name=None)
+        job_id = job_id or new_id("job")
+        spec = JobSpec(dataset=found.dataset.id, hyperparameters=lesson.hyperparameters())
+        with self.database.begin() as tx:
+            tx.jobs.add(
+                spec,
+                found.dataset,
+                job_id=job_id,
+                targets=("y",),
+                features=("x0", "x1"),
+                weight=None,
+                seed=lesson.seed,
+                idempotency_key=None,
+                request_sha256="-",
+                max_queued=10_000,
+            )
+            tx.datasets.add(found.dataset, inline=found.inline, artefact=None)
+        self.lessons[job_id] = lesson
+        return job_id
+
+    def job(self, job_id: str) -> Job:
+        with self.database.read() as tx:
+            return tx.jobs.get(job_id)
+
+    def await_progress(self, job_id: str, epochs: int = 1) -> Job:
+        """Wait until a worker has reported: it is in the middle of the training."""
+
+        def begun() -> Job | None:
+            job = self.job(job_id)
+            if job.state.is_terminal:
+                raise AssertionError(f"{job_id} ended as {job.state} before it could be disturbed")
+            return job if job.state is JobState.RUNNING and job.progress.epoch >= epochs else None
+
+        return until(begun, what="the job trains")
+
+    def await_end(self, job_id: str, seconds: float = SECONDS_TO_END) -> Job:
+        def ended() -> Job | None:
+            job = self.job(job_id)
+            return job if job.state.is_terminal else None
+
+        return until(ended, seconds=seconds, what=f"{job_id} ends")
+
+    def owner(self, job_id: str) -> Program:
+        """The worker that holds the job now."""
+        query = text("SELECT owner FROM jobs WHERE id = :id")
+        with self.database.read() as tx:
+            owner = tx.connection.scalar(query, {"id": job_id})
+        pid = self._owners().get(owner)
+        return next(hired for hired in self.workers if hired.pid == pid)
+
+    def claims(self, job_id: str) -> list[int]:
+        """The fences under which the job was claimed, in order."""
+        return [fence for fence, state in self._events(job_id) if state == JobState.RUNNING]
+
+    def violations(self, job_ids: Sequence[str] = ()) -> list[str]:
+        """What the promises forbid and yet happened; empty if all is well."""
+        believed = self._believed()
+        return [
+            f"{job_id}: {problem}"
+            for job_id in job_ids or self.lessons
+            for problem in (*self._written(job_id, believed), *self._numbers(job_id))
+        ]
+
+    def close(self) -> None:
+        self._exits.close()
+        self.database.close()
+
+    def _written(self, job_id: str, believed: dict[str, list[int]]) -> Iterator[str]:
+        events = self._events(job_id)
+        terminal = [(fence, state) for fence, state in events if JobState(state).is_terminal]
+        if len(terminal) != 1:
+            yield f"{len(terminal)} terminal events: {events}"
+        last_claim = max(self.claims(job_id), default=0)
+        fences = believed.get(job_id, [])
+        # A worker that was killed between commit and log has left no line: at most one.
+        if len(fences) > 1:
+            yield f"finished {len(fences)} times, under the fences {fences}"
+        if any(fence != last_claim for fence in fences):
+            yield f"finished under fence {fences}, last claimed under {last_claim}"
+
+    def _numbers(self, job_id: str) -> Iterator[str]:
+        job = self.job(job_id)
+        if job.state is not JobState.SUCCEEDED:
+            yield f"ended as {job.state}: {job.error}"
+            return
+        coef, intercept, losses = undisturbed(self.lessons[job_id])
+        with self.database.read() as tx:
+            model, history = tx.models.of_job(job_id), tx.jobs.history(job_id)
+        if not np.array_equal(np.array(model.coef), coef):
+            yield f"weights {model.coef}, undisturbed {coef.tolist()}"
+        if not np.array_equal(np.array(model.intercept), intercept):
+            yield f"intercept {model.intercept}, undisturbed {intercept.tolist()}"
+        if not np.array_equal(history.train_loss, losses):
+            yield f"{len(history)} losses, undisturbed {len(losses)}, or other numbers"
+
+    def _believed(self) -> dict[str, list[int]]:
+        """The fences under which an outcome was accepted, by job, from the workers' logs."""
+        found: dict[str, list[int]] = {}
+        for hired in self.workers:
+            for line in hired.output.splitlines():
+                if '"event": "outcome"' in line:
+                    event = json.loads(line)
+                    found.setdefault(event["job_id"], []).append(event["fence"])
+        return found
+
+    def _events(self, job_id: str) -> list[tuple[int, str]]:
+        query = text("SELECT fence, to_state FROM job_events WHERE job_id = :id ORDER BY seq")
+        with self.database.read() as tx:
+            rows = tx.connection.execute(query, {"id": job_id})
+            return [(row.fence, row.to_state) for row in rows]
+
+    def _owners(self) -> dict[str, int]:
+        query = text("SELECT id, pid FROM workers")
+        with self.database.read() as tx:
+            return {row.id: row.pid for row in tx.connection.execute(query)}
+
+
+@contextmanager
+def staged(folder: Path, url: str, broker: Broker) -> Iterator[Stage]:
+    stage = Stage(folder, url, broker)
+    try:
+        yield stage
+    finally:
+        stage.close()
