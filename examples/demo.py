@@ -1,6 +1,6 @@
 """What `make demo` shows: start everything, train on three data sets, show what came out, stop.
 
-(a) the lesson: y = 2x through a thousand epochs of plain gradient descent, inline X and y;
+(a) the lesson: y = 2x through a thousand epochs oplain gradient descent, inline X and y;
 (b) Longley's 16 years of US employment, the classic stress test of regression software,
     uploaded as a CSV file and compared with the certified coefficients;
 (c) scikit-learn's diabetes patients, sent as named JSON columns.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -87,12 +88,13 @@ def submit_all(client: Client) -> list[Run]:
         tol=1e-14,
         patience=50,
     )
-    patients = load_diabetes(as_frame=True, scaled=False).frame
-    columns = {name: patients[name].tolist() for name in patients.columns}
+    patients = load_diabetes(scaled=False)
+    columns = dict(zip(patients.feature_names, patients.data.T.tolist(), strict=True))
+    columns["progression"] = patients.target.tolist()
     diabetes = client.submit(
         JobSpec(
             dataset=InlineColumns(columns=columns),
-            target="target",
+            target="progression",
             name="Diabetes: progression after a year",
             hyperparameters=Hyperparameters(max_epochs=20000, momentum=0.9),
         )
@@ -103,8 +105,8 @@ def submit_all(client: Client) -> list[Run]:
 def watch(runs: list[Run]) -> None:
     """Draw a bar per job until all have ended."""
     bars = Progress(
-        TextColumn("  {task.description:<36}"),
-        BarColumn(bar_width=36, complete_style="blue", finished_style="blue"),
+        TextColumn("{task.description:<35}"),
+        BarColumn(bar_width=14, complete_style="blue", finished_style="blue"),
         MofNCompleteColumn(),
         TextColumn("epochs [dim]{task.fields[state]}"),
         TimeElapsedColumn(),
@@ -128,18 +130,18 @@ def show(bars: Progress, task: int, run: Run) -> None:
 
 
 def chart(history: History, colour: str, *, width: int = 64, height: int = 6) -> Text:
-    """Draw the loss on a logarithmic scale with block characters, eight levels to a line."""
-    places = np.linspace(0, len(history) - 1, width).round().astype(int)
+    """Draw the loss with block characters, eight levels to a line; both scales logarithmic."""
+    places = np.geomspace(1, len(history), width).round().astype(int) - 1
     losses = np.log10(np.maximum(history.train_loss[places], 1e-300))
     low, high = losses.min(), losses.max()
     levels = (losses - low) / max(high - low, 1e-12) * (8 * height - 1) + 1
     text = Text()
     for line in reversed(range(height)):
-        mark = {height - 1: f"{10**high:.3g}", 0: f"{10**low:.3g}"}.get(line, "")
+        mark = {height - 1: plain(10**high), 0: plain(10**low)}.get(line, "")
         cells = "".join(" ▁▂▃▄▅▆▇█"[int(np.clip(level - 8 * line, 0, 8))] for level in levels)
         text.append(f"{mark:>10} │", style="dim").append(cells + "\n", style=colour)
-    last = f"epoch {history.epoch[-1]}"
-    text.append(f"{'':>10} └{'─' * width}\n{'':>12}0{last:>{width - 1}}", style="dim")
+    last = f"epoch {len(history):,}"
+    text.append(f"{'':>10} └{'─' * width}\n{'':>12}1{last:>{width - 1}}", style="dim")
     return text
 
 
@@ -184,7 +186,7 @@ def draw(runs: list[Run], histories: list[History], target: Path) -> None:
         "font.family": "DejaVu Sans",
     }
     with plt.rc_context(style):
-        figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), dpi=160, layout="constrained")
+        figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.3), dpi=160, layout="constrained")
         for axis, run, history, colour in zip(axes, runs, histories, COLOURS, strict=True):
             panel(axis, run, history, colour)
         axes[0].set_ylabel("training loss (mean squared error)", color=MUTED)
@@ -194,32 +196,45 @@ def draw(runs: list[Run], histories: list[History], target: Path) -> None:
 
 
 def panel(axis: plt.Axes, run: Run, history: History, colour: str) -> None:
-    job = run.job
-    heading, _, subject = (job.name or "").partition(": ")
-    axis.plot(history.epoch, history.train_loss, color=colour, linewidth=2, solid_capstyle="round")
-    axis.scatter(
-        history.epoch[-1:], history.train_loss[-1:], color=colour, s=28, zorder=3, clip_on=False
-    )
+    heading, _, subject = (run.job.name or "").partition(": ")
+    steps, losses = history.epoch + 1, history.train_loss
+    axis.set_xscale("log")
     axis.set_yscale("log")
-    axis.set_xlim(0, history.epoch[-1])
-    axis.set_title(heading, loc="left", fontsize=13, fontweight="bold", pad=22)
-    axis.text(0, 1.035, subject, transform=axis.transAxes, color=MUTED)
+    axis.plot(steps, losses, color=colour, linewidth=2.2, solid_joinstyle="round")
+    axis.fill_between(steps, losses, losses.min() * 0.7, color=colour, alpha=0.07, linewidth=0)
+    axis.plot(steps[-1:], losses[-1:], "o", color=colour, markersize=6.5, clip_on=False)
     axis.annotate(
-        f"{history.train_loss[-1]:.4g}",
-        (history.epoch[-1], history.train_loss[-1]),
-        xytext=(-6, 9),
+        plain(losses[-1]),
+        (steps[-1], losses[-1]),
+        xytext=(9, 0),
         textcoords="offset points",
-        ha="right",
+        va="center",
         color=colour,
         fontweight="bold",
+        annotation_clip=False,
     )
+    axis.set_xlim(1, steps[-1])
+    axis.set_ylim(losses.min() * 0.7, losses.max() * 1.4)
+    axis.set_title(heading, loc="left", fontsize=14, fontweight="bold", pad=24)
+    axis.text(0, 1.04, subject, transform=axis.transAxes, color=MUTED)
     axis.set_xlabel("epoch", color=MUTED)
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    decades = np.log10(losses.max() / losses.min())
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axis.minorticks_off()
     axis.grid(axis="y", color=GRID, linewidth=0.8)
     axis.set_axisbelow(True)
-    axis.tick_params(which="both", length=0, colors=MUTED)
-    axis.xaxis.set_major_locator(plt.MaxNLocator(5))
-    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.tick_params(length=0, colors=MUTED)
     axis.spines[["top", "right", "left"]].set_visible(False)
+
+
+def plain(value: float) -> str:
+    """Write a loss for people: 0.00165, 52,277, 42 million."""
+    for size, word in ((1e9, "billion"), (1e6, "million")):
+        if value >= size:
+            return f"{value / size:,.3g} {word}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def main() -> None:
