@@ -13,6 +13,7 @@ import numpy as np
 from descend.errors import InvalidInput
 from descend.history import COLUMNS, History
 from descend.jobs import Hyperparameters, JobError, StopReason
+from storage.arrow import read_columns
 from workers import training
 from workers.orders import Assignment
 from workers.reports import Entry, Fate
@@ -123,8 +124,6 @@ def load(job: Assignment) -> Trainee:
     Raises:
         DescendError: when the data cannot be read or the device is not there.
     """
-    from storage.ingest import read_columns  # polars starts threads: never in the fork server
-
     columns = read_columns(job.data, job.columns)
     problem = training.Problem(
         X=np.column_stack([columns[name] for name in job.features]),
@@ -140,9 +139,7 @@ def load(job: Assignment) -> Trainee:
 
 
 def rehearse() -> None:
-    """Import what only the first job would import, and train a little: 0.2 s before it is due."""
-    from storage import ingest  # noqa: F401
-
+    """Train a little, so that what is set up at the first use is set up before the first job."""
     column = np.arange(3.0).reshape(3, 1)
     problem = training.Problem(
         X=column,

@@ -18,6 +18,9 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 import torch  # noqa: E402
 
+# The first gradient imports this, and sympy with it: 0.5 to 2 s of every runner's start.
+import torch.fx.experimental.symbolic_shapes  # noqa: E402
+
 import workers.runner  # noqa: E402, F401
 
 torch.set_num_threads(1)
