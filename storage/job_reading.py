@@ -81,11 +81,8 @@ class JobReading:
                 Transition(state=event.to_state, at=instant(event.at), reason=event.reason)
             )
         queued = [row["id"] for row in rows if row["state"] == JobState.QUEUED]
-        positions = (
-            dict(self._connection.execute(sql.POSITION, {"my_jobs": queued}).tuples().all())
-            if queued
-            else {}
-        )
+        places = self._connection.execute(sql.POSITION, {"my_jobs": queued}).all() if queued else []
+        positions: dict[str, int] = {job_id: place for job_id, place in places}  # noqa: C416
         return [
             job_of(row, transitions=transitions[row["id"]], queue_position=positions.get(row["id"]))
             for row in rows
@@ -108,12 +105,12 @@ class JobReading:
         stop = total if stop is None else min(stop, total)
         stored = self._connection.execute(
             sql.CHUNKS, {"my_job": job_id, "my_after": start - CHUNK_ROWS, "my_stop": stop}
-        ).tuples()
+        )
         return joined(stored, start=start, stop=stop, total=total)
 
     def queue_depth(self) -> dict[str, int]:
         """Queued jobs by queue; a queue without any is absent."""
-        return dict(self._connection.execute(sql.DEPTH).tuples().all())
+        return {queue: depth for queue, depth in self._connection.execute(sql.DEPTH)}  # noqa: C416
 
     def oldest_queued_seconds(self, queue: str) -> float | None:
         """For how long the first of this queue has been waiting; None where none waits."""

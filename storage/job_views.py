@@ -15,6 +15,7 @@ from descend.jobs import (
     JobState,
     Metrics,
     Progress,
+    StopReason,
     Transition,
 )
 from storage.dialects import instant
@@ -65,7 +66,7 @@ def job_of(
         name=row["name"],
         state=state,
         intent="cancel" if asked and not state.is_terminal else None,
-        stop_reason=row["stop_reason"],
+        stop_reason=StopReason(row["stop_reason"]) if row["stop_reason"] else None,
         created_at=instant(row["created_at"]),
         started_at=_instant(row["started_at"]),
         finished_at=_instant(row["finished_at"]),

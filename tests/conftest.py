@@ -1,0 +1,78 @@
+"""Databases for every test that wants one: SQLite and a real PostgreSQL, both migrated."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from storage.database import Database
+from storage.migrate import migrate
+from tests.postgres import PostgresServer
+
+_EMPTY_ALL = text(
+    "TRUNCATE jobs, datasets, models, workers, job_specs, job_metadata, job_events, checkpoints,"
+    " history_chunks"
+)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database file with the schema: tests copy it."""
+    path = tmp_path_factory.mktemp("migrated") / "descend.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server for the whole session; it forgets power failures, not crashes, to be quick."""
+    server = PostgresServer(fsync="off")
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgres_server: PostgresServer) -> str:
+    migrate(postgres_server.url())
+    return postgres_server.url()
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """A fresh SQLite database."""
+    path = tmp_path / "descend.db"
+    shutil.copy(migrated_sqlite, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgresql_url(migrated_postgresql: str) -> str:
+    """The PostgreSQL database, emptied."""
+    engine = create_engine(migrated_postgresql)
+    with engine.begin() as connection:
+        connection.execute(_EMPTY_ALL)
+    engine.dispose()
+    return migrated_postgresql
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database of each kind: a test that takes it runs twice."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sqlite_database(sqlite_url: str) -> Iterator[Database]:
+    opened = Database(sqlite_url)
+    yield opened
+    opened.close()

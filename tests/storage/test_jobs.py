@@ -1,0 +1,564 @@
+"""Jobs from submission to their end, on both databases."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from descend.errors import IdempotencyKeyReused, JobNotFound, ModelNotFound, QueueFull, WrongState
+from descend.jobs import Hyperparameters, JobError, JobState, Metrics, StopReason
+from storage.database import Database
+from storage.jobs import Report
+from tests.storage.acts import (
+    a_dataset,
+    a_history,
+    cancel,
+    claim,
+    claimed,
+    crash,
+    expire_lease,
+    finish,
+    get,
+    history,
+    release,
+    report,
+    rescue,
+    submit,
+)
+
+
+def test_a_submitted_job_is_read_back_as_it_was_answered(database: Database) -> None:
+    job, created = submit(database, name="first", metadata={"team": "a"}, priority=7)
+
+    read = get(database, job.id)
+
+    assert created
+    assert read == job
+    assert read.state is JobState.QUEUED
+    assert read.queue_position == 1
+    assert read.resolved_hyperparameters.seed == 7
+    assert read.resolved_hyperparameters.momentum == 0.0
+    assert [t.reason for t in read.transitions] == ["submitted"]
+    assert abs(read.created_at - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_the_same_key_and_request_give_the_earlier_job(database: Database) -> None:
+    job, _ = submit(database, key="k")
+
+    again, created = submit(database, key="k")
+
+    assert (again.id, created) == (job.id, False)
+
+
+def test_a_key_used_for_another_request_is_refused(database: Database) -> None:
+    submit(database, key="k", sha256="1")
+
+    with pytest.raises(IdempotencyKeyReused):
+        submit(database, key="k", sha256="2")
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again(database: Database) -> None:
+    submit(database, max_queued=1)
+
+    with pytest.raises(QueueFull) as refusal:
+        submit(database, max_queued=1)
+
+    assert refusal.value.retry_after_seconds
+
+
+def test_a_repeated_request_is_answered_even_when_the_queue_is_full(database: Database) -> None:
+    job, _ = submit(database, key="k", max_queued=1)
+
+    again, _ = submit(database, key="k", max_queued=1)
+
+    assert again.id == job.id
+
+
+def test_jobs_are_claimed_by_priority_and_then_in_order(database: Database) -> None:
+    first, second, urgent = (submit(database, priority=p)[0].id for p in (5, 5, 9))
+
+    order = [claim(database)[0].job_id for _ in range(3)]
+
+    assert order == [urgent, first, second]
+
+
+def test_queue_positions_follow_the_order_of_service(database: Database) -> None:
+    jobs = [submit(database, priority=p)[0] for p in (5, 5, 9)]
+
+    positions = [get(database, job.id).queue_position for job in jobs]
+
+    assert positions == [2, 3, 1]
+    assert jobs[2].queue_position == 1
+
+
+def test_a_second_claim_returns_nothing(database: Database) -> None:
+    submit(database)
+    claim(database)
+
+    assert claim(database) == []
+
+
+def test_small_jobs_are_claimed_together(database: Database) -> None:
+    ids = [submit(database)[0].id for _ in range(5)]
+
+    taken = claim(database, limit=4)
+
+    assert [c.job_id for c in taken] == ids[:4]
+    assert all((c.fence, c.attempt, c.crashes) == (1, 1, 0) for c in taken)
+
+
+def test_a_claim_brings_everything_that_training_needs(database: Database) -> None:
+    submit(database, timeout_seconds=60)
+
+    (taken,) = claim(database)
+
+    assert taken.dataset.inline == b"rows"
+    assert (taken.targets, taken.features, taken.weight) == (("y",), ("x0",), None)
+    assert taken.hyperparameters.seed == 7
+    assert taken.hyperparameters.learning_rate == "auto"
+    assert (taken.checkpoint, taken.epochs_done, taken.timeout_seconds) == (None, 0, 60)
+
+
+def test_a_large_job_is_claimed_alone(database: Database) -> None:
+    large, _ = submit(database, dataset=a_dataset(n_rows=10**8))
+    small, _ = submit(database)
+
+    together = claim(database, limit=10)
+    after = claim(database, limit=10)
+
+    assert [c.job_id for c in together] == [large.id]
+    assert [c.job_id for c in after] == [small.id]
+
+
+def test_a_large_job_does_not_keep_the_small_ones_before_and_after_it(database: Database) -> None:
+    small = submit(database)[0].id
+    large = submit(database, dataset=a_dataset(n_rows=10**8))[0].id
+    later = submit(database)[0].id
+
+    together = claim(database, limit=10)
+    after = claim(database, limit=10)
+
+    assert [c.job_id for c in together] == [small, later]
+    assert [c.job_id for c in after] == [large]
+
+
+def test_a_job_that_crashed_twice_is_claimed_alone(database: Database) -> None:
+    suspect = submit(database)[0].id
+    for _ in range(2):
+        crash(database, claim(database)[0])
+    submit(database)
+
+    assert [c.job_id for c in claim(database, limit=10)] == [suspect]
+
+
+def test_a_queue_is_served_by_its_workers_alone(database: Database) -> None:
+    submit(database, device="cuda")
+
+    with database.read() as tx:
+        seen = [tx.jobs.has_queued(["cpu"]), tx.jobs.has_queued(["cpu", "cuda"])]
+        depth = tx.jobs.queue_depth()
+
+    assert claim(database) == []
+    assert seen == [False, True]
+    assert depth == {"cuda": 1}
+
+
+def test_the_oldest_queued_job_says_how_long_it_waits(database: Database) -> None:
+    submit(database)
+
+    with database.read() as tx:
+        waited, nobody = tx.jobs.oldest_queued_seconds("cpu"), tx.jobs.oldest_queued_seconds("cuda")
+
+    assert waited is not None
+    assert 0 <= waited < 5
+    assert nobody is None
+
+
+def test_a_report_moves_progress_and_shows_what_was_resolved(database: Database) -> None:
+    held = claimed(database)
+    resolved = Hyperparameters(learning_rate=0.25, max_epochs=1000)
+
+    accepted = report(
+        database,
+        held,
+        250,
+        history=a_history(250),
+        resolved=resolved,
+        engine="batched",
+        device="cpu",
+        warnings=("slow",),
+    )
+
+    job = get(database, held.job_id)
+    assert accepted
+    assert (job.progress.epoch, job.progress.fraction) == (250, 0.25)
+    assert job.resolved_hyperparameters.learning_rate == 0.25
+    assert (job.engine, job.device, job.warnings) == ("batched", "cpu", ["slow"])
+    assert job.estimated_finish is not None
+    assert job.started_at is not None
+    assert job.estimated_finish >= job.started_at
+
+
+def test_a_finish_stores_state_weights_and_history_at_once(database: Database) -> None:
+    held = claimed(database)
+    report(database, held, 400, history=a_history(400))
+
+    finished = finish(
+        database,
+        held,
+        history=a_history(600, total=1000),
+        metrics=Metrics(n_samples=3, epochs=1000, train_loss=0.5),
+    )
+
+    job = get(database, held.job_id)
+    with database.read() as tx:
+        model = tx.models.of_job(held.job_id)
+    assert finished
+    assert (job.state, job.stop_reason) == (JobState.SUCCEEDED, StopReason.MAX_EPOCHS)
+    assert job.metrics is not None
+    assert job.metrics.train_loss == 0.5
+    assert (model.id, model.coef, model.intercept) == (job.model_id, [[2.0]], [0.5])
+    assert len(history(database, held.job_id)) == 1000
+    assert [t.state for t in job.transitions] == ["queued", "running", "succeeded"]
+
+
+def test_a_failed_job_says_why_and_has_no_model(database: Database) -> None:
+    held = claimed(database)
+    error = JobError(code="diverged", message="the rate is above the bound", detail={"bound": 0.5})
+
+    finish(
+        database,
+        held,
+        state=JobState.FAILED,
+        stop_reason=StopReason.DIVERGED,
+        model=None,
+        error=error,
+    )
+
+    job = get(database, held.job_id)
+    assert (job.state, job.error, job.model_id) == (JobState.FAILED, error, None)
+    with database.read() as tx, pytest.raises(ModelNotFound):
+        tx.models.of_job(held.job_id)
+
+
+def test_a_finish_whose_commit_was_unknown_is_true_again(database: Database) -> None:
+    held = claimed(database)
+    finish(database, held)
+
+    assert finish(database, held)
+
+
+def test_a_queued_job_is_cancelled_at_once(database: Database) -> None:
+    job, _ = submit(database)
+
+    cancelled = cancel(database, job.id)
+
+    assert (cancelled.state, cancelled.stop_reason) == (JobState.CANCELLED, StopReason.CANCELLED)
+    assert claim(database) == []
+
+
+def test_a_cancel_of_a_running_job_comes_with_the_next_heartbeat(database: Database) -> None:
+    held = claimed(database)
+    other = claimed(database)
+
+    asked = cancel(database, held.job_id)
+    with database.begin() as tx:
+        beat = tx.jobs.beat(
+            "w1", {held.job_id: held.fence, other.job_id: other.fence}, lease_seconds=30
+        )
+
+    assert (asked.state, asked.intent) == (JobState.RUNNING, "cancel")
+    assert beat.cancel == {held.job_id}
+    assert beat.lost == frozenset()
+
+
+def test_an_accepted_cancel_never_becomes_a_success(database: Database) -> None:
+    held = claimed(database)
+    cancel(database, held.job_id)
+
+    finished = finish(database, held)
+
+    job = get(database, held.job_id)
+    assert finished
+    assert (job.state, job.stop_reason, job.model_id) == (
+        JobState.CANCELLED,
+        StopReason.CANCELLED,
+        None,
+    )
+
+
+def test_a_cancelled_job_that_is_drained_is_not_queued_again(database: Database) -> None:
+    held = claimed(database)
+    cancel(database, held.job_id)
+
+    release(database, held)
+
+    assert get(database, held.job_id).state is JobState.CANCELLED
+
+
+def test_cancelling_twice_changes_nothing(database: Database) -> None:
+    held = claimed(database)
+    finish(database, held)
+    before = get(database, held.job_id)
+
+    assert cancel(database, held.job_id) == before
+
+
+def test_what_is_not_there_is_not_found(database: Database) -> None:
+    with database.begin() as tx:
+        for act in (tx.jobs.get, tx.jobs.request_cancel, tx.jobs.delete, tx.jobs.history):
+            with pytest.raises(JobNotFound):
+                act("job_0")
+
+
+def test_a_drained_job_goes_on_from_its_checkpoint_without_a_crash(database: Database) -> None:
+    held = claimed(database)
+    last = Report(
+        job_id=held.job_id,
+        fence=held.fence,
+        epochs_done=300,
+        history=a_history(300),
+        checkpoint=b"state at 300",
+    )
+
+    released = release(database, held, report=last)
+    (again,) = claim(database, worker="w2")
+
+    assert released
+    assert (again.checkpoint, again.epochs_done) == (b"state at 300", 300)
+    assert (again.attempt, again.crashes, again.fence) == (2, 0, held.fence + 2)
+    assert len(history(database, held.job_id)) == 300
+
+
+def test_a_drained_job_can_be_kept_back_for_a_while(database: Database) -> None:
+    held = claimed(database)
+
+    release(database, held, delay_seconds=60)
+
+    assert claim(database) == []
+    with database.read() as tx:
+        assert not tx.jobs.has_queued(["cpu"])
+
+
+def test_history_after_the_checkpoint_is_forgotten_at_the_next_claim(database: Database) -> None:
+    held = claimed(database)
+    report(database, held, 300, history=a_history(300), checkpoint=b"state at 300")
+    report(database, held, 500, history=a_history(200, total=500))
+    crash(database, held)
+
+    (again,) = claim(database)
+
+    assert again.epochs_done == 300
+    assert len(history(database, held.job_id)) == 300
+    assert get(database, held.job_id).progress.epoch == 300
+
+
+def test_a_report_written_twice_is_there_once(database: Database) -> None:
+    held = claimed(database)
+    rows = a_history(300)
+
+    report(database, held, 300, history=rows)
+    report(database, held, 300, history=rows)
+
+    assert len(history(database, held.job_id)) == 300
+
+
+def test_three_crashes_quarantine_a_job_with_the_reason(database: Database) -> None:
+    submit(database)
+
+    states = [crash(database, claim(database)[0]) for _ in range(3)]
+
+    assert states == [JobState.QUEUED, JobState.QUEUED, JobState.QUARANTINED]
+    with database.read() as tx:
+        (job,) = tx.jobs.page().data
+    assert job.error is not None
+    assert job.error.code == "crashed"
+    assert "SIGKILL" in job.error.message
+    assert job.stop_reason is StopReason.CRASHED
+    assert claim(database) == []
+
+
+def test_a_crash_of_a_job_to_be_cancelled_cancels_it(database: Database) -> None:
+    held = claimed(database)
+    cancel(database, held.job_id)
+
+    assert crash(database, held) is JobState.CANCELLED
+
+
+def test_an_expired_lease_is_rescued_as_a_crash(database: Database) -> None:
+    dead, alive = claimed(database), claimed(database)
+    expire_lease(database, dead.job_id)
+
+    rescued = rescue(database)
+    (again,) = claim(database, worker="w2")
+
+    assert rescued == [dead.job_id]
+    assert (again.job_id, again.crashes, again.fence) == (dead.job_id, 1, dead.fence + 2)
+    assert get(database, alive.job_id).state is JobState.RUNNING
+    assert rescue(database) == []
+
+
+def test_a_heartbeat_renews_the_lease(database: Database) -> None:
+    held = claimed(database)
+    expire_lease(database, held.job_id)
+
+    with database.begin() as tx:
+        tx.jobs.beat("w1", {held.job_id: held.fence}, lease_seconds=30)
+
+    assert rescue(database) == []
+
+
+def test_a_job_past_its_timeout_is_said_to_be_expired(database: Database) -> None:
+    held, untimed = claimed(database, timeout_seconds=1), claimed(database)
+    with database.begin() as tx:
+        tx.connection.execute(text("UPDATE jobs SET claimed_at = claimed_at - 2000000"))
+
+    with database.begin() as tx:
+        beat = tx.jobs.beat("w1", {held.job_id: 1, untimed.job_id: 1}, lease_seconds=30)
+
+    assert beat.expired == {held.job_id}
+
+
+def test_time_in_the_queue_does_not_count_to_the_timeout(database: Database) -> None:
+    held = claimed(database, timeout_seconds=10)
+    release(database, held)
+    with database.begin() as tx:
+        tx.connection.execute(text("UPDATE jobs SET started_at = started_at - 60000000"))
+    (again,) = claim(database)
+
+    with database.begin() as tx:
+        beat = tx.jobs.beat("w1", {again.job_id: again.fence}, lease_seconds=30)
+
+    assert beat.expired == frozenset()
+
+
+@pytest.mark.parametrize("lost", ["released", "crashed", "rescued"])
+def test_every_write_of_a_worker_that_lost_its_job_is_fenced(database: Database, lost: str) -> None:
+    zombie = claimed(database)
+    if lost == "released":
+        release(database, zombie)
+    elif lost == "crashed":
+        crash(database, zombie)
+    else:
+        expire_lease(database, zombie.job_id)
+        rescue(database)
+    (owner,) = claim(database, worker="w2")
+    before = get(database, owner.job_id)
+
+    with database.begin() as tx:
+        beat = tx.jobs.beat("w1", {zombie.job_id: zombie.fence}, lease_seconds=30)
+    writes = [
+        report(database, zombie, 900, history=a_history(900), checkpoint=b"stale"),
+        finish(database, zombie, history=a_history(1000)),
+        release(database, zombie),
+        release(database, zombie, report=Report(job_id=zombie.job_id, fence=1, epochs_done=1)),
+    ]
+
+    assert beat.lost == {zombie.job_id}
+    assert writes == [False] * 4
+    assert crash(database, zombie) is None
+    assert get(database, owner.job_id) == before
+    assert len(history(database, owner.job_id)) == 0
+    assert finish(database, owner)
+
+
+def test_a_worker_that_lost_its_job_to_the_end_is_fenced(database: Database) -> None:
+    zombie = claimed(database)
+    expire_lease(database, zombie.job_id)
+    rescue(database)
+    (owner,) = claim(database, worker="w2")
+    finish(database, owner)
+
+    assert not finish(database, zombie)
+
+
+def test_a_terminal_row_refuses_every_update(database: Database) -> None:
+    held = claimed(database)
+    finish(database, held)
+
+    with pytest.raises(DBAPIError, match="never changes"), database.begin() as tx:
+        tx.connection.execute(text("UPDATE jobs SET epochs_done = 0"))
+
+
+def test_a_finished_job_is_deleted_with_its_history_and_keeps_its_model(database: Database) -> None:
+    held = claimed(database)
+    finish(database, held, history=a_history(10))
+    model_id = get(database, held.job_id).model_id
+
+    with database.begin() as tx:
+        tx.jobs.delete(held.job_id)
+
+    with database.read() as tx:
+        left = tx.connection.scalar(text("SELECT count(*) FROM history_chunks"))
+        assert left == 0
+        assert tx.models.get(str(model_id)).coef == [[2.0]]
+        with pytest.raises(JobNotFound):
+            tx.jobs.get(held.job_id)
+
+
+def test_a_job_that_has_not_ended_is_not_deleted(database: Database) -> None:
+    held = claimed(database)
+
+    with pytest.raises(WrongState, match="running"), database.begin() as tx:
+        tx.jobs.delete(held.job_id)
+
+
+def test_an_ended_job_has_no_checkpoint_and_a_queued_one_keeps_it(database: Database) -> None:
+    done, drained = claimed(database), claimed(database)
+    for held in (done, drained):
+        report(database, held, 1, history=a_history(1), checkpoint=b"state")
+
+    finish(database, done)
+    release(database, drained)
+
+    with database.read() as tx:
+        kept = tx.connection.scalars(text("SELECT job_id FROM checkpoints")).all()
+    assert kept == [drained.job_id]
+
+
+def test_states_grow_a_version_with_every_visible_change(database: Database) -> None:
+    held = claimed(database)
+    seen = []
+    for act in (lambda: None, lambda: report(database, held, 1), lambda: finish(database, held)):
+        act()
+        with database.read() as tx:
+            seen.append(tx.jobs.states([held.job_id, "job_0"]))
+
+    assert [list(states) for states in seen] == [[held.job_id]] * 3
+    versions = [states[held.job_id][1] for states in seen]
+    assert versions == sorted(set(versions))
+    assert seen[-1][held.job_id][0] is JobState.SUCCEEDED
+
+
+def test_pages_are_newest_first_and_go_on_from_a_cursor(database: Database) -> None:
+    ids = [submit(database)[0].id for _ in range(5)]
+
+    with database.read() as tx:
+        first = tx.jobs.page(limit=2)
+        second = tx.jobs.page(limit=2, after=first.last_id)
+        last = tx.jobs.page(limit=2, after=second.last_id)
+
+    listed = [job.id for page in (first, second, last) for job in page.data]
+    assert listed == ids[::-1]
+    assert [page.has_more for page in (first, second, last)] == [True, True, False]
+
+
+def test_pages_are_filtered_by_state_dataset_name_and_metadata(database: Database) -> None:
+    dataset = a_dataset()
+    named, _ = submit(database, name="Price of 100% wool", metadata={"team": "a", "run": "1"})
+    of_data, _ = submit(database, dataset=dataset, metadata={"team": "a"})
+    ended, _ = submit(database, name="price of silk")
+    cancel(database, ended.id)
+
+    def found(**filters: object) -> set[str]:
+        with database.read() as tx:
+            return {job.id for job in tx.jobs.page(**filters).data}  # type: ignore[arg-type]
+
+    assert found(q="PRICE") == {named.id, ended.id}
+    assert found(q="100%") == {named.id}
+    assert found(q=of_data.id[:40]) == {of_data.id}
+    assert found(state=JobState.CANCELLED) == {ended.id}
+    assert found(dataset=dataset.id) == {of_data.id}
+    assert found(metadata={"team": "a"}) == {named.id, of_data.id}
+    assert found(metadata={"team": "a", "run": "1"}) == {named.id}
