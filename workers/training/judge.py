@@ -1,4 +1,4 @@
-"""When a model stops: converged, diverged or at max_epochs. Host side, a block of epochs at once."""
+"""When a model stops: converged, diverged, at max_epochs. On the host, a block at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ __all__ = ["Limits", "Readings", "Verdicts", "judge"]
 # above its stability bound, above GROWTH times the first.
 CEILING = 1e8
 GROWTH = 10.0
+# An epoch beyond any block.
+NEVER = 2**62
 
 Mask = NDArray[np.bool_]
 
@@ -28,17 +30,17 @@ class Readings:
 
     Attributes:
         loss: data term before each step.
-        penalty: l2 and l1 terms before each step.
-        held_loss: data term of the held-out rows before each step; NaN where there are none.
+        objective: with its penalties.
+        held_loss: data term of the held-out rows before each step; None where there are none.
         norm: 2-norm of the gradient of the smooth objective.
-        finite: whether loss, gradient and the parameters after the step are.
+        finite: whether loss, gradient and the parameters after the step are; None where all are.
     """
 
     loss: Floats
-    penalty: Floats
-    held_loss: Floats
+    objective: Floats
+    held_loss: Floats | None
     norm: Floats
-    finite: Mask
+    finite: Mask | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +65,10 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """For each lane: how many of the block's epochs count, and why the model stopped there."""
+    """For each lane how many of the block's epochs count; and why some models stopped there."""
 
     counts: Ints
-    stops: tuple[StopReason | None, ...]
+    stops: dict[int, StopReason]  # by lane
 
 
 def judge(
@@ -90,28 +92,24 @@ def judge(
         At the same epoch divergence goes before convergence before max_epochs.
     """
     steps = len(readings.loss)
-    _note_first_losses(readings, models, progress)
+    fresh = progress.epoch[models] == 0
+    progress.first[models[fresh]] = readings.loss[0, fresh]
     with np.errstate(invalid="ignore", over="ignore"):
         diverged = _diverged(readings, models, progress, limits=limits, setups=setups)
-        objective = readings.loss + readings.penalty
-        stale = _stale(objective, models, progress, limits)
+        stale = _stale(readings.objective, models, progress, limits)
     fates = (
-        (_first(diverged), StopReason.DIVERGED),
+        (diverged, StopReason.DIVERGED),
         (_first(stale >= limits.patience[models]), StopReason.CONVERGED),
         (limits.max_epochs[models] - 1 - progress.epoch[models], StopReason.MAX_EPOCHS),
     )
     ends = np.min([at for at, _ in fates], axis=0)
+    stops = {
+        int(lane): next(reason for at, reason in fates if at[lane] == ends[lane])
+        for lane in np.flatnonzero(ends < steps)
+    }
     counts = np.minimum(ends + 1, steps)
-    stops: list[StopReason | None] = [None] * len(models)
-    for lane in np.flatnonzero(ends < steps):
-        stops[lane] = next(reason for at, reason in fates if at[lane] == ends[lane])
-    _update(progress, models, counts, readings=readings, objective=objective, stale=stale)
-    return Verdicts(counts, tuple(stops))
-
-
-def _note_first_losses(readings: Readings, models: Ints, progress: Progress) -> None:
-    fresh = progress.epoch[models] == 0
-    progress.first[models[fresh]] = readings.loss[0, fresh]
+    _update(progress, models, counts, readings=readings, stale=stale)
+    return Verdicts(counts, stops)
 
 
 def _diverged(
@@ -121,16 +119,21 @@ def _diverged(
     *,
     limits: Limits,
     setups: Sequence[Setup],
-) -> Mask:
+) -> Ints:
+    """First epoch of the block at which each lane has diverged."""
     first = progress.first[models]
+    calm = readings.loss <= GROWTH * first  # False for NaN
+    if readings.finite is None and calm.all():
+        return np.full(len(models), NEVER)
     ceiling = CEILING * np.maximum(first, limits.variance[models])
-    diverged = ~readings.finite | (readings.loss > ceiling)
-    grown = readings.loss > GROWTH * first
-    for lane in np.flatnonzero(grown.any(axis=0)):
+    diverged = ~(readings.loss <= ceiling)
+    if readings.finite is not None:
+        diverged |= ~readings.finite
+    for lane in np.flatnonzero(~calm.all(axis=0)):
         model = int(models[lane])
         if setups[model].rate >= _bound(model, progress, setups):
-            diverged[:, lane] |= grown[:, lane]
-    return np.asarray(diverged)
+            diverged[:, lane] |= ~calm[:, lane]
+    return _first(diverged)
 
 
 def _bound(model: int, progress: Progress, setups: Sequence[Setup]) -> float:
@@ -143,9 +146,11 @@ def _bound(model: int, progress: Progress, setups: Sequence[Setup]) -> float:
 
 
 def _stale(objective: Floats, models: Ints, progress: Progress, limits: Limits) -> Ints:
-    """Count, for each epoch, how many in a row up to it changed the objective by no more than tol."""
-    before = np.concatenate([progress.previous[models][np.newaxis], objective[:-1]])
+    """Count, for each epoch, how many in a row up to it changed the objective within tol."""
     tol = limits.tol[models]
+    if not tol.any():
+        return np.zeros(objective.shape, dtype=np.int64)
+    before = np.concatenate([progress.previous[models][np.newaxis], objective[:-1]])
     quiet = (np.abs(before - objective) <= tol * np.abs(before)) & (tol > 0)
     place = np.arange(len(objective))[:, np.newaxis]
     moved = np.where(quiet, -1 - progress.stale[models], place)
@@ -153,30 +158,24 @@ def _stale(objective: Floats, models: Ints, progress: Progress, limits: Limits) 
 
 
 def _first(condition: Mask) -> Ints:
-    """First row in which a column holds; far beyond the block where it never does."""
-    never = np.iinfo(np.int64).max - 1
-    return np.where(condition.any(axis=0), condition.argmax(axis=0), never)
+    """First row in which a column holds."""
+    return np.where(condition.any(axis=0), condition.argmax(axis=0), NEVER)
 
 
 def _update(
-    progress: Progress,
-    models: Ints,
-    counts: Ints,
-    *,
-    readings: Readings,
-    objective: Floats,
-    stale: Ints,
+    progress: Progress, models: Ints, counts: Ints, *, readings: Readings, stale: Ints
 ) -> None:
     lanes, last = np.arange(len(models)), counts - 1
-    told = readings.loss if np.isnan(readings.held_loss).all() else readings.held_loss
-    counted = np.arange(len(told))[:, np.newaxis] < counts
-    told = np.where(counted & np.isfinite(told), told, np.inf)
+    told = readings.loss if readings.held_loss is None else readings.held_loss
+    if readings.finite is not None or (counts < len(told)).any():
+        counted = np.arange(len(told))[:, np.newaxis] < counts
+        told = np.where(counted & np.isfinite(told), told, np.inf)
     place = told.argmin(axis=0)
     better = told[place, lanes] < progress.best[models]
     improved = models[better]
     progress.best[improved] = told[place, lanes][better]
     progress.best_epoch[improved] = (progress.epoch[models] + place)[better]
-    progress.previous[models] = objective[last, lanes]
+    progress.previous[models] = readings.objective[last, lanes]
     progress.stale[models] = stale[last, lanes]
     progress.last_loss[models] = readings.loss[last, lanes]
     progress.epoch[models] += counts

@@ -20,12 +20,12 @@ class Segment:
     """What one model did in one call of `advance`.
 
     Attributes:
-        model: its index in the batch.
+        index: the model in the batch.
         history: the rows of this call; `total` counts all epochs done.
         stop: why it stopped, None while it trains.
     """
 
-    model: int
+    index: int
     history: History
     stop: StopReason | None
 
@@ -35,40 +35,49 @@ class Ledger:
 
     def __init__(self, models: Sequence[int], progress: Progress, *, room: int) -> None:
         self.room = room
-        self._models = tuple(models)
         self._row = {model: row for row, model in enumerate(models)}
         self._begun = progress.epoch[list(models)]
-        self._figures = np.empty((3, len(models), room))  # loss, held loss, norm
         self._counts = np.zeros(len(models), dtype=np.int64)
+        self._loss = np.empty((len(models), room))
+        self._norm = np.empty((len(models), room))
+        self._held_loss: Floats | None = None
         self._done = 0
 
     def enter(self, models: Ints, readings: Readings, verdicts: Verdicts) -> None:
         """Note a block of epochs for the models that took part in it."""
         steps = len(readings.loss)
-        rows = [self._row[model] for model in models.tolist()]
+        rows: slice | list[int] = slice(None)
+        if len(models) < len(self._row):
+            rows = [self._row[model] for model in models.tolist()]
         place = slice(self._done, self._done + steps)
-        for figure, values in enumerate((readings.loss, readings.held_loss, readings.norm)):
-            self._figures[figure, rows, place] = values.T
+        self._loss[rows, place] = readings.loss.T
+        self._norm[rows, place] = readings.norm.T
+        if readings.held_loss is not None:
+            if self._held_loss is None:
+                self._held_loss = np.empty(self._loss.shape)
+            self._held_loss[rows, place] = readings.held_loss.T
         self._counts[rows] += verdicts.counts
         self._done += steps
         self.room -= steps
 
     def segments(self, state: TrainingState) -> list[Segment]:
-        return [self._segment(row, model, state) for row, model in enumerate(self._models)]
-
-    def _segment(self, row: int, model: int, state: TrainingState) -> Segment:
-        count, begun = int(self._counts[row]), int(self._begun[row])
-        loss, held_loss, norm = self._figures[:, row, :count]
-        history = History(
-            epoch=np.arange(begun, begun + count, dtype=np.int64),
-            train_loss=loss,
-            eval_loss=held_loss,
-            learning_rate=_constant(state.setups[model].rate, count),
-            grad_norm=norm,
-            total=begun + count,
-        )
-        return Segment(model, history, state.stops.get(model))
-
-
-def _constant(value: float, count: int) -> Floats:
-    return np.full(count, value)
+        nothing = np.full(self._done, np.nan)
+        return [
+            Segment(
+                model,
+                History(
+                    epoch=np.arange(begun, begun + count, dtype=np.int64),
+                    train_loss=self._loss[row, :count],
+                    eval_loss=nothing[:count]
+                    if self._held_loss is None
+                    else self._held_loss[row, :count],
+                    learning_rate=np.full(count, state.setups[model].rate),
+                    grad_norm=self._norm[row, :count],
+                    total=begun + count,
+                ),
+                state.stops.get(model),
+            )
+            for (model, row), begun, count in zip(
+                self._row.items(), self._begun.tolist(), self._counts.tolist(), strict=True
+            )
+        ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import mse_loss
 
 from workers.training.problem import Floats, Problem, Split, split
 from workers.training.scaling import Scaling
@@ -33,13 +33,13 @@ class Matrices:
         A: shape (n_train, columns): scaled features, then 1 if there is an intercept; each row
             times sqrt(n_train * omega_i / sum(omega)), so that all rows weigh the same.
         B: targets times the same factor, shape (n_train, n_targets).
-        held_A, held_B: the same for the held-out rows.
+        held_rows, held_targets: the same for the held-out rows.
     """
 
     A: Floats
     B: Floats
-    held_A: Floats
-    held_B: Floats
+    held_rows: Floats
+    held_targets: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +49,8 @@ class Design:
     A: Float[Tensor, "lanes rows columns"]
     B: Float[Tensor, "lanes rows outputs"]
     share: Float[Tensor, ""]  # 1 / (rows * n_targets)
-    held_A: Float[Tensor, "lanes held columns"] | None
-    held_B: Float[Tensor, "lanes held outputs"] | None
+    held_rows: Float[Tensor, "lanes held columns"] | None
+    held_targets: Float[Tensor, "lanes held outputs"] | None
     held_share: Float[Tensor, ""] | None
     l2_root: Float[Tensor, "lanes columns outputs"] | None  # sqrt(l2), 0 for the intercept
     l1: Float[Tensor, "lanes columns outputs"] | None  # l1, 0 for the intercept
@@ -104,8 +104,8 @@ def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, devic
         A=tensor([m.A for _, m in problems]),
         B=targets([m.B for _, m in problems]),
         share=_share(first.n_train * first.n_targets, dtype, device),
-        held_A=tensor([m.held_A for _, m in problems]) if held else None,
-        held_B=targets([m.held_B for _, m in problems]) if held else None,
+        held_rows=tensor([m.held_rows for _, m in problems]) if held else None,
+        held_targets=targets([m.held_targets for _, m in problems]) if held else None,
         held_share=_share(first.n_eval * first.n_targets, dtype, device) if held else None,
         l2_root=penalty([p.hyperparameters.l2**0.5 for p, _ in problems]),
         l1=penalty([p.hyperparameters.l1 for p, _ in problems]),
@@ -134,7 +134,7 @@ def differentiate(
         No host sync.
     """
     predictions = torch.bmm(design.A, params)
-    squares = F.mse_loss(predictions, design.B, reduction="sum")
+    squares = mse_loss(predictions, design.B, reduction="sum")
     if design.l2_root is None:
         (gradient,) = torch.autograd.grad(squares, params, design.share)
     else:

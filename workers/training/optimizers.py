@@ -80,7 +80,7 @@ class Sgd:
         return params - self.rate * direction, {"velocity": velocity}
 
     def select(self, lanes: list[int]) -> "Sgd":
-        return replace(self, **_selected(self, lanes))
+        return Sgd(nesterov=self.nesterov, **_selected(self, lanes))
 
     def _inertial(self, params: Params, gradient: Params, velocity: Tensor) -> Step:
         assert self.momentum is not None  # noqa: S101 - held by step
@@ -102,7 +102,8 @@ class Adam:
     """Adam, and with `decay` AdamW, in torch.optim's form; k counts steps from 1.
 
         m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
-        w <- w (1 - rate decay) - step m,   step = rate / (1 - beta1^k) / (sqrt(v / (1 - beta2^k)) + eps)
+        w <- w (1 - rate decay) - step m
+        step = rate / (1 - beta1^k) / (sqrt(v / (1 - beta2^k)) + eps)
 
     With l1, soft-thresholding by step * l1, each coordinate by its own step: at a fixed point m = g
     and the thresholded coordinates satisfy the optimality conditions of the whole objective.

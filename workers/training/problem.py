@@ -47,15 +47,15 @@ class Problem:
 
     @property
     def n_samples(self) -> int:
-        return self.X.shape[0]
+        return len(self.X)
 
     @property
     def n_features(self) -> int:
-        return self.X.shape[1]
+        return int(self.X.shape[1])
 
     @property
     def n_targets(self) -> int:
-        return self.Y.shape[1]
+        return int(self.Y.shape[1])
 
     @property
     def n_eval(self) -> int:
@@ -85,7 +85,7 @@ class Split:
     omega: Floats | None
 
     def __len__(self) -> int:
-        return self.X.shape[0]
+        return len(self.X)
 
 
 def split(problem: Problem) -> tuple[Split, Split]:

@@ -38,9 +38,17 @@ class Progress:
 
     @classmethod
     def fresh(cls, n_models: int) -> "Progress":
-        counters = (np.zeros(n_models, dtype=np.int64) for _ in range(3))
-        unknown = (np.full(n_models, value) for value in (np.nan, np.nan, np.inf, np.nan, np.nan))
-        return cls(*counters, *unknown)
+        zeros, unknown = np.zeros(n_models, dtype=np.int64), np.full(n_models, np.nan)
+        return cls(
+            epoch=zeros,
+            stale=zeros.copy(),
+            best_epoch=zeros.copy(),
+            first=unknown,
+            previous=unknown.copy(),
+            best=np.full(n_models, np.inf),
+            last_loss=unknown.copy(),
+            bound=unknown.copy(),
+        )
 
     def copy(self) -> "Progress":
         return Progress(**{name: column.copy() for name, column in vars(self).items()})

@@ -55,7 +55,7 @@ class Setup:
         return told.hexdigest()
 
     def original(self, params: Floats) -> tuple[Floats, Floats]:
-        """Bring [W; b] (columns, n_targets) back to coef (t, d) and intercept (t,), in X's units."""
+        """Bring [W; b] (columns, n_targets) back to coef (t, d), intercept (t,) in X's units."""
         problem = self.problem
         fitted = problem.hyperparameters.fit_intercept
         intercept = params[-1] if fitted else np.zeros(problem.n_targets)

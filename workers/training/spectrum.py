@@ -69,7 +69,7 @@ def spectrum(problem: Problem, matrices: Matrices) -> Spectrum:
         the largest alone, by Lanczos iteration from a fixed start.
 
     Notes:
-        An eigenvalue below (max(shape) * eps)^2 ... of the largest singular value is noise.
+        A singular value of sqrt(H) below max(shape) * eps of the largest counts as 0.
         Cost: O(rows * columns * min(rows, columns)), else some tens of passes over A.
     """
     root = _root(problem, matrices)
@@ -97,6 +97,8 @@ def dynamics(
     """Compute the course of plain gradient descent without taking a step.
 
     Args:
+        problem: for l2, the intercept and the number of targets.
+        matrices: the problem in the coordinates of training.
         start: [W; b] before the first step, in the coordinates of training, shape
             (columns, n_targets).
         rate: the learning rate.
