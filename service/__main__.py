@@ -2,9 +2,11 @@
 
 import argparse
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -76,8 +78,15 @@ def _serve(settings: ServiceSettings, fd: int | None) -> None:
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+    # uvicorn raises its signal again when it has shut down in order; that is no failure.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     structlog.get_logger("service").info("serving", host=host, port=port)
     Server(config, watcher=app.state.parts.watcher).run(sockets=[listening])
+
+
+def _leave(*_: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 def _listen(settings: ServiceSettings, fd: int | None) -> socket.socket:

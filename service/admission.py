@@ -148,10 +148,8 @@ def _check_init(spec: JobSpec, *, n_targets: int, n_features: int) -> None:
 
 
 def _check_rows(spec: JobSpec, n_rows: int) -> None:
-    fraction = spec.hyperparameters.validation_fraction
-    held_out = round(fraction * n_rows)
-    if n_rows - held_out < 1 or (fraction > 0 and held_out < 1):
+    if spec.hyperparameters.validation_fraction > 0 and n_rows < 2:
         raise InvalidInput(
-            f"of {n_rows} rows {held_out} are held out: both parts need one at least",
+            "one row cannot be parted into rows to train on and rows held out",
             param="hyperparameters.validation_fraction",
         )

@@ -6,7 +6,6 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Response
 from pydantic_core import to_json
-from storage.artefacts import LocalArtefacts
 
 from service import errors
 from service.dependencies import Parts
@@ -18,6 +17,7 @@ from service.security import ApiKey, Envelope, read_key
 from service.settings import ServiceSettings
 from service.uploads import Uploads
 from service.watcher import Watcher
+from storage.artefacts import LocalArtefacts
 from storage.database import Database
 
 __all__ = ["create_app"]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
-from storage.artefacts import LocalArtefacts
 
 from descend.errors import DatasetNotFound, JobNotFound, ModelNotFound, NotFound
 from descend.ids import ID_PATTERNS
@@ -17,6 +16,7 @@ from service.security import ApiKey
 from service.settings import ServiceSettings
 from service.uploads import Uploads
 from service.watcher import Watcher
+from storage.artefacts import LocalArtefacts
 from storage.database import Database
 
 __all__ = [

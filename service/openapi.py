@@ -109,9 +109,9 @@ def document(app: FastAPI, *, key_required: bool) -> Json:
         separate_input_output_schemas=False,
     )
     schemas = found["components"]["schemas"]
+    models: list[type[BaseModel]] = [Problem, *_used.values()]
     _, definitions = models_json_schema(
-        [(model, "validation") for model in (Problem, *_used.values())],
-        ref_template=SCHEMAS + "{model}",
+        [(model, "validation") for model in models], ref_template=SCHEMAS + "{model}"
     )
     for name, schema in definitions["$defs"].items():
         schemas.setdefault(name, schema)

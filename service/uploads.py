@@ -1,6 +1,5 @@
 """Data on its way in: a temporary file while it is read, then canonical bytes in row or store."""
 
-import errno
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import IO
 
 from fastapi.concurrency import run_in_threadpool
-from storage.artefacts import LocalArtefacts
-from storage.ingest import Ingested
 
 from descend.datasets import Dataset
-from descend.errors import StorageFull
+from storage.artefacts import LocalArtefacts, no_room_is_storage_full
+from storage.ingest import Ingested
 
 __all__ = ["Stored", "Uploads", "receive", "store"]
 
@@ -64,13 +62,9 @@ async def receive(chunks: AsyncIterator[bytes], path: Path) -> str:
 
 def _append(file: IO[bytes], digest: "hashlib._Hash", piece: bytearray) -> None:
     digest.update(piece)
-    try:
+    with no_room_is_storage_full():
         file.write(piece)
         file.flush()
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise StorageFull from error
-        raise
 
 
 def store(ingested: Ingested, artefacts: LocalArtefacts) -> Stored:

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Discriminator, Tag, TypeAdapter
-from storage.ingest import Ingested, ingest_csv, ingest_json
 
 from descend.datasets import Dataset, InlineColumns, InlineXY
 from descend.errors import InvalidInput, UnsupportedMediaType
@@ -18,6 +17,7 @@ from service.bodies import limited, media_type, parse, read_json_body
 from service.dependencies import GUARDS, Cursor, DatasetId, Filter, Limit, PartsOf
 from service.openapi import body_of, refusals
 from service.uploads import receive, store
+from storage.ingest import Ingested, ingest_csv, ingest_json
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], dependencies=GUARDS)
 

@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter
-from storage.ingest import ingest_json
 
 from descend.errors import InvalidInput
 from descend.ids import ID_PATTERNS, new_id
@@ -31,6 +30,7 @@ from service.dependencies import (
 )
 from service.openapi import METADATA_PARAMETER, body_of, refusals
 from service.uploads import store
+from storage.ingest import ingest_json
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 

@@ -1,0 +1,179 @@
+"""A real database, a real application; for some tests a real server or broker."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from descend.history import History
+from descend.jobs import JobState, Metrics, StopReason
+from descend.models import LinearModel, Provenance
+from service.app import create_app
+from service.settings import ServiceSettings
+from storage.database import Database
+from storage.jobs import Outcome
+from storage.migrate import migrate
+
+NOTEBOOK = {"X": [[1.0], [2.0], [3.0]], "y": [2.0, 4.0, 6.0]}
+DEADLINE_SECONDS = 20.0
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the schema and no rows, to copy: migrating takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("schema")
+    migrate(f"sqlite:///{folder / 'descend.db'}")
+    return folder / "descend.db"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, empty_database: Path) -> ServiceSettings:
+    shutil.copy(empty_database, tmp_path / "descend.db")
+    return ServiceSettings(data=tmp_path)
+
+
+@pytest.fixture
+def app(settings: ServiceSettings) -> FastAPI:
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app) as connected:
+        yield connected
+
+
+@pytest.fixture
+def database(settings: ServiceSettings) -> Iterator[Database]:
+    """A second connection, as a worker has it."""
+    opened = Database(settings.url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def job_id(client: TestClient) -> str:
+    """A queued job."""
+    response = client.post("/v1/jobs", json={"dataset": NOTEBOOK})
+    assert response.status_code == 202, response.text
+    job_id: str = response.json()["id"]
+    return job_id
+
+
+Finish = Callable[..., str]
+
+
+@pytest.fixture
+def finish(database: Database) -> Finish:
+    """Do what a worker does: claim the next job and end it with a history of n epochs."""
+
+    def finish(n_epochs: int = 5, *, loss: np.ndarray | None = None) -> str:
+        with database.begin() as tx:
+            (claim,) = tx.jobs.claim("wrk_test", 1, queues=["cpu"], lease_seconds=30)
+        losses = 1.0 / np.arange(1.0, n_epochs + 1) if loss is None else loss
+        with database.begin() as tx:
+            assert tx.jobs.finish(
+                Outcome(
+                    job_id=claim.job_id,
+                    fence=claim.fence,
+                    state=JobState.SUCCEEDED,
+                    stop_reason=StopReason.MAX_EPOCHS,
+                    epochs_done=n_epochs,
+                    history=history_of(losses),
+                    model=model_of(claim.targets, claim.features, claim.job_id),
+                    metrics=Metrics(n_samples=3, epochs=n_epochs),
+                    error=None,
+                    resolved=None,
+                    engine="eager",
+                    device="cpu",
+                    warnings=(),
+                )
+            )
+        return claim.job_id
+
+    return finish
+
+
+def history_of(losses: np.ndarray) -> History:
+    n = len(losses)
+    return History(
+        epoch=np.arange(n, dtype=np.int64),
+        train_loss=losses,
+        eval_loss=np.full(n, np.nan),
+        learning_rate=np.full(n, 0.01),
+        grad_norm=np.sqrt(np.abs(losses)),
+        total=n,
+    )
+
+
+def model_of(targets: tuple[str, ...], features: tuple[str, ...], job_id: str) -> LinearModel:
+    return LinearModel(
+        features=list(features),
+        targets=list(targets),
+        coef=[[float(place + 2) for place in range(len(features))] for _ in targets],
+        intercept=[0.5] * len(targets),
+        metrics={"train_loss": 0.25},
+        provenance=Provenance(
+            job_id=job_id,
+            dataset_id="ds_0193b3a49c7d7c3e8a5b1d2e3f405162",
+            dataset_sha256="0" * 64,
+            code_version="0.1.0",
+            torch_version="2.13.0",
+            device="cpu",
+            dtype="float64",
+            seed=0,
+            engine="eager",
+        ),
+    )
+
+
+@pytest.fixture
+def model_id(client: TestClient, job_id: str, finish: Finish) -> str:
+    """A model y = 2 x0 + 0.5."""
+    finish()
+    model_id: str = client.get(f"/v1/jobs/{job_id}/model").json()["id"]
+    return model_id
+
+
+@contextmanager
+def serving(settings: ServiceSettings, **environment: str) -> Iterator[httpx2.Client]:
+    """Run `python -m service` on a free port of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        fd = listening.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "--fd", str(fd)],
+            env={"DESCEND_DATA": str(settings.data), "PATH": "/usr/bin:/bin", **environment},
+            pass_fds=(fd,),
+        )
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    try:
+        with httpx2.Client(base_url=url, timeout=30) as connected:
+            wait_until(lambda: answers(connected))
+            yield connected
+    finally:
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+
+
+def answers(client: httpx2.Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true in time"
+        time.sleep(0.01)
