@@ -74,7 +74,7 @@ def fit_scaling(
     if fit_intercept:
         mean = share @ U
         mean += share @ (U - mean)  # a second pass takes out the first one's rounding
-        constant = (X == X[:1]).all(axis=0)
+        constant = X.min(axis=0) == X.max(axis=0)
         mean[constant] = U[0, constant]
     scale = np.sqrt(share @ np.square(U - mean))
     scale[scale == 0] = 1 / size[scale == 0]

@@ -139,7 +139,7 @@ def _root(problem: Problem, matrices: Matrices) -> Floats:
     """R with H = R'R."""
     rows, columns = matrices.A.shape
     with np.errstate(over="ignore"):
-        root = matrices.A * np.sqrt(2 / (rows * problem.n_targets))
+        root: Floats = matrices.A * np.sqrt(2 / (rows * problem.n_targets))
     if problem.hyperparameters.l2 == 0:
         return root
     penalty = np.eye(problem.n_features, columns) * np.sqrt(2 * problem.hyperparameters.l2)
