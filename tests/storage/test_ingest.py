@@ -1,0 +1,272 @@
+"""Tables on their way in: exact numbers, honest types, refusals that name the place and no cell."""
+
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from descend.datasets import ColumnType, InlineColumns, InlineXY
+from descend.errors import CorruptArtefact, InvalidDataset
+from descend.limits import INLINE_IN_ROW_BYTES
+from storage.ingest import Ingested, ingest_csv, ingest_json, read_columns
+
+SECRET = "7351731"
+
+
+@pytest.fixture
+def csv(tmp_path: Path):  # type: ignore[no-untyped-def]
+    def ingest(text: str | bytes, **options: object) -> Ingested:
+        path = tmp_path / "upload.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return ingest_csv(path, name="t", target=tmp_path / "t.arrow", **options)  # type: ignore[arg-type]
+
+    return ingest
+
+
+def columns_of(ingested: Ingested) -> dict[str, list[float]]:
+    names = [column.name for column in ingested.dataset.columns if column.is_numeric]
+    source = ingested.inline if ingested.inline is not None else ingested.path
+    assert source is not None
+    return {name: values.tolist() for name, values in read_columns(source, names).items()}
+
+
+def test_X_and_y_become_named_columns_with_defaults() -> None:
+    data = InlineXY(X=[[1.0, 2.0], [3.0, 4.0]], y=[5.0, 6.0], sample_weight=[1.0, 0.5])
+
+    ingested = ingest_json(data, name="lesson")
+
+    assert columns_of(ingested) == {
+        "x0": [1, 3],
+        "x1": [2, 4],
+        "y": [5, 6],
+        "sample_weight": [1, 0.5],
+    }
+    assert ingested.dataset.default_target == ["y"]
+    assert ingested.dataset.default_weight == "sample_weight"
+    assert (ingested.dataset.n_rows, ingested.dataset.n_columns) == (2, 4)
+
+
+def test_several_targets_are_numbered() -> None:
+    ingested = ingest_json(InlineXY(X=[[1.0], [2.0]], y=[[5.0, 6.0], [7.0, 8.0]]), name=None)
+
+    assert ingested.dataset.default_target == ["y0", "y1"]
+    assert columns_of(ingested)["y1"] == [6, 8]
+
+
+def test_inline_columns_keep_their_types_and_gaps() -> None:
+    data = InlineColumns(
+        columns={
+            "price": [1, None, 3.5],
+            "sold": [True, None, False],
+            "town": ["Ulm", None, "Bonn"],
+            "gone": [None, None, None],
+        }
+    )
+
+    ingested = ingest_json(data, name=None)
+
+    price, sold, town, gone = ingested.dataset.columns
+    assert [c.dtype for c in (price, sold, town, gone)] == ["float64", "bool", "string", "float64"]
+    assert [c.missing for c in (price, sold, town, gone)] == [1, 1, 1, 3]
+    assert (price.min, price.max, price.mean, price.std) == (1, 3.5, 2.25, 1.25)
+    assert town.distinct == 2
+    np.testing.assert_equal(columns_of(ingested)["price"], [1, np.nan, 3.5])
+    np.testing.assert_equal(columns_of(ingested)["sold"], [1, np.nan, 0])
+
+
+def test_a_column_of_mixed_cells_is_refused_by_name_and_row() -> None:
+    data = InlineColumns(columns={"a": [1, 2, SECRET]})
+
+    with pytest.raises(InvalidDataset, match="'a'.*row 3") as refusal:
+        ingest_json(data, name=None)
+
+    assert SECRET not in str(refusal.value)
+
+
+def test_large_inline_data_is_a_file_for_as_long_as_it_is_wanted() -> None:
+    rows = INLINE_IN_ROW_BYTES // 8
+    data = InlineXY(X=[[float(i)] for i in range(rows)], y=[1.0] * rows)
+
+    ingested = ingest_json(data, name=None)
+    path = ingested.path
+    assert path is not None
+    read = read_columns(path, ["x0"])["x0"]
+    del ingested
+
+    assert ingested_is_exact(read, rows)
+    assert not path.exists()
+
+
+def ingested_is_exact(values: np.ndarray, rows: int) -> bool:  # type: ignore[type-arg]
+    return bool((values == np.arange(rows)).all())
+
+
+def test_a_csv_becomes_typed_columns(csv) -> None:  # type: ignore[no-untyped-def]
+    ingested = csv(
+        'id,price,sold,town\n1,1.5,true,"Ulm, north"\n2,,FALSE,Bonn\n-3, 2e3 ,True,"a ""b"""\n'
+    )
+
+    dtypes = {column.name: column.dtype for column in ingested.dataset.columns}
+    assert dtypes == {"id": "int64", "price": "float64", "sold": "bool", "town": "string"}
+    np.testing.assert_equal(
+        columns_of(ingested), {"id": [1, 2, -3], "price": [1.5, np.nan, 2000], "sold": [1, 0, 1]}
+    )
+    assert ingested.dataset.n_rows == 3
+    assert ingested.inline is not None
+
+
+def test_numbers_are_read_as_exactly_as_python_reads_them(csv) -> None:  # type: ignore[no-untyped-def]
+    rng = random.Random(0)  # noqa: S311
+    texts = [repr(rng.uniform(-1, 1) * 10.0 ** rng.randint(-320, 308)) for _ in range(5000)]
+    texts += [f"{rng.random():.25e}" for _ in range(5000)]
+    texts += ["5e-324", "2.2250738585072011e-308", "1.7976931348623157e308", "0.1", ".5", "5."]
+
+    ingested = csv("x\n" + "\n".join(texts) + "\n")
+
+    assert columns_of(ingested)["x"] == [float(text) for text in texts]
+
+
+def test_decimal_commas_other_delimiters_and_words_for_nothing(csv) -> None:  # type: ignore[no-untyped-def]
+    ingested = csv("a;b\n1,5;NA\n-2,5e3;7\n", delimiter=";", decimal=",", null_values=("NA",))
+
+    np.testing.assert_equal(columns_of(ingested), {"a": [1.5, -2500], "b": [np.nan, 7]})
+
+
+def test_other_encodings_and_a_byte_order_mark_are_read(csv) -> None:  # type: ignore[no-untyped-def]
+    latin = csv("größe,b\n1,2\n".encode("latin-1"), encoding="latin-1")
+    marked = csv("\ufeffa,b\r\n1,2\r\n\r\n")
+
+    assert [column.name for column in latin.dataset.columns] == ["größe", "b"]
+    assert columns_of(marked) == {"a": [1], "b": [2]}
+
+
+def test_what_is_not_quite_a_number_is_text_with_a_warning(csv) -> None:  # type: ignore[no-untyped-def]
+    for cell in ("1_0", "inf", "nan", "1e999", "0x1f", "1,5 ", "١", f"{SECRET}x"):
+        ingested = csv(f'a,b\n1,1\n2,2\n3,"{cell}"\n')
+
+        (warning,) = ingested.dataset.warnings
+        assert ingested.dataset.columns[1].dtype is ColumnType.STRING
+        assert re.search(r"'b' is text: 1 of its 3 .* row 3", warning)
+        assert SECRET not in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        (b"", "first line must name"),
+        (b"\n", "first line must name"),
+        (b"a,b\n", "no rows"),
+        (b"a,a\n1,2\n", "columns 1 and 2 have the same name"),
+        (b"a,\n1,2\n", "column 2 has no name"),
+        (b"1,2\n3,4\n", "first line holds numbers"),
+        (b"a" * 201 + b",b\n1,2\n", "name of column 1 is longer"),
+        (b"a,b\n1,2\n7351731\n", "row 2 has 1 cells, the header names 2"),
+        (b"a,b\n1,2\n7351731,2,3\n", "row 2 has 3 cells, the header names 2"),
+        (b'a,b\n"1",2\n7351731\n', "row 2 has 1 cells, the header names 2"),
+        (b"a,b\n1,2\n\n7351731,4\n", "line 3 is empty"),
+        (b'a,b\n"1",2\n\n7351731,4\n', "line 3 is empty"),
+        (b"a,b\n1,2\n7351731,\xff\n", "line 3 is not utf-8"),
+        (b"a,b\n1,2\n7351731,\x00\n", "line 3 has a NUL"),
+        (b'a,b\n1,"7351731\n', "row 1 cannot be read"),
+        (b'a,b\n7351731"x,2\n', "cannot be"),
+        (b'a,b\n"7351731"x,2\n', "row 1 cannot be read"),
+    ],
+)
+def test_a_bad_csv_is_refused_by_its_place_and_never_by_its_cells(
+    csv,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
+    text: bytes,
+    refusal: str,
+) -> None:
+    with pytest.raises(InvalidDataset, match=refusal) as refused:
+        csv(text)
+
+    assert SECRET not in str(refused.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["upload.csv"]
+
+
+def test_a_large_csv_is_a_file_that_is_always_the_same(csv, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    X = np.random.default_rng(0).random((50_000, 3))
+    lines = "\n".join(",".join(map(repr, row)) for row in X.tolist())
+
+    first = csv(f"a,b,c\n{lines}\n")
+    again = csv(f"a,b,c\n{lines}\n")
+
+    assert first.path == tmp_path / "t.arrow"
+    assert first.dataset.sha256 == again.dataset.sha256
+    assert columns_of(first)["b"] == X[:, 1].tolist()
+
+
+def test_blank_lines_in_a_table_of_one_column_are_missing_cells(csv) -> None:  # type: ignore[no-untyped-def]
+    np.testing.assert_equal(columns_of(csv("a\n1\n\n3\n")), {"a": [1, np.nan, 3]})
+
+
+def test_columns_that_surprise_are_warned_about(csv) -> None:  # type: ignore[no-untyped-def]
+    ingested = csv("a,b,c,d\n1,,1,9007199254740993\n1,,,2\n")
+
+    assert ingested.dataset.warnings == [
+        "column 'a' is constant",
+        "column 'b' is empty",
+        "column 'c' has 1 missing cells",
+        "column 'd' has integers that float64 cannot hold exactly",
+    ]
+
+
+def test_the_canonical_file_is_one_that_other_tools_read() -> None:
+    ingested = ingest_json(InlineXY(X=[[1.0], [2.0]], y=[3.0, 4.0]), name=None)
+    assert ingested.inline is not None
+
+    frame = pl.read_ipc(ingested.inline)
+
+    assert frame.to_dict(as_series=False) == {"x0": [1, 2], "y": [3, 4]}
+
+
+def test_the_reader_agrees_with_polars_on_every_type_and_any_batches(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    frame = pl.DataFrame(
+        {
+            "f": [None if i % 7 == 0 else v for i, v in enumerate(rng.random(1000))],
+            "i": rng.integers(-(2**40), 2**40, 1000),
+            "text": [str(i) for i in range(1000)],
+            "b": [None if i % 5 == 0 else bool(i % 2) for i in range(1000)],
+            "full": rng.random(1000),
+        }
+    )
+    path = tmp_path / "t.arrow"
+    frame.write_ipc(path, compat_level=pl.CompatLevel.oldest(), record_batch_size=333)
+
+    read = read_columns(path, ["full", "b", "i", "f"])
+
+    assert list(read) == ["full", "b", "i", "f"]
+    for name, values in read.items():
+        np.testing.assert_array_equal(values, frame[name].cast(pl.Float64).to_numpy())
+
+
+def test_a_column_of_one_batch_is_a_view_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.arrow"
+    pl.DataFrame({"x": np.arange(1000.0)}).write_ipc(path, compat_level=pl.CompatLevel.oldest())
+
+    values = read_columns(path, ["x"])["x"]
+
+    assert not values.flags.owndata
+    assert not values.flags.writeable
+
+
+def test_columns_that_are_not_numbers_or_not_there_are_refused() -> None:
+    ingested = ingest_json(InlineColumns(columns={"a": [1.0], "town": ["Ulm"]}), name=None)
+    assert ingested.inline is not None
+
+    for name in ("town", "b"):
+        with pytest.raises(InvalidDataset, match=name):
+            read_columns(ingested.inline, [name])
+
+
+def test_a_file_that_is_cut_or_changed_is_corrupt() -> None:
+    content = ingest_json(InlineXY(X=[[1.0], [2.0]], y=[3.0, 4.0]), name=None).inline
+    assert content is not None
+    for broken in (b"", b"ARROW1", content[:-20], content[: len(content) // 2] + content[-6:]):
+        with pytest.raises(CorruptArtefact):
+            read_columns(broken, ["x0"])
