@@ -31,6 +31,7 @@ __all__ = [
     "api",
     "ending",
     "free_port",
+    "is_alive",
     "process_tree",
     "until",
     "worker",
@@ -61,6 +62,13 @@ def process_tree(pid: int) -> list[int]:
     with contextlib.suppress(psutil.NoSuchProcess):
         return [child.pid for child in psutil.Process(pid).children(recursive=True)]
     return []
+
+
+def is_alive(pid: int) -> bool:
+    """Running or stopped; a zombie that nobody reaps is dead."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 class Broker:

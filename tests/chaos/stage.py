@@ -112,6 +112,10 @@ class Stage:
             self.await_ready(hired)
         return hired
 
+    def hire_two(self, *, program: tuple[str, ...] = ("-m", "workers")) -> None:
+        for hired in [self.hire(program=program, wait=False) for _ in range(2)]:
+            self.await_ready(hired)
+
     def await_ready(self, hired: Program) -> None:
         def announced() -> bool:
             if hired.process.poll() is not None:
