@@ -18,15 +18,16 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from descend.processes import Child, born, descendants, end, reap_orphans, wait_for_end
 
 __all__ = ["Options", "Refused", "run", "stopped_by_signals", "storage_command"]
 
@@ -35,7 +36,6 @@ READY_SECONDS = 60.0
 # An orderly stop takes at most the sum of these: below ten seconds.
 STOP_SECONDS = {"api": 2.5, "worker": 5.0, "broker": 1.0}
 STARTS_BEFORE_READY = 3
-STEADY_SECONDS = 30.0
 
 log = logging.getLogger("descend.stack")
 
@@ -57,98 +57,6 @@ class Options:
     data: Path
     workers: int
     environment: Mapping[str, str]
-
-
-# --- processes -------------------------------------------------------------------------------
-
-
-def born(pid: int) -> str | None:
-    """Say when a process began, as a name that no later process with its number shares."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
-
-
-@dataclass
-class Child:
-    """One process of the stack, and how to start it again."""
-
-    name: str
-    argv: list[str]
-    environment: Mapping[str, str]
-    log_file: Path
-    pass_fds: tuple[int, ...] = ()
-    starts: int = 0
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-    started: float = 0.0
-    restart_at: float | None = None
-
-    def start(self) -> None:
-        with self.log_file.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.argv,
-                env=dict(self.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=self.pass_fds,
-                start_new_session=True,
-            )
-        self.starts += 1
-        self.started = time.monotonic()
-        self.restart_at = None
-
-    @property
-    def exit_code(self) -> int | None:
-        return self.process.poll() if self.process else None
-
-    def schedule_restart(self) -> float:
-        """Put the next start off: 0.5 s, doubled for each death that came soon, at most 10 s."""
-        if time.monotonic() - self.started > STEADY_SECONDS:
-            self.starts = 1
-        delay = min(10.0, 0.5 * 2.0 ** (self.starts - 1))
-        self.restart_at = time.monotonic() + delay
-        return delay
-
-    def ask_to_stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-
-    def ensure_stopped(self, deadline: float) -> None:
-        if self.process is None:
-            return
-        try:
-            self.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            log.warning("%s did not stop in time and was killed", self.name)
-            self.process.kill()
-            self.process.wait()
-
-    def last_words(self) -> str:
-        """Return the end of the child's log, for a message to a person."""
-        lines = self.log_file.read_text(errors="replace").splitlines()[-15:]
-        return "\n".join(f"    {line}" for line in lines)
-
-
-def reap_orphans(record: Path) -> None:
-    """End what a killed launcher left behind: only the very processes that it recorded."""
-    try:
-        recorded = json.loads(record.read_text())["processes"]
-    except (OSError, ValueError, KeyError):
-        return
-    left = [(int(one["pid"]), one["born"]) for one in recorded]
-    for number, patience in ((signal.SIGTERM, 6.0), (signal.SIGKILL, 2.0)):
-        left = [(pid, when) for pid, when in left if born(pid) == when]
-        for pid, _ in left:
-            log.warning("ending process %d, left by an earlier launcher", pid)
-            os.kill(pid, number)
-        deadline = time.monotonic() + patience
-        while any(born(pid) == when for pid, when in left) and time.monotonic() < deadline:
-            time.sleep(0.02)
-    record.unlink(missing_ok=True)
 
 
 # --- what must be so before anything starts ---------------------------------------------------
@@ -364,6 +272,9 @@ class Stack:
 
     def stop(self) -> None:
         """Stop the API, let the workers drain, stop the broker; what does not stop is killed."""
+        # Of those alone that live: the number of one that ended may be a stranger's by now.
+        living = [c.process.pid for c in self.children if c.process and c.exit_code is None]
+        family = descendants(living)
         for kind, patience in STOP_SECONDS.items():
             group = [child for child in self.children if child.name.startswith(kind)]
             for child in group:
@@ -371,6 +282,9 @@ class Stack:
             deadline = time.monotonic() + patience
             for child in group:
                 child.ensure_stopped(deadline)
+        # A worker's processes end when it does, by themselves and a moment later.
+        wait_for_end(family, 1.0)
+        end(family, (signal.SIGKILL, 1.0))
         self.record.unlink(missing_ok=True)
 
     def write_record(self) -> None:

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 import descend
-from descend import stack
 from descend.client import Client
 from descend.jobs import JobState
+from descend.processes import born, reap_orphans
 from tests.e2e.conftest import start_stack, stop_stack
 
 LESSON = {"learning_rate": 0.01, "max_epochs": 1000, "standardize": False, "tol": 0}
@@ -104,7 +104,7 @@ def test_ctrl_c_in_mid_training_ends_every_process_in_ten_seconds_and_loses_no_j
 
         assert code == 0
         assert time.monotonic() - began < 10
-        assert eventually(lambda: alive(family) == [], seconds=3)
+        assert eventually(lambda: alive(family) == [], seconds=3), alive(family)
         assert not (tmp_path / "stack.json").exists()
 
     with running_stack(tmp_path) as (_, url), Client(url) as client:
@@ -177,7 +177,7 @@ def test_a_dead_child_is_started_again_and_work_goes_on(tmp_path: Path, name: st
         os.kill(pid, signal.SIGKILL)
 
         assert eventually(lambda: recorded(tmp_path)[name] != pid)
-        assert eventually(lambda: stack.born(recorded(tmp_path)[name]) is not None)
+        assert eventually(lambda: born(recorded(tmp_path)[name]) is not None)
         assert train_lesson(url)
 
 
@@ -228,12 +228,12 @@ def test_only_the_very_process_that_was_recorded_is_reaped(tmp_path: Path) -> No
     record = tmp_path / "stack.json"
     with sleeper() as ours, sleeper() as stranger:
         processes = [
-            {"name": "api", "pid": ours.pid, "born": stack.born(ours.pid)},
-            {"name": "broker", "pid": stranger.pid, "born": f"{stack.born(stranger.pid)}0"},
+            {"name": "api", "pid": ours.pid, "born": born(ours.pid)},
+            {"name": "broker", "pid": stranger.pid, "born": f"{born(stranger.pid)}0"},
         ]
         record.write_text(json.dumps({"processes": processes}))
 
-        stack.reap_orphans(record)
+        reap_orphans(record)
 
         assert ours.wait(timeout=5) == -signal.SIGTERM
         assert stranger.poll() is None

@@ -118,7 +118,19 @@ def test_public_names_exist_and_are_listed() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["client", "datasets", "errors", "history", "ids", "jobs", "limits", "models", "stack", "cli"],
+    [
+        "client",
+        "datasets",
+        "errors",
+        "history",
+        "ids",
+        "jobs",
+        "limits",
+        "models",
+        "stack",
+        "cli",
+        "processes",
+    ],
 )
 def test_a_module_of_the_contract_lists_what_it_defines(module: str) -> None:
     loaded = importlib.import_module(f"descend.{module}")
