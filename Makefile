@@ -44,7 +44,7 @@ compose-test: $(INSTALLED) ## Build the images, run them with Docker, kill a wor
 	@$(BIN)/pytest -m compose -s tests/compose
 
 openapi: $(INSTALLED) ## Write docs/openapi.json anew
-	@$(BIN)/python -m service.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+	@$(BIN)/python -m tests.service.snapshot
 
 secrets: secrets/api_key secrets/database_password ## Make the secret files that docker compose reads
 

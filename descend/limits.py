@@ -2,6 +2,21 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+__all__ = [
+    "DEFAULT_LIST",
+    "INLINE_IN_ROW_BYTES",
+    "MAX_COEFFICIENTS",
+    "MAX_COLUMNS",
+    "MAX_EPOCHS",
+    "MAX_HISTORY_POINTS",
+    "MAX_LIST",
+    "MAX_METADATA_PAIRS",
+    "MAX_NAME_LENGTH",
+    "MAX_TIMEOUT_SECONDS",
+    "MAX_WAIT_SECONDS",
+    "Limits",
+]
+
 MAX_EPOCHS = 10_000_000
 MAX_COLUMNS = 10_000
 MAX_COEFFICIENTS = 1_000_000

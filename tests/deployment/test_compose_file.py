@@ -112,3 +112,8 @@ def test_all_start_after_what_they_need() -> None:
 @pytest.mark.parametrize("name", ["api", "worker", "worker-gpu", "migrate"])
 def test_artefacts_are_on_the_shared_volume(name: str) -> None:
     assert {(v["source"], v["target"]) for v in service(name)["volumes"]} == {("data", "/data")}
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis", "worker", "worker-gpu"])
+def test_a_container_says_whether_it_is_well(name: str) -> None:
+    assert service(name)["healthcheck"]["test"][0] == "CMD"

@@ -65,7 +65,8 @@ def test_the_walk_prints_what_the_readme_says(url: str, tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
     same = doctest.OutputChecker().check_output
     for step, got in zip(steps(), printed, strict=False):
-        assert same(step.printed, got, doctest.ELLIPSIS), f"{step.shell}\nprinted\n{got}"
+        wanted, found = step.printed.strip(), got.strip()
+        assert same(wanted, found, doctest.ELLIPSIS), f"{step.shell}\nprinted\n{got}"
 
 
 def test_the_python_block_runs(url: str, capsys: pytest.CaptureFixture[str]) -> None:
