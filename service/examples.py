@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from descend.limits import Limits
+
 __all__ = ["REQUESTS", "RESPONSES"]
 
 NIL = "0193b3a49c7d7c3e8a5b1d2e3f405162"
@@ -136,6 +138,7 @@ RESPONSES: dict[str, Any] = {
         "grad_norm": [20.4, 18.6],
     },
     "Job": _JOB,
+    "Limits": Limits().model_dump(),
     "LinearModel": _MODEL,
     "Liveness": {"status": "ok"},
     "Page_Dataset_": {"object": "list", "data": [_DATASET], "has_more": False, "last_id": DATASET},

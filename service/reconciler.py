@@ -39,6 +39,7 @@ class Reconciler:
 
     def _tick(self) -> None:
         try:
+            self._database.check()
             queues = reconcile(self._database)
         except Unavailable as error:
             logger.warning("reconcile_failed", reason=error.message)

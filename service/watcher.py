@@ -29,7 +29,7 @@ class Watcher:
         self._database = database
         self._most_waiting = most_waiting
         self._waiting: dict[str, dict[asyncio.Future[None], float]] = {}
-        self._count = 0
+        self.waiting = 0
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -40,13 +40,13 @@ class Watcher:
         Raises:
             Unavailable: when too many requests wait already.
         """
-        if self._count >= self._most_waiting:
+        if self.waiting >= self._most_waiting:
             raise Unavailable("too many requests wait for jobs; ask without wait")
         if self._closed:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(job_id, {})[future] = time.monotonic()
-        self._count += 1
+        self.waiting += 1
         self._arrived.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
@@ -54,7 +54,7 @@ class Watcher:
             with suppress(TimeoutError):
                 await asyncio.wait_for(future, seconds)
         finally:
-            self._count -= 1
+            self.waiting -= 1
             waiters = self._waiting.get(job_id, {})
             waiters.pop(future, None)
             if not waiters:

@@ -67,10 +67,11 @@ async def get_liveness() -> Response:
 )
 def get_readiness(parts: PartsOf) -> Response:
     """Say which part works: 503 without database or storage, for nothing can be kept."""
+    database = _database(parts)
     found = {
-        "database": _database(parts),
+        "database": database,
         "broker": parts.doorbell.check() or OK,
-        "workers": _workers(parts),
+        "workers": _workers(parts) if database == OK else "unknown without the database",
         "storage": _storage(parts),
     }
     if found["database"] != OK or found["storage"] != OK:

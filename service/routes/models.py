@@ -49,12 +49,12 @@ class Predictions(BaseModel):
 
 
 def _kind_of_rows(value: object) -> str:
-    return "rows" if isinstance(value, dict) and "rows" in value else "X"
+    return "by-name" if isinstance(value, dict) and "rows" in value else "by-place"
 
 
 PREDICT: TypeAdapter[PredictX | PredictRows] = TypeAdapter(
     Annotated[
-        Annotated[PredictX, Tag("X")] | Annotated[PredictRows, Tag("rows")],
+        Annotated[PredictX, Tag("by-place")] | Annotated[PredictRows, Tag("by-name")],
         Discriminator(_kind_of_rows),
     ]
 )

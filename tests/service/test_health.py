@@ -1,0 +1,44 @@
+from pathlib import Path
+
+from starlette.testclient import TestClient
+
+from descend.limits import MAX_EPOCHS
+from service.app import create_app
+from service.settings import ServiceSettings
+from storage.database import Database
+
+
+def test_the_process_answers(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/").json()["name"] == "descend"
+
+
+def test_without_workers_it_is_degraded_and_says_why(client: TestClient) -> None:
+    response = client.get("/readyz")
+
+    assert response.status_code == 200
+    body = response.json()
+    assert body["status"] == "degraded"
+    assert body["parts"]["database"] == body["parts"]["storage"] == "ok"
+    assert "no broker" in body["parts"]["broker"]
+    assert "no worker" in body["parts"]["workers"]
+
+
+def test_a_worker_that_was_seen_counts(client: TestClient, database: Database) -> None:
+    with database.begin() as tx:
+        tx.workers.seen("wrk_test", "host", pid=1, queues=["cpu"])
+
+    assert client.get("/readyz").json()["parts"]["workers"] == "ok"
+
+
+def test_without_a_schema_it_is_not_ready(tmp_path: Path) -> None:
+    with TestClient(create_app(ServiceSettings(data=tmp_path))) as client:
+        response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json()["status"] == "not_ready"
+    assert "storage.migrate" in response.json()["parts"]["database"]
+
+
+def test_the_limits_are_told(client: TestClient) -> None:
+    assert client.get("/v1/limits").json()["max_epochs"] == MAX_EPOCHS

@@ -1,0 +1,114 @@
+import csv
+import io
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from descend.history import History
+from tests.service.conftest import Finish
+
+
+def test_the_history_is_lists_of_equal_length(
+    client: TestClient, job_id: str, finish: Finish
+) -> None:
+    finish(5)
+
+    response = client.get(f"/v1/jobs/{job_id}/history")
+
+    assert response.status_code == 200
+    history = response.json()
+    assert history["epoch"] == [0, 1, 2, 3, 4]
+    assert history["train_loss"] == [1.0, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
+    assert history["eval_loss"] == [None] * 5
+    assert history["total"] == 5
+
+
+def test_a_queued_job_has_an_empty_history(client: TestClient, job_id: str) -> None:
+    assert client.get(f"/v1/jobs/{job_id}/history").json()["epoch"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "epochs"),
+    [
+        ({"start": 3}, [3, 4]),
+        ({"stop": 2}, [0, 1]),
+        ({"start": 1, "stop": 3}, [1, 2]),
+        ({"start": 4, "stop": 2}, []),
+        ({"start": 100}, []),
+        ({"stop": 10**9}, [0, 1, 2, 3, 4]),
+        ({"stop": 0}, []),
+        ({"max_points": 2}, [0, 4]),
+        ({"start": 1, "max_points": 2}, [1, 4]),
+    ],
+)
+def test_a_part_is_chosen_by_place(
+    client: TestClient,
+    job_id: str,
+    finish: Finish,
+    *,
+    query: dict[str, int],
+    epochs: list[int],
+) -> None:
+    finish(5)
+
+    as_json = client.get(f"/v1/jobs/{job_id}/history", params=query)
+    as_csv = client.get(f"/v1/jobs/{job_id}/history", params={**query, "format": "csv"})
+
+    assert as_json.json()["epoch"] == epochs
+    rows = list(csv.DictReader(io.StringIO(as_csv.text)))
+    assert [int(row["epoch"]) for row in rows] == epochs
+
+
+def test_csv_has_every_digit_and_no_word_for_what_is_absent(
+    client: TestClient, job_id: str, finish: Finish
+) -> None:
+    losses = np.array([1 / 3, 1e-300, np.inf])
+    finish(3, loss=losses)
+
+    response = client.get(f"/v1/jobs/{job_id}/history", headers={"accept": "text/csv"})
+
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(response.text)))
+    assert [float(row["train_loss"]) for row in rows[:2]] == losses[:2].tolist()
+    assert rows[2]["train_loss"] == rows[0]["eval_loss"] == ""
+
+
+def test_the_accept_header_takes_the_first_that_is_known(client: TestClient, job_id: str) -> None:
+    def kind(accept: str) -> str:
+        response = client.get(f"/v1/jobs/{job_id}/history", headers={"accept": accept})
+        return response.headers["content-type"].split(";")[0]
+
+    assert kind("*/*") == kind("text/html, application/json, text/csv") == "application/json"
+    assert kind("text/csv;q=0.9, */*") == "text/csv"
+
+
+def test_a_long_history_is_refused_in_json_and_streams_as_csv(
+    client: TestClient, job_id: str, finish: Finish
+) -> None:
+    finish(100_001)
+
+    whole = client.get(f"/v1/jobs/{job_id}/history")
+    few = client.get(f"/v1/jobs/{job_id}/history", params={"max_points": 500})
+    as_csv = client.get(f"/v1/jobs/{job_id}/history", params={"format": "csv"})
+
+    assert whole.status_code == 422
+    assert whole.json()["param"] == "max_points"
+    assert "CSV" in whole.json()["detail"]
+    history = History.from_json(few.json())
+    assert len(history) == 500
+    assert history.total == 100_001
+    assert (history.train_loss == 1.0 / (history.epoch + 1)).all()
+    assert as_csv.text.count("\n") == 100_002
+
+
+@pytest.mark.parametrize(
+    "query", [{"max_points": 1}, {"max_points": 100_001}, {"start": -1}, {"format": "xml"}]
+)
+def test_a_selection_out_of_bounds_is_refused(
+    client: TestClient, job_id: str, query: dict[str, int]
+) -> None:
+    response = client.get(f"/v1/jobs/{job_id}/history", params=query)
+
+    assert response.status_code == 422
+    assert response.json()["param"] == next(iter(query))
