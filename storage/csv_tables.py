@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["CsvTable", "TypedColumns", "read_csv"]
 
 _BLOCK = 2**24
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_INTEGER = r"^[+-]?\d{1,18}$"
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_INTEGER = r"^[+-]?[0-9]{1,18}$"
 _MAX_CELL = 1_000_000
 
 
@@ -257,7 +257,8 @@ def _counts(scan: "pl.LazyFrame", names: list[str], *, n_rows: int, decimal: str
     for name in names:
         cell = _cell(name, decimal)
         present = cell.is_not_null()
-        number = cell.str.contains(_NUMBER) & cell.cast(pl.Float64, strict=False).is_finite()
+        finite = cell.cast(pl.Float64, strict=False).is_finite()
+        number = (cell.str.contains(_NUMBER) & finite).fill_null(value=False)
         boolean = cell.str.to_lowercase().is_in(["true", "false"])
         answers = {
             "present": present.sum(),

@@ -60,4 +60,4 @@ def warnings_about(columns: list[Column], n_rows: int) -> list[str]:
 
 
 def _beyond_float(column: Column) -> bool:
-    return max(abs(column.min or 0), abs(column.max or 0)) > 2**53
+    return max(abs(column.min or 0), abs(column.max or 0)) > 2**53 - 1

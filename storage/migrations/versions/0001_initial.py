@@ -86,23 +86,25 @@ CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_by_state ON jobs (state, id);
 CREATE INDEX jobs_by_dataset ON jobs (dataset_id, id);
 CREATE TABLE job_specs (
-    job_id TEXT NOT NULL PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    job_id TEXT NOT NULL PRIMARY KEY,
     spec TEXT NOT NULL,
     hyperparameters TEXT NOT NULL,
     resolved TEXT,
     targets TEXT NOT NULL,
     features TEXT NOT NULL,
-    weight TEXT
+    weight TEXT,
+    FOREIGN KEY (job_id) REFERENCES jobs (id) ON DELETE CASCADE
 );
 CREATE TABLE job_metadata (
-    job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    job_id TEXT NOT NULL,
     key TEXT NOT NULL,
     value TEXT NOT NULL,
-    PRIMARY KEY (job_id, key)
+    PRIMARY KEY (job_id, key),
+    FOREIGN KEY (job_id) REFERENCES jobs (id) ON DELETE CASCADE
 );
 CREATE INDEX job_metadata_by_value ON job_metadata (key, value, job_id);
 CREATE TABLE job_events (
-    job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    job_id TEXT NOT NULL,
     seq BIGINT NOT NULL,
     fence BIGINT NOT NULL,
     from_state TEXT,
@@ -110,17 +112,20 @@ CREATE TABLE job_events (
     owner TEXT,
     at BIGINT NOT NULL,
     reason TEXT NOT NULL,
-    PRIMARY KEY (job_id, seq)
+    PRIMARY KEY (job_id, seq),
+    FOREIGN KEY (job_id) REFERENCES jobs (id) ON DELETE CASCADE
 );
 CREATE TABLE checkpoints (
-    job_id TEXT NOT NULL PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
-    data {bytes} NOT NULL
+    job_id TEXT NOT NULL PRIMARY KEY,
+    data {bytes} NOT NULL,
+    FOREIGN KEY (job_id) REFERENCES jobs (id) ON DELETE CASCADE
 );
 CREATE TABLE history_chunks (
-    job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    job_id TEXT NOT NULL,
     start INTEGER NOT NULL,
     data {bytes} NOT NULL,
-    PRIMARY KEY (job_id, start)
+    PRIMARY KEY (job_id, start),
+    FOREIGN KEY (job_id) REFERENCES jobs (id) ON DELETE CASCADE
 );
 CREATE TABLE models (
     id TEXT NOT NULL PRIMARY KEY,

@@ -1,0 +1,61 @@
+"""The statements that run all day find their rows through an index."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import event
+
+from storage.database import Database
+from tests.storage.acts import claim, claimed, get, rescue, submit
+
+
+@pytest.fixture
+def asked(sqlite_database: Database) -> Iterator[list[str]]:
+    """What is executed, as SQLite plans it."""
+    plans: list[str] = []
+
+    def explain(connection, cursor, statement, parameters, *_):  # type: ignore[no-untyped-def]
+        if statement.startswith(("SELECT", "UPDATE", "WITH", "DELETE")):
+            rows = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(row[3] for row in rows)
+
+    engines = (sqlite_database._writer, sqlite_database._reader)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", explain)
+    yield plans
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", explain)
+
+
+def scans(plans: list[str]) -> list[str]:
+    """Tables that are read whole; walking the queued jobs' own index is as intended."""
+    return [
+        plan
+        for plan in plans
+        if plan.startswith("SCAN")
+        and "jobs_queued" not in plan
+        and plan not in {"SCAN waiting", "SCAN CONSTANT ROW"}
+    ]
+
+
+def test_no_statement_of_the_hot_paths_reads_a_whole_table(
+    sqlite_database: Database, asked: list[str]
+) -> None:
+    held = claimed(sqlite_database)
+    job, _ = submit(sqlite_database, key="k")
+    submit(sqlite_database, key="k")
+    with sqlite_database.begin() as tx:
+        tx.jobs.beat("w1", {held.job_id: held.fence}, lease_seconds=30)
+    with sqlite_database.read() as tx:
+        tx.jobs.has_queued(["cpu"])
+        tx.jobs.states([held.job_id])
+        tx.jobs.history(held.job_id)
+        tx.jobs.queue_depth()
+        tx.jobs.oldest_queued_seconds("cpu")
+    get(sqlite_database, job.id)
+    rescue(sqlite_database)
+    claim(sqlite_database, limit=64)
+
+    assert scans(asked) == []
+    assert any("USING COVERING INDEX jobs_queued" in plan for plan in asked)
+    assert any("USING INDEX jobs_leased" in plan for plan in asked)
