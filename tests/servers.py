@@ -130,8 +130,16 @@ class Postgres:
         """As a crash: every connection is cut, and recovery replays the log."""
         self._control("-w", "-m", "immediate", "restart")
 
-    def stop(self) -> None:
+    def down(self) -> None:
         self._control("-w", "-m", "immediate", "stop")
+
+    def up(self) -> None:
+        data = self._server.pgdata  # its socket is there too
+        self._control("-w", "-o", f'-h "" -k {data}', "-l", str(data / "log"), "start")
+
+    def stop(self) -> None:
+        """Remove it: for the end of a test."""
+        self.down()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _control(self, *arguments: str) -> None:

@@ -5,7 +5,7 @@ believed, by whom, and whether the numbers are those of a run that nothing happe
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +19,7 @@ from sqlalchemy import text
 from descend.datasets import InlineXY
 from descend.ids import new_id
 from descend.jobs import Hyperparameters, Job, JobSpec, JobState
-from storage.database import Database
+from storage.database import Database, Transaction
 from storage.ingest import ingest_json
 from storage.migrate import migrate
 from tests.servers import Broker, Program, ending, until, worker
@@ -124,27 +124,25 @@ class Stage:
 
         until(announced, seconds=30, what="a worker with a warm runner")
 
-    def submit(self, lesson: Lesson, *, job_id: str | None = None) -> str:
+    def submit(self, lesson: Lesson, **more: object) -> str:
         """Queue a job as the API does: data and row in one transaction. No ring."""
-        found = ingest_json(lesson.data(), name=None)
-        job_id = job_id or new_id("job")
-        spec = JobSpec(dataset=found.dataset.id, hyperparameters=lesson.hyperparameters())
+        return self.submit_together([lesson], **more)[0]
+
+    def submit_together(self, lessons: Sequence[Lesson], **more: object) -> list[str]:
+        """Queue jobs in one transaction, so that one claim takes them all.
+
+        `more` goes into every JobSpec.
+        """
+        job_ids = [new_id("job") for _ in lessons]
         with self.database.begin() as tx:
-            tx.jobs.add(
-                spec,
-                found.dataset,
-                job_id=job_id,
-                targets=("y",),
-                features=("x0", "x1"),
-                weight=None,
-                seed=lesson.seed,
-                idempotency_key=None,
-                request_sha256="-",
-                max_queued=10_000,
-            )
-            tx.datasets.add(found.dataset, inline=found.inline, artefact=None)
-        self.lessons[job_id] = lesson
-        return job_id
+            for job_id, lesson in zip(job_ids, lessons, strict=True):
+                _add(tx, job_id, lesson, more)
+        self.lessons |= dict(zip(job_ids, lessons, strict=True))
+        return job_ids
+
+    def cancel(self, job_id: str) -> None:
+        with self.database.begin() as tx:
+            tx.jobs.request_cancel(job_id)
 
     def job(self, job_id: str) -> Job:
         with self.database.read() as tx:
@@ -241,6 +239,25 @@ class Stage:
         query = text("SELECT id, pid FROM workers")
         with self.database.read() as tx:
             return {row.id: row.pid for row in tx.connection.execute(query)}
+
+
+def _add(tx: Transaction, job_id: str, lesson: Lesson, more: Mapping[str, object]) -> None:
+    found = ingest_json(lesson.data(), name=None)
+    given = {"dataset": found.dataset.id, "hyperparameters": lesson.hyperparameters()} | more
+    spec = JobSpec.model_validate(given)
+    tx.jobs.add(
+        spec,
+        found.dataset,
+        job_id=job_id,
+        targets=("y",),
+        features=spec.features or ("x0", "x1"),
+        weight=None,
+        seed=lesson.seed,
+        idempotency_key=None,
+        request_sha256="-",
+        max_queued=10_000,
+    )
+    tx.datasets.add(found.dataset, inline=found.inline, artefact=None)
 
 
 @contextmanager

@@ -149,6 +149,23 @@ def test_postgresql_may_crash_in_mid_training(postgres_stage: Stage, postgres: P
     assert all(worker.process.poll() is None for worker in stage.workers)
 
 
+def test_a_worker_that_cannot_renew_pauses_its_runner_and_goes_on_when_it_can(
+    postgres_stage: Stage, postgres: Postgres
+) -> None:
+    stage = postgres_stage
+    job_id = stage.submit(LONG)
+    stage.await_progress(job_id)
+    holder = stage.owner(job_id)
+
+    postgres.down()
+    until(lambda: '"runner_paused"' in holder.output, what="the runner is paused")
+    postgres.up()
+    stage.await_end(job_id)
+
+    assert stage.claims(job_id) == [1]
+    assert stage.violations() == []
+
+
 def stop_past_the_lease(stage: Stage) -> tuple[str, Program]:
     """SIGSTOP whoever trains; SIGCONT when the other worker has claimed the job.
 
