@@ -205,20 +205,22 @@ def worker(
     return Program(*program, env=env, log=log)
 
 
-def api(env: Mapping[str, str], log: Path) -> tuple[Program, str]:
+def api(
+    env: Mapping[str, str], log: Path, *, program: tuple[str, ...] = ("-m", "service")
+) -> tuple[Program, str]:
     """Start the API on a free port; return it with its URL once it answers."""
     port = free_port()
-    program = Program("-m", "service", env={**env, "DESCEND_PORT": str(port)}, log=log)
+    started = Program(*program, env={**env, "DESCEND_PORT": str(port)}, log=log)
 
     def answers() -> bool:
-        if program.process.poll() is not None:
-            raise AssertionError(f"the API ended: {program.output}")
+        if started.process.poll() is not None:
+            raise AssertionError(f"the API ended: {started.output}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return True
         return False
 
     until(answers, what="the API listens")
-    return program, f"http://127.0.0.1:{port}"
+    return started, f"http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager

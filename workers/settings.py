@@ -14,7 +14,9 @@ __all__ = ["WorkerSettings"]
 class WorkerSettings(StorageSettings):
     """What one worker process needs to know."""
 
-    broker_url: str = Field("redis://127.0.0.1:6379/0", description="the doorbell's Redis")
+    broker_url: str = Field(
+        "redis://127.0.0.1:6379/0", min_length=1, description="the doorbell's Redis"
+    )
     queues: Annotated[tuple[str, ...], NoDecode] = Field(
         QUEUES, min_length=1, description="queues to serve, separated by commas"
     )
