@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from service import errors
 from service.dependencies import Parts
 from service.doorbell import Doorbell
-from service.openapi import document, query_names
+from service.openapi import allowed_methods, document, query_names
 from service.reconciler import Reconciler
 from service.routes import datasets, health, history, jobs, models
 from service.security import ApiKey, Envelope, read_key
@@ -77,6 +77,7 @@ def _describe(app: FastAPI, *, key_required: bool) -> None:
     """Write the OpenAPI document once; the query parameters it lists are those let in."""
     described = document(app, key_required=key_required)
     app.state.query_names = query_names(described)
+    app.state.allowed_methods = allowed_methods(described)
     text = to_json(described)
 
     @app.get("/openapi.json", include_in_schema=False)

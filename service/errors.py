@@ -123,12 +123,18 @@ def _refuse_route(request: Request, error: Exception) -> Response:
     """No such route, or no such method on it."""
     assert isinstance(error, HTTPException)  # noqa: S101
     codes = {404: "not_found", 405: "method_not_allowed"}
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        path = request.url.path
+        every = request.app.state.allowed_methods
+        headers["allow"] = next((m for p, m in every if p.fullmatch(path)), headers["Allow"])
+        headers.pop("Allow")
     return problem_response(
         request,
         error.status_code,
         code=codes.get(error.status_code, "malformed_body"),
         detail="There is no such route." if error.status_code == 404 else str(error.detail),
-        headers=dict(error.headers or {}),
+        headers=headers,
     )
 
 

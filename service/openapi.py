@@ -4,6 +4,7 @@ Bodies are read by service.bodies, so their schemas are added here; so are the e
 between operations, and the key.
 """
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +17,15 @@ from pydantic.json_schema import models_json_schema
 from service.examples import REQUESTS, RESPONSES
 from service.problems import MEDIA_TYPE, Problem
 
-__all__ = ["METADATA_PARAMETER", "body_of", "csv_response", "document", "query_names", "refusals"]
+__all__ = [
+    "METADATA_PARAMETER",
+    "allowed_methods",
+    "body_of",
+    "csv_response",
+    "document",
+    "query_names",
+    "refusals",
+]
 
 Json = dict[str, Any]
 SCHEMAS = "#/components/schemas/"
@@ -139,6 +148,14 @@ def query_names(found: Json) -> dict[str, frozenset[str]]:
         )
         for _, operation in _operations(found)
     }
+
+
+def allowed_methods(found: Json) -> list[tuple[re.Pattern[str], str]]:
+    """List each path with the methods it has: FastAPI knows only one route at a time."""
+    return [
+        (re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(path))), ", ".join(methods).upper())
+        for path, methods in found["paths"].items()
+    ]
 
 
 def _operations(found: Json) -> Iterator[tuple[str, Json]]:

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from descend.history import History
-from descend.jobs import JobState, Metrics, StopReason
+from descend.jobs import QUEUES, JobState, Metrics, StopReason
 from descend.models import LinearModel, Provenance
 from service.app import create_app
 from service.settings import ServiceSettings
@@ -78,9 +78,17 @@ def finish(database: Database) -> Finish:
     """Do what a worker does: claim the next job and end it with a history of n epochs."""
 
     def finish(n_epochs: int = 5, *, loss: np.ndarray | None = None) -> str:
-        with database.begin() as tx:
-            (claim,) = tx.jobs.claim("wrk_test", 1, queues=["cpu"], lease_seconds=30)
-        losses = 1.0 / np.arange(1.0, n_epochs + 1) if loss is None else loss
+        job_id = finish_next(database, 1.0 / np.arange(1.0, n_epochs + 1) if loss is None else loss)
+        assert job_id is not None
+        return job_id
+
+    return finish
+
+
+def finish_next(database: Database, losses: np.ndarray) -> str | None:
+    with database.begin() as tx:
+        claims = tx.jobs.claim("wrk_test", 1, queues=QUEUES, lease_seconds=30)
+    for claim in claims:
         with database.begin() as tx:
             assert tx.jobs.finish(
                 Outcome(
@@ -88,10 +96,10 @@ def finish(database: Database) -> Finish:
                     fence=claim.fence,
                     state=JobState.SUCCEEDED,
                     stop_reason=StopReason.MAX_EPOCHS,
-                    epochs_done=n_epochs,
+                    epochs_done=min(len(losses), claim.hyperparameters.max_epochs),
                     history=history_of(losses),
                     model=model_of(claim.targets, claim.features, claim.job_id),
-                    metrics=Metrics(n_samples=3, epochs=n_epochs),
+                    metrics=Metrics(n_samples=3, epochs=len(losses)),
                     error=None,
                     resolved=None,
                     engine="eager",
@@ -100,8 +108,7 @@ def finish(database: Database) -> Finish:
                 )
             )
         return claim.job_id
-
-    return finish
+    return None
 
 
 def history_of(losses: np.ndarray) -> History:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import http.client
+import itertools
 import json
 import signal
 import socket
@@ -58,8 +59,7 @@ def test_a_body_without_a_length_is_cut_off_at_the_limit(server: httpx2.Client) 
         connection.endheaders()
 
         with pytest.raises(ConnectionError):
-            for _ in range(64):
-                connection.send(mebibyte)
+            connection.send(itertools.repeat(mebibyte, 64))
 
     assert server.get("/healthz").status_code == 200
 
