@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from descend.errors import InvalidInput
+from descend.jobs import StopReason
 from workers.training.device import batch_key, is_solo
 from workers.training.judge import Limits, Mask, Readings, judge
 from workers.training.ledger import Ledger, Segment
@@ -240,7 +241,16 @@ def _resume(state: TrainingState, checkpoints: Sequence[bytes | None]) -> Traini
             params[lane] = checkpoint.params
             for name, values in checkpoint.slots.items():
                 slots[name][lane] = values
-    return state
+    return _without_finished(state)
+
+
+def _without_finished(state: TrainingState) -> TrainingState:
+    """Stop models whose checkpoint was taken after their last epoch."""
+    done = state.progress.epoch >= state.limits.max_epochs
+    finished = [model for model in state.live if done[model]]
+    stops = dict.fromkeys(finished, StopReason.MAX_EPOCHS)
+    final = {model: state.params[state.lanes.index(model)].cpu() for model in finished}
+    return _without(replace(state, stops=stops, final=final), finished)
 
 
 def _lanes(models: Sequence[int], *, solo: bool) -> list[int]:

@@ -80,7 +80,12 @@ class Sgd:
         return params - self.rate * direction, {"velocity": velocity}
 
     def select(self, lanes: list[int]) -> "Sgd":
-        return Sgd(nesterov=self.nesterov, **_selected(self, lanes))
+        return replace(
+            self,
+            rate=take(self.rate, lanes),
+            momentum=None if self.momentum is None else take(self.momentum, lanes),
+            threshold=None if self.threshold is None else take(self.threshold, lanes),
+        )
 
     def _inertial(self, params: Params, gradient: Params, velocity: Tensor) -> Step:
         assert self.momentum is not None  # noqa: S101 - held by step
@@ -146,7 +151,9 @@ class Adam:
 
     def select(self, lanes: list[int]) -> "Adam":
         betas = tuple(self.betas[lane] for lane in lanes)
-        return replace(self, betas=betas, corrections=(), **_selected(self, lanes))
+        tensors = {name: v for name, v in vars(self).items() if isinstance(v, Tensor)}
+        kept = {name: take(values, lanes) for name, values in tensors.items()}
+        return Adam(**{**vars(self), **kept, "betas": betas, "corrections": ()})
 
 
 def optimizer_of(
@@ -190,8 +197,3 @@ def soft_threshold(values: Tensor, threshold: Tensor) -> Tensor:
 
 def _powers(beta: float, done: int, steps: int) -> np.ndarray:
     return np.power(beta, np.arange(done + 1, done + steps + 1, dtype=np.float64))
-
-
-def _selected(optimizer: Sgd | Adam, lanes: list[int]) -> dict[str, Tensor]:
-    tensors = {name: v for name, v in vars(optimizer).items() if isinstance(v, Tensor)}
-    return {name: take(value, lanes) for name, value in tensors.items()}

@@ -1,5 +1,6 @@
 """The state of a batch in training, and its bytes."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -87,7 +88,8 @@ def save(state: TrainingState, index: int) -> bytes:
     whole = {name: values.detach().cpu().contiguous().clone() for name, values in tensors.items()}
     whole["counters"] = torch.tensor(counters, dtype=torch.int64)
     whole["losses"] = torch.tensor(losses, dtype=torch.float64)
-    about = {"format": FORMAT, "fingerprint": state.setups[index].fingerprint()}
+    # One entry: several would come in random order, and equal states give equal bytes.
+    about = {FORMAT: state.setups[index].fingerprint()}
     return bytes(to_bytes(whole, metadata=about))
 
 
@@ -113,7 +115,7 @@ def load(data: bytes, setup: Setup, like: Tensor, slots: Slots) -> Checkpoint:
     except (SafetensorError, ValueError, KeyError) as error:
         raise CheckpointMismatch("the checkpoint is damaged") from error
     expected = {"params": like, **{f"slots.{name}": v for name, v in slots.items()}}
-    if about.get("format") != FORMAT or about.get("fingerprint") != setup.fingerprint():
+    if about.get(FORMAT) != setup.fingerprint():
         raise CheckpointMismatch("the checkpoint belongs to another problem")
     if tensors.keys() != expected.keys() | {"counters", "losses"}:
         raise CheckpointMismatch(f"the checkpoint holds {sorted(tensors)}")
@@ -151,8 +153,6 @@ def select(state: TrainingState, lanes: list[int]) -> TrainingState:
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    import json
-
     length = int.from_bytes(data[:8], "little")
     found = json.loads(data[8 : 8 + length])["__metadata__"]
     return {str(key): str(value) for key, value in found.items()}

@@ -1,0 +1,146 @@
+"""What a problem refuses, and how its rows are parted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from descend.errors import InvalidInput
+from descend.jobs import Hyperparameters
+from tests.problems import notebook, random_problem
+from tests.workers.training.trained import problem_of, train
+from workers.training.problem import Problem, split
+
+NOTEBOOK = notebook()
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"X": np.ones((2, 1))}, "X"),
+        ({"X": np.ones(3)}, "X"),
+        ({"X": np.ones((3, 0)), "features": ()}, "X"),
+        ({"X": np.array([[1.0], [np.nan], [3.0]])}, "X"),
+        ({"X": np.ones((3, 1), dtype=np.float32)}, "X"),
+        ({"Y": np.array([[1.0], [np.inf], [3.0]])}, "Y"),
+        ({"sample_weight": np.ones(2)}, "sample_weight"),
+        ({"sample_weight": np.zeros(3)}, "sample_weight"),
+        ({"sample_weight": np.array([1.0, -1.0, 1.0])}, "sample_weight"),
+        ({"sample_weight": np.array([1.0, np.nan, 1.0])}, "sample_weight"),
+        ({"features": ("a", "b")}, "features"),
+        ({"hyperparameters": Hyperparameters()}, "seed"),
+        (
+            {"hyperparameters": Hyperparameters(init={"coef": [[1, 2]]}).resolved(0)},  # type: ignore[arg-type]
+            "init",
+        ),
+        (
+            {
+                "hyperparameters": Hyperparameters(
+                    init={"coef": [[1]], "intercept": [1, 2]}  # type: ignore[arg-type]
+                ).resolved(0)
+            },
+            "init",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(change: dict[str, object], param: str) -> None:
+    problem = problem_of(NOTEBOOK)
+
+    with pytest.raises(InvalidInput) as refused:
+        replace(problem, **change)
+
+    assert refused.value.param == param
+
+
+def test_an_initial_intercept_without_an_intercept_is_refused() -> None:
+    init = {"coef": [[1.0]], "intercept": [2.0]}
+
+    with pytest.raises(InvalidInput, match="fit_intercept"):
+        train(NOTEBOOK, init=init, fit_intercept=False)
+
+
+def test_given_weights_are_where_training_begins() -> None:
+    init = {"coef": [[2.0]], "intercept": [1.0]}
+
+    for standardize in (True, False):
+        trained = train(NOTEBOOK, init=init, standardize=standardize, max_epochs=1)
+
+        assert trained.history.train_loss[0] == pytest.approx(1.0, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "fraction", "n_eval"),
+    [(3, 0.0, 0), (3, 0.1, 1), (10, 0.25, 2), (10, 0.3, 3), (2, 0.9, 1), (1, 0.5, 0)],
+)
+def test_the_fraction_is_rounded_but_never_to_none_or_all(
+    n_samples: int, fraction: float, n_eval: int
+) -> None:
+    rows = random_problem("any", n_samples=n_samples, n_features=1)
+
+    problem = problem_of(rows, validation_fraction=fraction)
+
+    assert problem.n_eval == n_eval
+    assert problem.n_train == n_samples - n_eval
+
+
+def test_held_out_rows_are_the_seeds_and_every_row_is_in_one_part() -> None:
+    rows = random_problem("any", n_samples=50)
+
+    parts = [split(problem_of(rows, validation_fraction=0.4, seed=s)) for s in (1, 1, 2)]
+
+    held = [part[1].X.tobytes() for part in parts]
+    assert held[0] == held[1]
+    assert held[0] != held[2]
+    trained, kept = parts[0]
+    together = np.concatenate([trained.X, kept.X])
+    assert sorted(map(tuple, together)) == sorted(map(tuple, rows.X))
+
+
+def test_the_split_is_the_same_wherever_it_is_drawn() -> None:
+    X = np.arange(10, dtype=np.float64)[:, np.newaxis]
+    rows = replace(NOTEBOOK, X=X, Y=X)
+
+    _, held = split(problem_of(rows, validation_fraction=0.3, seed=42))
+
+    assert held.X[:, 0].tolist() == HELD_OUT_BY_SEED_42
+
+
+def test_a_held_out_loss_is_the_models_loss_on_these_rows() -> None:
+    rows = replace(random_problem("any", n_samples=60), sample_weight=np.linspace(1, 3, 60))
+    problem = problem_of(rows, validation_fraction=0.25, max_epochs=7, tol=0)
+
+    trained = train(rows, validation_fraction=0.25, max_epochs=7, tol=0)
+
+    _, held = split(problem)
+    assert held.omega is not None
+    zero = np.average(np.square(held.Y[:, 0]), weights=held.omega)
+    assert trained.history.eval_loss[0] == pytest.approx(zero, rel=1e-13)
+    predicted = held.X @ trained.outcome.coef.T + trained.outcome.intercept
+    last = np.average(np.square(predicted - held.Y)[:, 0], weights=held.omega)
+    assert trained.outcome.metrics.eval_loss == pytest.approx(last, rel=1e-13)
+    assert trained.outcome.metrics.n_eval_samples == 15
+    assert trained.outcome.metrics.n_samples == 45
+
+
+def test_too_few_rows_to_hold_any_out_is_said() -> None:
+    trained = train(random_problem("one", n_samples=1, n_features=1), validation_fraction=0.5)
+
+    assert any("too few rows" in warning for warning in trained.outcome.warnings)
+    assert np.isnan(trained.history.eval_loss).all()
+
+
+def test_training_rows_without_weight_are_refused() -> None:
+    rows = replace(NOTEBOOK, sample_weight=np.array([0.0, 0.0, 1.0]))
+
+    refused = 0
+    for seed in range(12):
+        problem: Problem = problem_of(rows, validation_fraction=0.34, seed=seed)
+        try:
+            split(problem)
+        except InvalidInput:
+            refused += 1
+
+    assert 0 < refused < 12
+
+
+HELD_OUT_BY_SEED_42 = [0.0]
