@@ -9,6 +9,7 @@ from descend.history import History
 from descend.jobs import Job, JobState, Page, Transition
 from storage import job_statements as sql
 from storage.dialects import instant
+from storage.dialects import state as literal
 from storage.history import CHUNK_ROWS, joined
 from storage.job_views import job_of
 from storage.tables import job_metadata, jobs
@@ -52,7 +53,9 @@ class JobReading:
         if after is not None:
             statement = statement.where(jobs.c.id < after)
         if state is not None:
-            statement = statement.where(jobs.c.state == state.value)
+            statement = statement.where(jobs.c.state == literal(state))
+        if state is not None and state.is_terminal:
+            statement = statement.where(jobs.c.finished_at.is_not(None))  # as the index says
         if dataset is not None:
             statement = statement.where(jobs.c.dataset_id == dataset)
         if q is not None:

@@ -126,6 +126,7 @@ jobs = Table(
         "queue",
         "not_before",
         "changed_at",
+        "state",  # SQLite 3.40 looks at it again, and would read the row for it
         sqlite_where=text("state = 'queued'"),
         postgresql_where=text("state = 'queued'"),
     ),
@@ -135,7 +136,13 @@ jobs = Table(
         sqlite_where=text("state = 'running'"),
         postgresql_where=text("state = 'running'"),
     ),
-    Index("jobs_by_state", "state", "id"),
+    Index(
+        "jobs_ended",
+        "state",
+        "id",
+        sqlite_where=text("finished_at IS NOT NULL"),
+        postgresql_where=text("finished_at IS NOT NULL"),
+    ),
     Index("jobs_by_dataset", "dataset_id", "id"),
 )
 

@@ -80,10 +80,10 @@ CREATE TABLE jobs (
         ((state IN ('succeeded', 'failed', 'cancelled', 'expired', 'quarantined'))
          = (finished_at IS NOT NULL))
 ) {jobs_options};
-CREATE INDEX jobs_queued ON jobs (priority DESC, id, queue, not_before, changed_at)
+CREATE INDEX jobs_queued ON jobs (priority DESC, id, queue, not_before, changed_at, state)
     WHERE state = 'queued';
 CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'running';
-CREATE INDEX jobs_by_state ON jobs (state, id);
+CREATE INDEX jobs_ended ON jobs (state, id) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_by_dataset ON jobs (dataset_id, id);
 CREATE TABLE job_specs (
     job_id TEXT NOT NULL PRIMARY KEY,
