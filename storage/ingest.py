@@ -20,6 +20,7 @@ from descend.errors import InvalidDataset
 from descend.ids import new_id
 from descend.limits import INLINE_IN_ROW_BYTES, MAX_COLUMNS
 from storage.arrow import read_columns
+from storage.arrow_writer import arrow_of_floats
 from storage.csv_tables import CsvTable, read_csv
 from storage.profile import profile, warnings_about
 
@@ -50,7 +51,7 @@ def ingest_json(data: InlineData, *, name: str | None) -> Ingested:
     columns = _columns_of_xy(data) if isinstance(data, InlineXY) else _columns_of(data)
     if len(columns) > MAX_COLUMNS:
         raise InvalidDataset(f"there are {len(columns)} columns; at most {MAX_COLUMNS}")
-    content = _arrow_bytes({column: values for column, (_, values) in columns.items()})
+    content = _arrow_bytes(columns)
     profiles = [_profiled(column, kind, values) for column, (kind, values) in columns.items()]
     dataset = _dataset(
         name,
@@ -184,19 +185,20 @@ def _profiled(name: str, kind: ColumnType, values: Any) -> Column:
     return profile(name, values, dtype=kind)
 
 
-def _arrow_bytes(columns: dict[str, Any]) -> bytes:
+def _arrow_bytes(columns: Columns) -> bytes:
+    if all(kind is ColumnType.FLOAT64 for kind, _ in columns.values()):
+        return arrow_of_floats({name: values for name, (_, values) in columns.items()})
     import polars as pl
 
-    series = [
-        pl.Series(name, values, dtype=pl.Float64, nan_to_null=True)
-        if isinstance(values, np.ndarray)
-        else pl.Series(name, values)
-        for name, values in columns.items()
-    ]
     file = BytesIO()
-    pl.DataFrame(series).write_ipc(
+    pl.DataFrame(
+        [
+            pl.Series(name, values, nan_to_null=kind is ColumnType.FLOAT64)
+            for name, (kind, values) in columns.items()
+        ]
+    ).write_ipc(
         file,
         compat_level=pl.CompatLevel.oldest(),
-        record_batch_size=max(1, _BATCH_CELLS // len(series)),
+        record_batch_size=max(1, _BATCH_CELLS // len(columns)),
     )
     return file.getvalue()

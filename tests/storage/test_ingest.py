@@ -11,6 +11,7 @@ import pytest
 from descend.datasets import ColumnType, InlineColumns, InlineXY
 from descend.errors import CorruptArtefact, InvalidDataset
 from descend.limits import INLINE_IN_ROW_BYTES
+from storage.arrow_writer import arrow_of_floats
 from storage.ingest import Ingested, ingest_csv, ingest_json, read_columns
 
 SECRET = "7351731"
@@ -270,3 +271,19 @@ def test_a_file_that_is_cut_or_changed_is_corrupt() -> None:
     for broken in (b"", b"ARROW1", content[:-20], content[: len(content) // 2] + content[-6:]):
         with pytest.raises(CorruptArtefact):
             read_columns(broken, ["x0"])
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 8, 50, 1001])
+@pytest.mark.parametrize("n_columns", [1, 2, 3, 50])
+def test_what_is_written_without_polars_polars_reads(n_rows: int, n_columns: int) -> None:
+    rng = np.random.default_rng(n_rows * n_columns)
+    columns = {f"{'ü' * (j % 5)}{j}": rng.random(n_rows) for j in range(n_columns)}
+    columns["0"][0] = np.nan
+
+    content = arrow_of_floats(columns)
+
+    frame, read = pl.read_ipc(content), read_columns(content, list(columns))
+    assert frame.null_count().sum_horizontal().to_list() == [1]
+    for name, values in columns.items():
+        np.testing.assert_array_equal(frame[name].to_numpy(), values)
+        np.testing.assert_array_equal(read[name], values)
