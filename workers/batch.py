@@ -72,6 +72,11 @@ class Batch:
         )
 
     @property
+    def cells(self) -> int:
+        """Numbers that one epoch of the whole batch reads."""
+        return sum(trainee.problem.X.size for trainee in self.trainees)
+
+    @property
     def live(self) -> list[Trainee]:
         return [self.trainees[index] for index in self._state.live]
 

@@ -24,9 +24,11 @@ from workers.orders import Assignment, read_order
 from workers.process import CUDA_FAULT, NO_ROOM, RunnerOptions
 from workers.reports import Entry, Fate, write_report
 
-__all__ = ["main", "next_chunk"]
+__all__ = ["first_chunk", "main", "next_chunk"]
 
-FIRST_CHUNK = 32  # epochs before anything is known about their cost
+# Before anything is known about an epoch's cost: at most so many epochs, and about 20 ms of them.
+FIRST_CHUNK = 32
+FIRST_CELLS = 2**24
 CHUNK_SECONDS = 0.1  # aimed at: a wish is seen after one chunk, and 0.25 s is the promise
 REPORT_SECONDS = 0.2
 LIVE_PER_REPORT = 16  # more jobs at once report less often: each costs the worker some statements
@@ -54,6 +56,11 @@ def main(pipe: "Connection[bytes, bytes]", options: RunnerOptions, *, preloaded:
             order.unlink()
             Shift(desk, jobs).serve()
             desk.served(len(jobs))
+
+
+def first_chunk(cells: int) -> int:
+    """Choose how many epochs to train first; `cells`: what one epoch reads."""
+    return max(1, min(FIRST_CHUNK, FIRST_CELLS // cells))
 
 
 def next_chunk(epochs: int, seconds: float) -> int:
@@ -192,7 +199,7 @@ class Shift:
             self._desk.retire = True
 
     def _loop(self, batch: Batch) -> None:
-        epochs = FIRST_CHUNK
+        epochs = first_chunk(batch.cells)
         while batch.live:
             self._ended += batch.advance(epochs)
             self._steps.append(batch.chunk_seconds)

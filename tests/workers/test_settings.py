@@ -8,7 +8,7 @@ from celery.app.defaults import DEFAULTS
 from pydantic import ValidationError
 
 from workers.app import celery_settings
-from workers.runner import next_chunk
+from workers.runner import first_chunk, next_chunk
 from workers.settings import WorkerSettings
 
 WORKERS = Path(__file__).parents[2] / "workers"
@@ -76,6 +76,11 @@ def test_nothing_between_worker_and_runner_is_pickled() -> None:
     found = {name: pickling.findall((WORKERS / f"{name}.py").read_text()) for name in names}
 
     assert not any(found.values()), found
+
+
+@pytest.mark.parametrize(("cells", "expected"), [(6, 32), (2**20, 16), (10**9, 1)])
+def test_the_first_chunk_is_small_where_an_epoch_is_large(cells: int, expected: int) -> None:
+    assert first_chunk(cells) == expected
 
 
 @pytest.mark.parametrize(
