@@ -127,7 +127,6 @@ def end(processes: Iterable[Kin], *stages: tuple[signal.Signals, float]) -> None
     for number, patience in stages:
         left = [process for process in processes if process.alive]
         for process in left:
-            log.warning("ending process %d with %s", process.pid, number.name)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, number)
         wait_for_end(left, patience)
@@ -146,8 +145,11 @@ def reap_orphans(record: Path) -> None:
         orphans = [Kin(int(one["pid"]), str(one["born"])) for one in recorded]
     except (OSError, ValueError, KeyError):
         return
-    family = descendants(orphan.pid for orphan in orphans if orphan.alive)
+    orphans = [orphan for orphan in orphans if orphan.alive]
+    family = descendants(orphan.pid for orphan in orphans)
+    if orphans:
+        log.warning("ending %d processes that a killed launcher left", len(orphans))
     end(orphans, (signal.SIGTERM, 6.0))
-    wait_for_end(family, 1.0)
+    wait_for_end(family, 2.0)
     end(family, (signal.SIGKILL, 2.0))
     record.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ __all__ = ["Options", "Refused", "run", "stopped_by_signals", "storage_command"]
 PARTS = ("storage", "service", "workers")
 READY_SECONDS = 60.0
 # An orderly stop takes at most the sum of these: below ten seconds.
-STOP_SECONDS = {"api": 2.5, "worker": 5.0, "broker": 1.0}
+STOP_SECONDS = {"api": 2.5, "worker": 5.0, "broker": 0.5}
 STARTS_BEFORE_READY = 3
 
 log = logging.getLogger("descend.stack")
@@ -237,7 +237,7 @@ class Stack:
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while (missing := self.not_ready()) and not self.stop_asked.wait(0.05):
+        while (missing := self.not_ready()) and not self.stop_asked.wait(0.1):
             for child in self.children:
                 if child.starts >= STARTS_BEFORE_READY and child.exit_code is not None:
                     raise Refused(f"{child.name} does not start:\n{child.last_words()}")
@@ -282,8 +282,8 @@ class Stack:
             deadline = time.monotonic() + patience
             for child in group:
                 child.ensure_stopped(deadline)
-        # A worker's processes end when it does, by themselves and a moment later.
-        wait_for_end(family, 1.0)
+        # A worker's processes end when it does, by themselves; letting go of torch takes a second.
+        wait_for_end(family, 1.5)
         end(family, (signal.SIGKILL, 1.0))
         self.record.unlink(missing_ok=True)
 
