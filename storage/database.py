@@ -19,6 +19,7 @@ from descend.errors import DescendError, InvalidInput, StorageFull, Unavailable
 from storage.datasets import DatasetRepository
 from storage.jobs import JobRepository
 from storage.models import ModelRepository
+from storage.room import Room
 from storage.workers import WorkerRepository
 
 __all__ = ["HEAD", "Database", "Transaction"]
@@ -32,14 +33,17 @@ _BUSY_SECONDS = 5
 class Transaction:
     """One transaction's repositories."""
 
-    def __init__(self, connection: Connection, *, jobs: type[JobRepository], writes: bool) -> None:
+    def __init__(
+        self, connection: Connection, *, jobs: type[JobRepository], room: Room, writes: bool
+    ) -> None:
         self.connection = connection
         self._jobs = jobs
+        self._room = room
         self._writes = writes
 
     @cached_property
     def jobs(self) -> JobRepository:
-        return self._jobs(self.connection)
+        return self._jobs(self.connection, self._room)
 
     @cached_property
     def datasets(self) -> DatasetRepository:
@@ -66,6 +70,7 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._jobs = jobs
+        self._room = Room()
         if self.is_sqlite:
             self._writer, self._reader = _sqlite_writer(self.url), _sqlite_reader(self.url)
         else:
@@ -81,13 +86,13 @@ class Database:
             StorageFull: when the disk is full.
         """
         with _translated(), self._writer.begin() as connection:
-            yield Transaction(connection, jobs=self._jobs, writes=True)
+            yield Transaction(connection, jobs=self._jobs, room=self._room, writes=True)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Read one consistent state; takes no write lock, and cannot write."""
         with _translated(), self._reader.begin() as connection:
-            yield Transaction(connection, jobs=self._jobs, writes=False)
+            yield Transaction(connection, jobs=self._jobs, room=self._room, writes=False)
 
     def check(self) -> None:
         """Raise Unavailable unless the database answers and has the schema of this code."""

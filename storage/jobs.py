@@ -14,6 +14,7 @@ from storage.job_holding import JobHolding
 from storage.job_reading import JobReading
 from storage.job_views import queued_job
 from storage.leases import Beat, Claim, Outcome, Report, StoredData
+from storage.room import Room
 
 __all__ = ["Beat", "Claim", "JobRepository", "Outcome", "Report", "StoredData"]
 
@@ -21,9 +22,10 @@ __all__ = ["Beat", "Claim", "JobRepository", "Outcome", "Report", "StoredData"]
 class JobRepository(JobReading, JobHolding):
     """Jobs of one transaction: submission and ending here, the rest by its two halves."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, room: Room | None = None) -> None:
         JobReading.__init__(self, connection)
         JobHolding.__init__(self, connection)
+        self._room = room or Room()
 
     def add(  # noqa: PLR0913  a submission has this many parts
         self,
@@ -55,9 +57,11 @@ class JobRepository(JobReading, JobHolding):
         if earlier is not None:
             return earlier, False
         queue = queue_of(spec)
-        waiting, ahead = self._connection.execute(
-            sql.WAITING, {"my_queue": queue, "my_priority": spec.priority}
-        ).one()
+        waiting, ahead = self._room.counted(
+            (queue, spec.priority),
+            max_queued=max_queued,
+            count=lambda: self._waiting(queue, spec.priority),
+        )
         if waiting >= max_queued:
             raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
         spec = spec.model_copy(update={"dataset": dataset.id})
@@ -95,6 +99,11 @@ class JobRepository(JobReading, JobHolding):
             created_at=instant(created_at),
             queue_position=ahead + 1,
         ), True
+
+    def _waiting(self, queue: str, priority: int) -> tuple[int, int]:
+        counted = {"my_queue": queue, "my_priority": priority}
+        waiting, ahead = self._connection.execute(sql.WAITING, counted).one()
+        return waiting, ahead
 
     def _add_spec(
         self,

@@ -562,3 +562,12 @@ def test_pages_are_filtered_by_state_dataset_name_and_metadata(database: Databas
     assert found(dataset=dataset.id) == {of_data.id}
     assert found(metadata={"team": "a"}) == {named.id, of_data.id}
     assert found(metadata={"team": "a", "run": "1"}) == {named.id}
+
+
+def test_a_deep_queue_is_full_at_its_limit_exactly(sqlite_database: Database) -> None:
+    answered = [submit(sqlite_database, max_queued=700)[0].queue_position for _ in range(700)]
+
+    with pytest.raises(QueueFull):
+        submit(sqlite_database, max_queued=700)
+
+    assert answered == list(range(1, 701))
