@@ -104,9 +104,11 @@ def _message(setup: Setup, facts: Facts, *, epoch: int, loss: float) -> str:
     h = setup.hyperparameters
     told = f"the loss reached {loss:.3g} at epoch {epoch}"
     if h.optimizer != "sgd":
+        decayed = facts.rate * (h.weight_decay or 0.0)
         return (
             f"{told}: learning_rate {facts.rate:.5g} is too large. {h.optimizer} has no stability"
             " bound: its step is about the rate in every coordinate, whatever the gradient"
+            + (f"; but rate * weight_decay is {decayed:.3g}, above 2" if decayed >= 2 else "")
         )
     if facts.bound is None:
         return f"{told}: the columns are so large that the loss's curvature overflows"

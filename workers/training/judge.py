@@ -18,6 +18,10 @@ __all__ = ["Limits", "Readings", "Verdicts", "judge"]
 # above its stability bound, above GROWTH times the first.
 CEILING = 1e8
 GROWTH = 10.0
+# Targets below 1e-154 have squares of 0, which nothing may exceed.
+SMALLEST = float(np.finfo(np.float64).tiny)
+# Residuals of so many units in the last place of the targets are rounding.
+NOISE = 10.0
 # An epoch beyond any block.
 NEVER = 2**62
 
@@ -45,9 +49,16 @@ class Readings:
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """When models stop: arrays over the models of a batch."""
+    """When models stop: arrays over the models of a batch.
+
+    Attributes:
+        tol: relative change of the objective, not below the precision of the dtype; 0 for never.
+        noise: change of the objective that is rounding: a perfect fit's loss never comes to rest,
+            but jumps about between 0 and the squares of the targets' last digits.
+    """
 
     tol: Floats
+    noise: Floats
     patience: Ints
     max_epochs: Ints
     variance: Floats
@@ -55,8 +66,12 @@ class Limits:
     @classmethod
     def of(cls, setups: Sequence[Setup]) -> "Limits":
         given = [setup.hyperparameters for setup in setups]
+        eps = np.array([np.finfo(h.dtype).eps for h in given], dtype=np.float64)
+        tol = np.array([h.tol for h in given], dtype=np.float64)
+        squares = np.array([setup.mean_square for setup in setups], dtype=np.float64)
         return cls(
-            tol=np.array([h.tol for h in given], dtype=np.float64),
+            tol=np.where(tol > 0, np.maximum(tol, eps), 0),
+            noise=np.square(NOISE * eps) * squares,
             patience=np.array([h.patience for h in given], dtype=np.int64),
             max_epochs=np.array([h.max_epochs for h in given], dtype=np.int64),
             variance=np.array([setup.variance for setup in setups], dtype=np.float64),
@@ -125,7 +140,7 @@ def _diverged(
     calm = readings.loss <= GROWTH * first  # False for NaN
     if readings.finite is None and calm.all():
         return np.full(len(models), NEVER)
-    ceiling = CEILING * np.maximum(first, limits.variance[models])
+    ceiling = CEILING * np.fmax(first, limits.variance[models]).clip(SMALLEST)
     diverged = ~(readings.loss <= ceiling)
     if readings.finite is not None:
         diverged |= ~readings.finite
@@ -151,7 +166,8 @@ def _stale(objective: Floats, models: Ints, progress: Progress, limits: Limits) 
     if not tol.any():
         return np.zeros(objective.shape, dtype=np.int64)
     before = np.concatenate([progress.previous[models][np.newaxis], objective[:-1]])
-    quiet = (np.abs(before - objective) <= tol * np.abs(before)) & (tol > 0)
+    within = np.maximum(tol * np.abs(before), limits.noise[models])
+    quiet = (np.abs(before - objective) <= within) & (tol > 0)
     place = np.arange(len(objective))[:, np.newaxis]
     moved = np.where(quiet, -1 - progress.stale[models], place)
     return np.asarray(place - np.maximum.accumulate(moved, axis=0))

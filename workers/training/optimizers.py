@@ -8,7 +8,7 @@ A step takes and returns values: parameters and slots are never changed in place
 """
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ Slots = dict[str, Tensor]
 Step = tuple[Params, Slots]
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """What the loop needs of an optimizer."""
 

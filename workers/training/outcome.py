@@ -67,7 +67,7 @@ def outcome(state: TrainingState, index: int) -> TrainingOutcome:
         error=error,
         resolved=setup.hyperparameters,
         engine=ENGINE,
-        warnings=_warnings(setup, stop),
+        warnings=_warnings(setup, stop, params),
     )
 
 
@@ -124,7 +124,7 @@ def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and np.isfinite(value) else None
 
 
-def _warnings(setup: Setup, stop: StopReason | None) -> tuple[str, ...]:
+def _warnings(setup: Setup, stop: StopReason | None, params: Floats) -> tuple[str, ...]:
     h, told = setup.hyperparameters, []
     if stop is StopReason.MAX_EPOCHS and h.tol > 0:
         told.append(
@@ -133,4 +133,9 @@ def _warnings(setup: Setup, stop: StopReason | None) -> tuple[str, ...]:
         )
     if h.validation_fraction > 0 and setup.problem.n_eval == 0:
         told.append("too few rows to hold any out: eval_loss is empty")
+    if h.weight_decay and np.abs(params[: setup.problem.n_features]).max() > 0.5 / h.weight_decay:
+        told.append(
+            f"adamw's weight_decay ({h.weight_decay:g}) keeps coefficients within"
+            f" {1 / h.weight_decay:g} in the units trained in: lower it or scale the targets"
+        )
     return tuple(told)

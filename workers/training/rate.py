@@ -24,7 +24,8 @@ def stability_bound(hyperparameters: Hyperparameters, spectrum: Spectrum) -> flo
 
     Returns:
         The bound; infinity where the Hessian is 0; None for adam and adamw, whose step is
-        normalised by the gradient's own size, so that no rate makes every start diverge.
+        normalised by the gradient's own size: the Hessian sets no rate at which they diverge.
+        (adamw's decay does by itself, from 2 / weight_decay on.)
 
     References:
         The roots of z^2 - (1 + mu - a) z + mu and z^2 - (1 + mu)(1 - a) z + mu (1 - a), with
@@ -70,6 +71,7 @@ def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
     adam, adamw: they move each coordinate by about `rate` an epoch, so the distance to go over a
     tenth of max_epochs, yet over no fewer than 10 and no more than 1000 steps. The distance is
     estimated as the root mean square of the first residual over that of a typical (median) column.
+    adamw's rate leaves at least nine tenths of a weight after one decay.
 
     Args:
         problem: for its hyperparameters.
@@ -94,4 +96,6 @@ def adam_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
         typical = float(np.median(columns[columns > 0])) if columns.any() else 1.0
         distance = float(np.sqrt(np.square(residual).mean())) / typical
     rate = distance / min(max(problem.hyperparameters.max_epochs / 10, 10), 1000)
-    return rate if 0 < rate < np.inf else 0.001
+    rate = rate if 0 < rate < np.inf else 0.001
+    decay = problem.hyperparameters.weight_decay or 0.0
+    return min(rate, 0.1 / decay) if decay else rate

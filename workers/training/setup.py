@@ -26,6 +26,7 @@ class Setup:
         start: [W; b] before the first step in the coordinates of training, (columns, n_targets).
         hyperparameters: the problem's, with the rate as a number.
         variance: of the targets trained on: population, weighted, mean over targets.
+        mean_square: of the same targets.
     """
 
     problem: Problem
@@ -33,6 +34,7 @@ class Setup:
     start: Floats
     hyperparameters: Hyperparameters
     variance: float
+    mean_square: float
 
     @property
     def rate(self) -> float:
@@ -77,7 +79,8 @@ def prepare(problem: Problem) -> tuple[Setup, Matrices]:
     if hyperparameters.learning_rate == "auto":
         rate = auto_rate(problem, arranged, start)
         hyperparameters = hyperparameters.model_copy(update={"learning_rate": rate})
-    return Setup(problem, scaling, start, hyperparameters, _variance(trained)), arranged
+    variance, mean_square = _moments(trained)
+    return Setup(problem, scaling, start, hyperparameters, variance, mean_square), arranged
 
 
 def _start(problem: Problem, scaling: Scaling) -> Floats:
@@ -119,8 +122,13 @@ def _drawn_as_linear(problem: Problem) -> tuple[Floats, Floats]:
     return weight.double().numpy(), bias.double().numpy()
 
 
-def _variance(trained: Split) -> float:
+def _moments(trained: Split) -> tuple[float, float]:
+    """Variance and mean square of the targets, each the mean over targets."""
     omega = trained.omega
     with np.errstate(over="ignore", invalid="ignore"):
-        deviation = np.square(trained.Y - np.average(trained.Y, axis=0, weights=omega))
-        return float(np.average(deviation.mean(axis=1), weights=omega))
+        deviation = trained.Y - np.average(trained.Y, axis=0, weights=omega)
+        return _mean_square(deviation, omega), _mean_square(trained.Y, omega)
+
+
+def _mean_square(values: Floats, omega: Floats | None) -> float:
+    return float(np.average(np.square(values).mean(axis=1), weights=omega))

@@ -114,17 +114,19 @@ def load(data: bytes, setup: Setup, like: Tensor, slots: Slots) -> Checkpoint:
         about = _metadata(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise CheckpointMismatch("the checkpoint is damaged") from error
-    expected = {"params": like, **{f"slots.{name}": v for name, v in slots.items()}}
+    numbers = {"params": like, **{f"slots.{name}": v for name, v in slots.items()}}
+    figures = {"counters": torch.empty(3, dtype=torch.int64)}
+    figures["losses"] = torch.empty(3, dtype=torch.float64)
     if about.get(FORMAT) != setup.fingerprint():
         raise CheckpointMismatch("the checkpoint belongs to another problem")
-    if tensors.keys() != expected.keys() | {"counters", "losses"}:
+    if tensors.keys() != numbers.keys() | figures.keys():
         raise CheckpointMismatch(f"the checkpoint holds {sorted(tensors)}")
-    for name, model in expected.items():
+    for name, model in (numbers | figures).items():
         found = tensors[name]
         if found.shape != model.shape or found.dtype != model.dtype:
             raise CheckpointMismatch(f"{name} is {tuple(found.shape)} of {found.dtype}")
-        if not bool(torch.isfinite(found).all()):
-            raise CheckpointMismatch(f"{name} is not finite")
+    if not all(bool(torch.isfinite(tensors[name]).all()) for name in numbers):
+        raise CheckpointMismatch("the checkpoint holds numbers that are not finite")
     return Checkpoint(
         params=tensors["params"],
         slots={name: tensors[f"slots.{name}"] for name in slots},
