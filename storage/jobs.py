@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -66,21 +67,14 @@ class JobRepository(JobReading, JobHolding):
             raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
         spec = spec.model_copy(update={"dataset": dataset.id})
         hyperparameters = spec.hyperparameters.resolved(seed)
-        cost = dataset.n_rows * (len(features) + 1) * len(targets) * hyperparameters.max_epochs
         row = {
             "id": job_id,
             "idempotency_key": idempotency_key,
             "request_sha256": request_sha256,
             "queue": queue,
-            "priority": spec.priority,
-            "cost": min(cost, 2**62),
-            "timeout_seconds": spec.timeout_seconds,
-            "name": spec.name,
-            "dataset_id": dataset.id,
-            "dataset_sha256": dataset.sha256,
+            "cost": _cost(dataset, len(features), len(targets), hyperparameters.max_epochs),
             "seed": seed,
-            "max_epochs": hyperparameters.max_epochs,
-        }
+        } | _asked(spec, dataset)
         created_at = self._connection.scalar(sql.ADD[self._dialect], row)
         if created_at is None:  # PostgreSQL: another transaction with this key was faster
             return self._repeated(idempotency_key, request_sha256), False
@@ -158,3 +152,19 @@ class JobRepository(JobReading, JobHolding):
         """
         self._connection.execute(sql.CANCEL, {"my_job": job_id})
         return self.get(job_id)
+
+
+def _cost(dataset: Dataset, n_features: int, n_targets: int, max_epochs: int) -> int:
+    """Multiplications at most, as far as a bigint can say."""
+    return min(dataset.n_rows * (n_features + 1) * n_targets * max_epochs, 2**62)
+
+
+def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "priority": spec.priority,
+        "timeout_seconds": spec.timeout_seconds,
+        "name": spec.name,
+        "dataset_id": dataset.id,
+        "dataset_sha256": dataset.sha256,
+        "max_epochs": spec.hyperparameters.max_epochs,
+    }
