@@ -4,6 +4,7 @@ Celery carries one thing: a ring. The job is the row, so nothing is acknowledged
 scheduled or kept by Celery. This module and no other of this package reads the environment.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from workers.tasks import register
 
 __all__ = ["Worker", "build", "celery_settings"]
 
-JOIN_SECONDS = 8.0  # a drain takes at most 5; then the process ends regardless
+JOIN_SECONDS = 15.0  # a drain takes at most 5, and longer while the fork server still imports
 
 log = structlog.get_logger()
 
@@ -50,6 +51,10 @@ class Worker:
         except SystemExit as exit_:
             status = exit_.code if isinstance(exit_.code, int) else 1
         self._join()
+        if self.supervisor.is_alive():
+            # It hangs in the database: what it holds comes back by its lease. Runners end with us.
+            log.error("supervisor_did_not_end")
+            os._exit(1)
         return 1 if self.supervisor.failed else status
 
     def _start(self, **_: Any) -> None:
@@ -92,49 +97,54 @@ def build(settings: WorkerSettings | None = None, *, database: Database | None =
 def celery_settings(*, slots: int, queues: Sequence[str]) -> dict[str, Any]:
     """State every setting that differs from Celery's default, or must not drift with it."""
     return {
-        # The database has the results; a backend keeps keys for ever and leaks subscriptions.
-        "task_ignore_result": True,
-        "result_backend": None,
-        # Early: a ring has nothing to redeliver. Late acks ran a long task three times at once.
-        "task_acks_late": False,
-        # The lease covers a lost worker; redelivery could only loop.
-        "task_reject_on_worker_lost": False,
-        "broker_transport_options": {
-            # Bounds the junk in `unacked`, nothing else: rings are acknowledged at once.
-            "visibility_timeout": 300,
-            # The default, none, hung for more than 45 s on a network that drops packets.
-            "socket_timeout": 5,
-            "socket_connect_timeout": 2,
-            "socket_keepalive": True,
-            # Finds half-open sockets: deaf for 19 s after a 110 s drop, instead of for ever.
-            "health_check_interval": 10,
-        },
-        # Survive any order of starting, and any outage; meanwhile the supervisor polls.
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,
-        # Threads: nothing forks (CUDA, locks), and the main loop stays alive to be signalled.
-        # The solo pool loses tasks at SIGTERM and cannot hear it while one runs.
-        "worker_pool": "threads",
+        **SETTINGS,
         "worker_concurrency": slots,
-        # A ring hoarded is a ring not heard; the claim is in the database, so it hardly matters.
-        "worker_prefetch_multiplier": 1,
-        "worker_disable_prefetch": True,
-        # A two-second blip of the broker must not end hours of training.
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # Has no effect on threads, and loses tasks on solo.
-        "worker_soft_shutdown_timeout": 0.0,
-        # Never pickle: who can write to the broker could otherwise run code here.
-        "accept_content": ["json"],
-        "task_serializer": "json",
-        "result_serializer": "json",
-        # Fewer sockets, and nobody who can write to the broker can shut this worker down.
-        "worker_enable_remote_control": False,
-        "worker_send_task_events": False,
         # A misspelt queue fails at start instead of being made and never rung.
         "task_queues": [Queue(f"descend.{queue}") for queue in queues],
         "task_create_missing_queues": False,
-        # The logs are ours, JSON; nothing printed becomes a log line.
-        "worker_hijack_root_logger": False,
-        "worker_redirect_stdouts": False,
-        "enable_utc": True,
     }
+
+
+SETTINGS: dict[str, Any] = {
+    # The database has the results; a backend keeps keys for ever and leaks subscriptions.
+    "task_ignore_result": True,
+    "result_backend": None,
+    # Early: a ring has nothing to redeliver. Late acks ran a long task three times at once.
+    "task_acks_late": False,
+    # The lease covers a lost worker; redelivery could only loop.
+    "task_reject_on_worker_lost": False,
+    "broker_transport_options": {
+        # Bounds the junk in `unacked`, nothing else: rings are acknowledged at once.
+        "visibility_timeout": 300,
+        # The default, none, hung for more than 45 s on a network that drops packets.
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        # Finds half-open sockets: deaf for 19 s after a 110 s drop, instead of for ever.
+        "health_check_interval": 10,
+    },
+    # Survive any order of starting, and any outage; meanwhile the supervisor polls.
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    # Threads: nothing forks (CUDA, locks), and the main loop stays alive to be signalled.
+    # The solo pool loses tasks at SIGTERM and cannot hear it while one runs.
+    "worker_pool": "threads",
+    # A hoarded ring is a ring not heard; the claim is in the database, so it hardly matters.
+    "worker_prefetch_multiplier": 1,
+    "worker_disable_prefetch": True,
+    # A two-second blip of the broker must not end hours of training.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    # Has no effect on threads, and loses tasks on solo.
+    "worker_soft_shutdown_timeout": 0.0,
+    # Never pickle: who can write to the broker could otherwise run code here.
+    "accept_content": ["json"],
+    "task_serializer": "json",
+    "result_serializer": "json",
+    # Fewer sockets, and nobody who can write to the broker can shut this worker down.
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+    # The logs are ours, JSON; nothing printed becomes a log line.
+    "worker_hijack_root_logger": False,
+    "worker_redirect_stdouts": False,
+    "enable_utc": True,
+}

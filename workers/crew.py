@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 
 from workers.process import Runner, RunnerOptions, start_runner
+from workers.settings import WorkerSettings
 
 __all__ = ["Crew"]
 
@@ -20,11 +21,10 @@ log = structlog.get_logger()
 class Crew:
     """Hires and dismisses; what a runner does is the supervisor's business."""
 
-    def __init__(self, slots: int, spool: Path, checkpoint_seconds: float) -> None:
+    def __init__(self, settings: WorkerSettings, spool: Path) -> None:
         self._runners: list[Runner] = []
-        self._slots = slots
+        self._settings = settings
         self._spool = spool
-        self._checkpoint_seconds = checkpoint_seconds
         self._n_hired = 0
         self._n_failed = 0
         self._hire_at = 0.0
@@ -42,13 +42,18 @@ class Crew:
     @property
     def hire_at(self) -> float:
         """When to hire next: now if a place is free and the last start did not fail."""
-        return self._hire_at if len(self._runners) < self._slots else float("inf")
+        return self._hire_at if len(self._runners) < self._settings.slots else float("inf")
 
     def hire(self, now: float) -> None:
         """Start what is missing. Blocks while the fork server still imports torch (3 s, once)."""
         while now >= self.hire_at:
             self._n_hired += 1
-            options = RunnerOptions(self._spool, self._n_hired, self._checkpoint_seconds)
+            options = RunnerOptions(
+                spool=self._spool,
+                serial=self._n_hired,
+                checkpoint_seconds=self._settings.checkpoint_seconds,
+                jobs=self._settings.jobs_per_runner,
+            )
             try:
                 runner = start_runner(options, now=now, patience_seconds=WAKING_SECONDS)
             except (OSError, EOFError) as error:

@@ -63,14 +63,16 @@ class RunnerOptions:
     spool: Path
     serial: int  # names its reports
     checkpoint_seconds: float
+    jobs: int  # to serve before it makes room for another
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a runner ended. `blame`: a job may be the cause."""
+    """How a runner ended. `blame`: a job may be the cause. `no_room`: the disk is."""
 
     reason: str
     blame: bool
+    no_room: bool = False
 
 
 @dataclass(eq=False)
@@ -170,7 +172,7 @@ def ending_of(exit_code: int | None) -> Ending:
     if exit_code == SERVER_DIED:
         return Ending("the fork server died", blame=False)
     if exit_code == NO_ROOM:
-        return Ending("no room left in the spool", blame=False)
+        return Ending("the spool could not be written", blame=False, no_room=True)
     if exit_code == CUDA_FAULT:
         return Ending("CUDA fault", blame=True)
     if exit_code is not None and exit_code < 0:

@@ -32,7 +32,6 @@ FIRST_CELLS = 2**24
 CHUNK_SECONDS = 0.1  # aimed at: a wish is seen after one chunk, and 0.25 s is the promise
 REPORT_SECONDS = 0.2
 LIVE_PER_REPORT = 16  # more jobs at once report less often: each costs the worker some statements
-RETIRE_AFTER_JOBS = 10_000
 RETIRE_AFTER_GROWTH = 2**30
 
 log = structlog.get_logger()
@@ -113,7 +112,7 @@ class Desk:
         rss = _resident_bytes()
         self._first_rss = self._first_rss or rss  # after the first order: what it needs to work
         grown = rss - self._first_rss > RETIRE_AFTER_GROWTH
-        self.retire = self.retire or grown or self._n_jobs >= RETIRE_AFTER_JOBS
+        self.retire = self.retire or grown or self._n_jobs >= self.options.jobs
         self.send(frames.Idle(retire=self.retire))
 
 

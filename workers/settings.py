@@ -39,6 +39,9 @@ class WorkerSettings(StorageSettings):
     checkpoint_seconds: float = Field(
         10.0, gt=0, description="work between two checkpoints of a running job"
     )
+    jobs_per_runner: int = Field(
+        10_000, ge=1, description="jobs that a training process serves before it is replaced"
+    )
 
     @field_validator("queues", mode="before")
     @classmethod

@@ -115,7 +115,7 @@ class Supervisor(threading.Thread):
 
     def _watch(self, spool: Spool) -> None:
         self._spool = spool
-        self._crew = Crew(self._settings.slots, spool.folder, self._settings.checkpoint_seconds)
+        self._crew = Crew(self._settings, spool.folder)
         try:
             while not self._drained():
                 now = time.monotonic()
@@ -241,9 +241,13 @@ class Supervisor(threading.Thread):
         try:
             write_order(path, claims, artefact_path=self._artefacts.path)
         except OSError as error:
-            self._no_room(claims, error)
+            log.error("spool_not_writable", reason=error.strerror)  # noqa: TRY400  no fault of ours
+            self._no_room()
+            for claim in claims:
+                self._ledger.owe(
+                    Release(claim.job_id, claim.fence, "the spool could not be written")
+                )
             return
-        self._n_no_room = 0
         runner.jobs = {claim.job_id: claim.fence for claim in claims}
         runner.on = frozenset()
         runner.heard = time.monotonic()
@@ -253,14 +257,11 @@ class Supervisor(threading.Thread):
         for claim in claims:
             log.info("claimed", job_id=claim.job_id, attempt=claim.attempt, fence=claim.fence)
 
-    def _no_room(self, claims: Iterable[Claim], error: OSError) -> None:
-        """Give claims back, and claim nothing for a while: 5 s, doubled each time, jittered."""
+    def _no_room(self) -> None:
+        """Claim nothing for a while: 5 s, doubled each time, jittered."""
         pause = min(FIRST_NO_ROOM_PAUSE_SECONDS * 2**self._n_no_room, LONGEST_NO_ROOM_PAUSE_SECONDS)
         self._n_no_room += 1
         self._claim_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311
-        log.error("spool_not_writable", reason=error.strerror, pause_seconds=pause)
-        for claim in claims:
-            self._ledger.owe(Release(claim.job_id, claim.fence, "no room left in the spool"))
 
     def _bytes_to_read(self, claims: Iterable[Claim]) -> int:
         paths = [self._artefacts.path(c.dataset.artefact) for c in claims if c.dataset.artefact]
@@ -326,6 +327,7 @@ class Supervisor(threading.Thread):
         path = self._spool.path(f"report-{runner.serial}", number)
         report = read_report(path)
         path.unlink()
+        self._n_no_room = 0
         patience = STEPS_OF_PATIENCE * report.step_seconds
         runner.patience_seconds = max(runner.patience_seconds, patience)
         for entry in report.entries:
@@ -364,6 +366,8 @@ class Supervisor(threading.Thread):
         """Bury a runner and give back what it had."""
         exit_code = self._crew.dismiss(runner, kill=ending is not None)
         ending = ending or ending_of(exit_code)
+        if ending.no_room:
+            self._no_room()
         log.warning("runner_lost", reason=ending.reason, job_ids=list(runner.jobs))
         if not runner.ready and not self._draining:
             self._crew.start_failed(ending.reason)

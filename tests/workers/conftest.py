@@ -9,9 +9,14 @@ from tests.servers import Broker
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def empty_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     broker, folder = Broker().start(), tmp_path_factory.mktemp("worker")
     with staged(folder, f"sqlite:///{folder / 'descend.db'}", broker) as ready:
-        ready.hire(DESCEND_HANG_SECONDS="3")
         yield ready
     broker.kill()
+
+
+@pytest.fixture(scope="module")
+def stage(empty_stage: Stage) -> Stage:
+    empty_stage.hire(DESCEND_HANG_SECONDS="3")
+    return empty_stage

@@ -219,6 +219,20 @@ def test_three_crashes_quarantine_a_job_and_leave_its_neighbour_alone(
     assert stage.violations([neighbour]) == []
 
 
+def test_a_spool_that_cannot_be_written_costs_time_and_no_crash(stage: Stage) -> None:
+    job_id = stage.submit(LONG)
+    stage.await_progress(job_id)
+    (folder,) = (stage.folder / "data" / "spool").glob("wrk_*")
+
+    moved = folder.rename(folder.parent / "gone")
+    until(lambda: "the spool could not be written" in reasons(stage.job(job_id)))
+    moved.rename(folder)
+    job = stage.await_end(job_id)
+
+    assert not [reason for reason in reasons(job) if "killed" in reason]
+    assert stage.violations([job_id]) == []
+
+
 # How it ends; these two come last
 
 
