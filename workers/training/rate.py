@@ -91,11 +91,18 @@ def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
 
 def adam_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
-        residual = matrices.B - matrices.A @ start
-        columns = np.sqrt(np.square(matrices.A).mean(axis=0))
+        columns = _root_mean_square(matrices.A)
         typical = float(np.median(columns[columns > 0])) if columns.any() else 1.0
-        distance = float(np.sqrt(np.square(residual).mean())) / typical
+        residual = matrices.B - matrices.A @ start
+        distance = float(_root_mean_square(residual.reshape(-1, 1))[0]) / typical
     rate = distance / min(max(problem.hyperparameters.max_epochs / 10, 10), 1000)
     rate = rate if 0 < rate < np.inf else 0.001
     decay = problem.hyperparameters.weight_decay or 0.0
     return min(rate, 0.1 / decay) if decay else rate
+
+
+def _root_mean_square(values: Floats) -> Floats:
+    """By column; divided by its largest value first, lest the squares leave the range."""
+    size = np.abs(values).max(axis=0)
+    size = np.where(size > 0, size, 1)
+    return np.asarray(size * np.sqrt(np.square(values / size).mean(axis=0)))

@@ -1,4 +1,4 @@
-"""Annotated shapes hold at run time. In a process of its own: the checks must come before imports."""
+"""Annotated shapes hold at run time. In a process of its own: checks come before imports."""
 
 import subprocess
 import sys

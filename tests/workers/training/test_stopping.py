@@ -9,6 +9,10 @@ from tests.workers.training.trained import problem_of, train, train_batch
 from workers import training
 
 
+# Condition numbers at which 1000 epochs of plain gradient descent are too few.
+SLOW = {"longley", "ill conditioned"}
+
+
 def changes(losses: np.ndarray) -> np.ndarray:
     return np.abs(np.diff(losses)) / np.abs(losses[:-1])
 
@@ -25,7 +29,7 @@ def test_training_stops_when_the_objective_has_been_still_for_patience_epochs(
     assert trained.outcome.stop_reason is StopReason.CONVERGED
     assert trained.outcome.metrics.converged
     assert still[-patience:].all()
-    assert not np.convolve(still[:-1], np.ones(patience), "valid").max(initial=0) == patience
+    assert np.convolve(still[:-1], np.ones(patience), "valid").max(initial=0) < patience
 
 
 def test_the_objective_counts_and_not_the_data_term_alone() -> None:
@@ -56,12 +60,9 @@ def test_reaching_max_epochs_before_tol_is_said() -> None:
     assert any("max_epochs (20)" in warning for warning in trained.outcome.warnings)
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE if name not in {"longley"}])
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name not in SLOW])
 def test_the_defaults_converge_on_ordinary_data(name: str) -> None:
     rows = CATALOGUE[name]()
-    if name == "ill conditioned":
-        return
-
     trained = train(rows)
 
     assert trained.outcome.stop_reason is StopReason.CONVERGED
