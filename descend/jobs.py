@@ -1,7 +1,6 @@
 """Jobs as the wire shows them: what is asked (JobSpec), what became of it (Job), and how it moves.
 
-TRANSITIONS is the one table of states; the SQL guards, the diagram in docs/ and the tests are
-checked against it.
+TRANSITIONS is the one table of states: SQL guards, tests and the docs' diagram are held to it.
 """
 
 from datetime import datetime

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,6 +89,30 @@ def test_a_second_start_finds_the_earlier_jobs_and_models(tmp_path: Path) -> Non
         assert run.state is JobState.SUCCEEDED
         assert len(run.history) == 1000
         assert run.model.predict([[4.0]])[0, 0] == pytest.approx(7.9495482554751)
+
+
+def test_a_backup_taken_while_it_runs_is_a_folder_that_can_be_started(tmp_path: Path) -> None:
+    data, copy, restored = tmp_path / "data", tmp_path / "copy.tar", tmp_path / "restored"
+    with running_stack(data) as (_, url):
+        job_id = train_lesson(url)
+
+        subprocess.run(
+            [sys.executable, "-m", "descend.cli", "backup", copy, "--data", data], check=True
+        )
+
+    with tarfile.open(copy) as archive:
+        archive.extractall(restored, filter="data")
+    with running_stack(restored) as (_, url), Client(url) as client:
+        assert client.run(job_id).model.coef[0][0] == pytest.approx(1.97078250602932)
+
+
+def test_a_backup_of_nothing_is_an_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "descend.cli", "backup", tmp_path / "copy.tar"]
+
+    answer = subprocess.run([*command, "--data", tmp_path / "nothing"], check=False)
+
+    assert answer.returncode != 0
+    assert not (tmp_path / "copy.tar").exists()
 
 
 def test_ctrl_c_in_mid_training_ends_every_process_in_ten_seconds_and_loses_no_job(

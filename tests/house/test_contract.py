@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pydantic_settings import BaseSettings
+from starlette.testclient import TestClient
 
 import descend
 from descend import cli, errors
@@ -147,5 +148,5 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
 
 
 def openapi(data: Path) -> dict[str, dict[str, object]]:
-    settings = ServiceSettings(data=data, broker_url="redis://127.0.0.1:1/0")
-    return json.loads(json.dumps(create_app(settings).openapi()))
+    app = create_app(ServiceSettings(data=data))
+    return dict(TestClient(app).get("/openapi.json").json())
