@@ -1,12 +1,17 @@
 """Chooses which points of a long history to show. No point is ever invented."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from tsdownsample import MinMaxLTTBDownsampler
 
 from descend.history import History
 
-__all__ = ["downsample"]
+__all__ = ["downsample", "downsample_pieces"]
+
+# Candidates for each point that is shown, as in the paper.
+CANDIDATES = 4
 
 
 def downsample(history: History, max_points: int) -> History:
@@ -38,6 +43,38 @@ def downsample(history: History, max_points: int) -> History:
         np.arange(n, dtype=np.float64), _heights(history.train_loss), n_out=max_points
     )
     return history.take(chosen.astype(np.intp))
+
+
+def downsample_pieces(pieces: Iterable[History], n: int, *, max_points: int) -> History:
+    """Choose at most `max_points` rows of a history that is too long to hold at once.
+
+    Of each piece its share of four candidates a point is kept, and of those the points are chosen:
+    the two steps of MinMaxLTTB, with LTTB in place of MinMax for the first.
+
+    Args:
+        pieces: consecutive parts of the history, each of three rows or more but for the last.
+        n: rows of all pieces together.
+        max_points: 2 or more.
+
+    Returns:
+        A History of at most max_points of the rows, the first and the last among them.
+    """
+    share = CANDIDATES * max_points / max(n, 1)
+    kept = [downsample(piece, max(3, round(share * len(piece)))) for piece in pieces]
+    return downsample(_joined(kept), max_points)
+
+
+def _joined(pieces: list[History]) -> History:
+    if not pieces:
+        return History.empty()
+    return History(
+        epoch=np.concatenate([piece.epoch for piece in pieces]),
+        train_loss=np.concatenate([piece.train_loss for piece in pieces]),
+        eval_loss=np.concatenate([piece.eval_loss for piece in pieces]),
+        learning_rate=np.concatenate([piece.learning_rate for piece in pieces]),
+        grad_norm=np.concatenate([piece.grad_norm for piece in pieces]),
+        total=pieces[0].total,
+    )
 
 
 def _heights(loss: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -75,7 +75,7 @@ def problem_response(
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception with a problem document."""
+    """Answer every exception with a problem document; async, for none of them waits."""
     app.add_exception_handler(errors.DescendError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameters)
     app.add_exception_handler(HTTPException, _refuse_route)
@@ -83,7 +83,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _apologise)
 
 
-def _refuse(request: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.DescendError)  # noqa: S101  the type it is registered for
     status = status_of(type(error))
     if status == 500:
@@ -109,17 +109,17 @@ def _headers(error: errors.DescendError, status: int) -> dict[str, str]:
     return {"connection": "close"} if status in {413, 415} else {}
 
 
-def _refuse_parameters(request: Request, error: Exception) -> Response:
+async def _refuse_parameters(request: Request, error: Exception) -> Response:
     """Parameters in path, query and header; bodies are read by service.bodies."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
     fields = [
         FieldError(param=str(found["loc"][1]), message=found["msg"], code=found["type"])
         for found in error.errors()
     ]
-    return _refuse(request, InvalidFields(fields))
+    return await _refuse(request, InvalidFields(fields))
 
 
-def _refuse_route(request: Request, error: Exception) -> Response:
+async def _refuse_route(request: Request, error: Exception) -> Response:
     """No such route, or no such method on it."""
     assert isinstance(error, HTTPException)  # noqa: S101
     codes = {404: "not_found", 405: "method_not_allowed"}
@@ -138,14 +138,14 @@ def _refuse_route(request: Request, error: Exception) -> Response:
     )
 
 
-def _nobody_left(request: Request, _: Exception) -> Response:
+async def _nobody_left(request: Request, _: Exception) -> Response:
     """The caller went away in the middle of its body."""
     return problem_response(
         request, 400, code=errors.MalformedBody.code, detail="The body ended too early."
     )
 
 
-def _apologise(request: Request, error: Exception) -> Response:
+async def _apologise(request: Request, error: Exception) -> Response:
     """A defect. Starlette calls this outside of all middleware, hence the headers here."""
     request_id = request_id_of(request.scope)
     logger.error("request_failed", request_id=request_id, exc_info=error)

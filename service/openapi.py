@@ -64,6 +64,7 @@ LINKS: dict[str, list[tuple[str, str, str]]] = {
 }
 
 _used: dict[str, type[BaseModel]] = {}
+_written: dict[bool, Json] = {}
 
 
 def body_of(operation: str, contents: dict[str, tuple[type[BaseModel], ...]]) -> Json:
@@ -109,7 +110,13 @@ def csv_response() -> Json:
 
 
 def document(app: FastAPI, *, key_required: bool) -> Json:
-    """Write the whole document."""
+    """Write the whole document; once for each process, for the routes are the modules'."""
+    if key_required not in _written:
+        _written[key_required] = _write(app, key_required=key_required)
+    return _written[key_required]
+
+
+def _write(app: FastAPI, *, key_required: bool) -> Json:
     found = get_openapi(
         title="Descend",
         version=app.version,

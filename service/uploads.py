@@ -42,7 +42,7 @@ class Uploads:
             yield Path(folder)
 
 
-async def receive(chunks: AsyncIterator[bytes], path: Path) -> str:
+async def receive(chunks: AsyncIterator[bytes], path: Path) -> bytes:
     """Write the chunks to a file, which threads wait for; return the SHA-256 of what came.
 
     Raises:
@@ -57,7 +57,7 @@ async def receive(chunks: AsyncIterator[bytes], path: Path) -> str:
                 await run_in_threadpool(_append, file, digest, buffer)
                 buffer = bytearray()
         await run_in_threadpool(_append, file, digest, buffer)
-    return digest.hexdigest()
+    return digest.digest()
 
 
 def _append(file: IO[bytes], digest: "hashlib._Hash", piece: bytearray) -> None:

@@ -1,5 +1,6 @@
 """Datasets: upload, read, list, delete."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Discriminator, Tag, TypeAdapter
 
 from descend.datasets import Dataset, InlineColumns, InlineXY
-from descend.errors import InvalidInput, UnsupportedMediaType
+from descend.errors import InvalidInput, MalformedBody, UnsupportedMediaType
 from descend.jobs import Page
 from descend.limits import DEFAULT_LIST, MAX_NAME_LENGTH
 from service.answers import answer
@@ -88,10 +89,18 @@ async def _received(request: Request, parts: PartsOf) -> AsyncIterator[Upload]:
     elif kind == "text/csv":
         with parts.uploads.workspace() as folder:
             path = folder / "upload.csv"
-            await receive(limited(request, parts.settings.limits.upload_bytes), path)
+            chunks = limited(request, parts.settings.limits.upload_bytes)
+            _check_digest(request, await receive(chunks, path))
             yield Upload(None, path)
     else:
         raise UnsupportedMediaType("send text/csv or application/json")
+
+
+def _check_digest(request: Request, sha256: bytes) -> None:
+    """Where the caller says what it sent (RFC 9530), nothing else is taken for it."""
+    claimed = request.headers.get("content-digest", "")
+    if claimed.startswith("sha-256=") and claimed != f"sha-256=:{b64encode(sha256).decode()}:":
+        raise MalformedBody("the body that arrived does not have the Content-Digest it came with")
 
 
 @router.post(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
@@ -12,13 +13,14 @@ from descend.errors import InvalidInput
 from descend.history import COLUMNS, History, HistoryJSON
 from descend.limits import MAX_HISTORY_POINTS
 from service.dependencies import GUARDS, JobId, Parts, PartsOf
-from service.downsampling import downsample
+from service.downsampling import downsample, downsample_pieces
 from service.openapi import csv_response, refusals
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
 CSV = "text/csv; charset=utf-8"
-CSV_ROWS = 20_000
+PIECE_ROWS = 200_000
+CSV_ROWS = 10_000
 HEADER = ",".join(COLUMNS) + "\n"
 
 
@@ -64,29 +66,42 @@ def get_history(
     stop = total if selection.stop is None else min(total, selection.stop)
     as_csv = format == "csv" or (format is None and _prefers_csv(accept))
     if as_csv and selection.max_points is None:
-        return StreamingResponse(_stream(parts, job_id, range(start, stop)), media_type=CSV)
+        lines = _stream(_pieces(parts, job_id, range(start, stop)))
+        return StreamingResponse(lines, media_type=CSV)
     if selection.max_points is None and stop - start > MAX_HISTORY_POINTS:
         raise InvalidInput(
             f"{stop - start} epochs are more than {MAX_HISTORY_POINTS}: give max_points, or take"
             " all of them as CSV (format=csv)",
             param="max_points",
         )
-    with parts.database.read() as tx:
-        history = tx.jobs.history(job_id, start, stop)
-    if selection.max_points is not None:
-        history = downsample(history, selection.max_points)
+    history = _history(parts, job_id, range(start, stop), max_points=selection.max_points)
     if as_csv:
         return Response(HEADER + _lines(history), media_type=CSV)
     return Response(to_json(history.to_json()), media_type="application/json")
 
 
-def _stream(parts: Parts, job_id: str, places: range) -> Iterator[str]:
+def _history(parts: Parts, job_id: str, places: range, *, max_points: int | None) -> History:
+    if max_points is not None and len(places) > PIECE_ROWS:
+        pieces = _pieces(parts, job_id, places)
+        return downsample_pieces(pieces, len(places), max_points=max_points)
+    with parts.database.read() as tx:
+        history = tx.jobs.history(job_id, places.start, places.stop)
+    return history if max_points is None else downsample(history, max_points)
+
+
+def _pieces(parts: Parts, job_id: str, places: range) -> Iterator[History]:
     """Read piece by piece: a history of millions of epochs is never whole in memory."""
-    yield HEADER
-    for start in range(places.start, places.stop, CSV_ROWS):
+    for start in range(places.start, places.stop, PIECE_ROWS):
         with parts.database.read() as tx:
-            piece = tx.jobs.history(job_id, start, min(start + CSV_ROWS, places.stop))
-        yield _lines(piece)
+            piece = tx.jobs.history(job_id, start, min(start + PIECE_ROWS, places.stop))
+        yield piece
+
+
+def _stream(pieces: Iterator[History]) -> Iterator[str]:
+    yield HEADER
+    for piece in pieces:
+        for start in range(0, len(piece), CSV_ROWS):
+            yield _lines(piece.take(np.arange(start, min(start + CSV_ROWS, len(piece)))))
 
 
 def _lines(history: History) -> str:

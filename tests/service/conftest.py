@@ -155,6 +155,14 @@ def model_id(client: TestClient, job_id: str, finish: Finish) -> str:
 @contextmanager
 def serving(settings: ServiceSettings, **environment: str) -> Iterator[httpx2.Client]:
     """Run `python -m service` on a free port of this machine."""
+    with process_serving(settings, **environment) as (client, _):
+        yield client
+
+
+@contextmanager
+def process_serving(
+    settings: ServiceSettings, **environment: str
+) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes]]]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         fd = listening.fileno()
         process = subprocess.Popen(
@@ -166,7 +174,7 @@ def serving(settings: ServiceSettings, **environment: str) -> Iterator[httpx2.Cl
     try:
         with httpx2.Client(base_url=url, timeout=30) as connected:
             wait_until(lambda: answers(connected))
-            yield connected
+            yield connected, process
     finally:
         process.terminate()
         assert process.wait(timeout=10) == 0

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -165,3 +167,15 @@ def test_an_upload_beyond_the_limit_is_413_and_leaves_nothing(
 
     assert response.status_code == 413
     assert list((tmp_path / "uploads").iterdir()) == []
+
+
+def test_an_upload_that_is_not_what_was_sent_is_refused(client: TestClient) -> None:
+    digest = base64.b64encode(hashlib.sha256(TABLE.encode()).digest()).decode()
+    headers = {**CSV, "content-digest": f"sha-256=:{digest}:"}
+
+    whole = client.post("/v1/datasets", content=TABLE, headers=headers)
+    torn = client.post("/v1/datasets", content=TABLE[:-2], headers=headers)
+
+    assert whole.status_code == 201
+    assert torn.status_code == 400
+    assert torn.json()["code"] == "malformed_body"

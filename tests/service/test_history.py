@@ -112,3 +112,19 @@ def test_a_selection_out_of_bounds_is_refused(
 
     assert response.status_code == 422
     assert response.json()["param"] == next(iter(query))
+
+
+def test_a_history_of_several_pieces_is_thinned_as_one(
+    client: TestClient, job_id: str, finish: Finish
+) -> None:
+    losses = np.exp(-np.arange(450_000) / 1e5)
+    losses[333_333] = 7.0
+    finish(450_000, loss=losses)
+
+    response = client.get(f"/v1/jobs/{job_id}/history", params={"max_points": 100})
+
+    history = History.from_json(response.json())
+    assert len(history) == 100
+    assert history.total == 450_000
+    assert {0, 333_333, 449_999} <= set(history.epoch.tolist())
+    assert (history.train_loss == losses[history.epoch]).all()

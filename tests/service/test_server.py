@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ import uvicorn
 from service.__main__ import Server
 from service.app import create_app
 from service.settings import ServiceSettings
-from tests.service.conftest import NOTEBOOK, answers, serving, wait_until
+from tests.service.conftest import NOTEBOOK, answers, process_serving, serving, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,6 +81,34 @@ def test_a_body_that_says_it_is_too_long_is_not_read(server: httpx2.Client) -> N
 def connected(server: httpx2.Client) -> contextlib.closing[http.client.HTTPConnection]:
     host, port = server.base_url.host, server.base_url.port
     return contextlib.closing(http.client.HTTPConnection(host, port, timeout=30))
+
+
+def test_a_full_disk_is_507_and_leaves_nothing(settings: ServiceSettings) -> None:
+    """The system's limit on the size of a file stands for the disk's end: EFBIG, not ENOSPC."""
+    csv = b"a,b\n" + b"1,2\n" * 1_000_000
+    headers = {"content-type": "text/csv"}
+    with process_serving(settings) as (client, process):
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2**21, 2**21))
+
+        full = client.post("/v1/datasets", content=csv, headers=headers)
+        after = client.post("/v1/datasets", content=csv[:400], headers=headers)
+
+    assert full.status_code == 507, full.text
+    assert full.json()["code"] == "storage_full"
+    assert after.status_code == 201
+    assert list((settings.data / "uploads").iterdir()) == []
+
+
+def test_a_database_that_is_away_is_503(settings: ServiceSettings) -> None:
+    away = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+    with serving(settings, DESCEND_DATABASE_URL=away) as client:
+        response = client.get("/v1/jobs")
+        ready = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json()["code"] == "unavailable"
+    assert int(response.headers["retry-after"]) >= 1
+    assert ready.status_code == 503
 
 
 def test_a_caller_that_leaves_in_the_middle_does_no_harm(server: httpx2.Client) -> None:
