@@ -122,3 +122,15 @@ def test_no_file_names_the_machine_it_was_written_on() -> None:
     found = {str(p.relative_to(ROOT)) for p in text_files for x in places if x in p.read_text()}
 
     assert found == set()
+
+
+def test_every_public_function_of_the_engine_says_what_it_computes() -> None:
+    silent = {
+        f"{path}::{node.name}"
+        for path, tree in sources("workers/training").items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        if not ast.get_docstring(node)
+    }
+
+    assert silent == set()
