@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
 
 __all__ = [
+    "NO_NUL",
     "UNION_TAGS",
     "Cell",
     "Column",
@@ -41,8 +42,11 @@ def wrong_field(field: str, message: str) -> PydanticCustomError:
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+# PostgreSQL's text cannot hold this character.
+NO_NUL = r"^[^\x00]*$"
 ColumnName = Annotated[
-    str, StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_LENGTH)
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_LENGTH, pattern=NO_NUL),
 ]
 Cell = (
     Annotated[bool, Field(strict=True)]

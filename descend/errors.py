@@ -194,7 +194,7 @@ class JobFailed(DescendError):
 def _tree(root: type[DescendError]) -> dict[str, type[DescendError]]:
     found = {root.code: root}
     for child in root.__subclasses__():
-        found |= _tree(child)
+        found = _tree(child) | found  # a subclass that shares its parent's code is the parent
     return found
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from descend.datasets import (
+    NO_NUL,
     ColumnName,
     InlineColumns,
     InlineXY,
@@ -234,8 +235,11 @@ DatasetReference = Annotated[
     | Annotated[InlineColumns, Tag("inline-columns")],
     Discriminator(_kind_of_dataset),
 ]
-MetadataKey = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
-MetadataValue = Annotated[str, StringConstraints(strict=True, max_length=512)]
+MetadataKey = Annotated[
+    str, StringConstraints(strict=True, min_length=1, max_length=64, pattern=NO_NUL)
+]
+MetadataValue = Annotated[str, StringConstraints(strict=True, max_length=512, pattern=NO_NUL)]
+JobName = Annotated[str, StringConstraints(strict=True, max_length=MAX_NAME_LENGTH, pattern=NO_NUL)]
 
 
 class JobSpec(BaseModel):
@@ -278,7 +282,7 @@ class JobSpec(BaseModel):
     timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=MAX_TIMEOUT_SECONDS)] | None = (
         Field(None, description="running longer than this ends the job as expired")
     )
-    name: Annotated[str, StringConstraints(strict=True, max_length=MAX_NAME_LENGTH)] | None = None
+    name: JobName | None = None
     metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA_PAIRS)] = {}
 
     @model_validator(mode="before")
