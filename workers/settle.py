@@ -10,6 +10,7 @@ from workers.reports import Entry, Fate
 
 __all__ = ["given_up", "payment_for"]
 
+CODE_VERSION = version("descend")  # once: each call reads and parses a file, 1 ms
 _GIVEN_UP = {
     Wish.CANCEL: (JobState.CANCELLED, StopReason.CANCELLED),
     Wish.EXPIRE: (JobState.EXPIRED, StopReason.TIMED_OUT),
@@ -94,7 +95,7 @@ def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
             job_id=claim.job_id,
             dataset_id=claim.dataset.dataset_id,
             dataset_sha256=claim.dataset.sha256,
-            code_version=version("descend"),
+            code_version=CODE_VERSION,
             torch_version=torch_version,
             device=entry.device or "cpu",
             dtype=claim.hyperparameters.dtype,
