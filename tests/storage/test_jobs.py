@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from descend.errors import IdempotencyKeyReused, JobNotFound, ModelNotFound, QueueFull, WrongState
-from descend.jobs import Hyperparameters, JobError, JobState, Metrics, StopReason
+from descend.jobs import Hyperparameters, JobError, JobSpec, JobState, Metrics, StopReason
 from storage.database import Database
 from storage.jobs import Report
 from tests.storage.acts import (
@@ -571,3 +572,21 @@ def test_a_deep_queue_is_full_at_its_limit_exactly(sqlite_database: Database) ->
         submit(sqlite_database, max_queued=700)
 
     assert answered == list(range(1, 701))
+
+
+def test_any_text_that_the_contract_accepts_is_stored_as_it_is(database: Database) -> None:
+    odd = "naïve 🐙 \u2028 \"'; DROP TABLE jobs; -- %s :x {} \\ \t\n"
+
+    job, _ = submit(database, name=odd, metadata={odd[:60]: odd}, key=odd)
+
+    read = get(database, job.id)
+    assert (read.name, read.metadata) == (odd, {odd[:60]: odd})
+    assert submit(database, key=odd)[0].id == job.id
+
+
+@pytest.mark.parametrize(
+    "spec", [{"name": "\0"}, {"metadata": {"\0": ""}}, {"metadata": {"a": "\0"}}]
+)
+def test_text_that_postgresql_cannot_hold_is_refused_by_the_contract(spec: object) -> None:
+    with pytest.raises(ValidationError):
+        JobSpec.model_validate({"dataset": a_dataset().id} | spec)  # type: ignore[operator]
