@@ -1,0 +1,61 @@
+"""Run every benchmark and write what was measured to benchmarks/results/.
+
+    make bench        or one of them: python -m benchmarks.engine [--json FILE]
+
+Each claim is a ratio against a named peer, measured in turns with it in the same run. A target
+that is missed is printed as missed; nothing is asserted, because machines are shared and noisy.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+MEASURES = ("engine", "http", "storage")
+
+# figure, its least value, what it says
+CLAIMS = (
+    ("engine", "single_job_ratio", 1.5, "time per epoch of the notebook's job, against the script"),
+    ("engine", "thousand_jobs_ratio", 1500, "1,000 such jobs in one batch, against its loop"),
+    ("http", "ratio_script_over_ours", 1.0, "warm submit to succeeded, against its loop alone"),
+    ("http", "ratio_ours_over_delay", 1.5, "submissions a second, against .delay() in the handler"),
+)
+
+
+def main() -> None:
+    RESULTS.mkdir(exist_ok=True)
+    for name in MEASURES:
+        print(f"== {name}", flush=True)
+        target = RESULTS / f"{name}.json"
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(target)]
+        subprocess.run(command, check=True)
+    table = summary()
+    (RESULTS / "README.md").write_text(table)
+    print(table)
+
+
+def summary() -> str:
+    lines = [
+        "# Measured",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}),"
+        f" Python {platform.python_version()}, torch {torch.__version__}; by `make bench`.",
+        "",
+        "| what | ratio | wanted | |",
+        "|---|---|---|---|",
+    ]
+    for name, figure, least, words in CLAIMS:
+        ratio = json.loads((RESULTS / f"{name}.json").read_text())[figure]
+        verdict = "reached" if ratio >= least else "missed"
+        lines.append(f"| {words} | {ratio:,.2f} | at least {least:,} | {verdict} |")
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    main()
