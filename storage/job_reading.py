@@ -84,12 +84,16 @@ class JobReading:
                 Transition(state=event.to_state, at=instant(event.at), reason=event.reason)
             )
         queued = [row["id"] for row in rows if row["state"] == JobState.QUEUED]
-        places = self._connection.execute(sql.POSITION, {"my_jobs": queued}).all() if queued else []
-        positions: dict[str, int] = {job_id: place for job_id, place in places}  # noqa: C416
+        positions = self._positions(queued) if queued else {}
         return [
             job_of(row, transitions=transitions[row["id"]], queue_position=positions.get(row["id"]))
             for row in rows
         ]
+
+    def _positions(self, queued: list[str]) -> dict[str, int]:
+        statement = sql.POSITION if len(queued) == 1 else sql.POSITIONS
+        rows = self._connection.execute(statement, {"my_jobs": queued}).all()
+        return {job_id: place for job_id, place in rows}  # noqa: C416  rows are no pairs to mypy
 
     def states(self, job_ids: Collection[str]) -> dict[str, tuple[JobState, int]]:
         """State and version of each job that exists; the version grows with every change."""

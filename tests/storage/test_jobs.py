@@ -88,8 +88,11 @@ def test_queue_positions_follow_the_order_of_service(database: Database) -> None
     jobs = [submit(database, priority=p)[0] for p in (5, 5, 9)]
 
     positions = [get(database, job.id).queue_position for job in jobs]
+    with database.read() as tx:
+        listed = [job.queue_position for job in tx.jobs.page().data]
 
     assert positions == [2, 3, 1]
+    assert listed == [1, 3, 2]
     assert jobs[2].queue_position == 1
 
 
