@@ -34,7 +34,12 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        reconciler = Reconciler(parts.database, parts.doorbell, seconds=settings.reconcile_seconds)
+        reconciler = Reconciler(
+            parts.database,
+            parts.doorbell,
+            seconds=settings.reconcile_seconds,
+            artefacts=parts.artefacts,
+        )
         yield
         parts.watcher.close()
         reconciler.close()

@@ -1,17 +1,20 @@
-"""A tick in every API process: lost leases are given back, unheard bells are rung again.
+"""A tick in every API process: lost leases are given back, unheard bells are rung again, and once
+a day the artefacts that no row names are swept away.
 
 The statements are idempotent: any number of processes may tick.
 """
 
 import random
 import threading
+import time
 
 import structlog
 
 from descend.errors import Unavailable
 from service.doorbell import Doorbell
+from storage.artefacts import LocalArtefacts
 from storage.database import Database
-from storage.reconcile import reconcile
+from storage.reconcile import ORPHAN_SECONDS, reconcile, sweep
 
 __all__ = ["Reconciler"]
 
@@ -21,8 +24,17 @@ logger = structlog.get_logger(__name__)
 class Reconciler:
     """A thread that ticks every `seconds`, give or take half."""
 
-    def __init__(self, database: Database, doorbell: Doorbell, *, seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        doorbell: Doorbell,
+        *,
+        seconds: float,
+        artefacts: LocalArtefacts | None = None,
+    ) -> None:
         self._database = database
+        self._artefacts = artefacts
+        self._sweep_at = time.monotonic()
         self._doorbell = doorbell
         self._seconds = seconds
         self._closing = threading.Event()
@@ -41,8 +53,17 @@ class Reconciler:
         try:
             self._database.check()
             queues = reconcile(self._database)
+            self._sweep()
         except Unavailable as error:
             logger.warning("reconcile_failed", reason=error.message)
             return
         for queue in queues:
             self._doorbell.ring(queue)
+
+    def _sweep(self) -> None:
+        if self._artefacts is None or time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + ORPHAN_SECONDS
+        swept = sweep(self._database, self._artefacts)
+        if swept:
+            logger.info("artefacts_swept", count=len(swept))

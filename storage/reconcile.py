@@ -1,9 +1,13 @@
 """The tick of every process: any number of copies is harmless, for the SQL is idempotent."""
 
 from descend.jobs import QUEUES
+from storage.artefacts import LocalArtefacts
 from storage.database import Database
 
-__all__ = ["UNHEARD_SECONDS", "reconcile"]
+__all__ = ["ORPHAN_SECONDS", "UNHEARD_SECONDS", "reconcile", "sweep"]
+
+# Bytes come before their row: what no row names may still get one, but not after a day.
+ORPHAN_SECONDS = 24 * 3600.0
 
 # A job that waits this long may have lost its bell; where the workers are only busy, one more
 # ring costs half a millisecond.
@@ -19,3 +23,10 @@ def reconcile(database: Database) -> list[str]:
     with database.read() as tx:
         waited = {queue: tx.jobs.oldest_queued_seconds(queue) for queue in QUEUES}
     return [queue for queue, seconds in waited.items() if (seconds or 0) > UNHEARD_SECONDS]
+
+
+def sweep(database: Database, artefacts: LocalArtefacts) -> list[str]:
+    """Delete what killed uploads and lost transactions left behind; return the keys."""
+    with database.read() as tx:
+        named = tx.datasets.artefacts()
+    return artefacts.sweep(named, ORPHAN_SECONDS)
