@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-MEASURES = ("engine", "http", "storage")
+MEASURES = ("engine", "http")
 
 # figure, its least value, what it says
 CLAIMS = (
@@ -41,11 +41,14 @@ def main() -> None:
 
 
 def summary() -> str:
+    machine = (
+        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()},"
+        f" torch {torch.__version__}"
+    )
     lines = [
         "# Measured",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}),"
-        f" Python {platform.python_version()}, torch {torch.__version__}; by `make bench`.",
+        f"{datetime.now(UTC):%Y-%m-%d}, by `make bench`: {machine}.",
         "",
         "| what | ratio | wanted | |",
         "|---|---|---|---|",
