@@ -112,9 +112,10 @@ def judge(
     with np.errstate(invalid="ignore", over="ignore"):
         diverged = _diverged(readings, models, progress, limits=limits, setups=setups)
         stale = _stale(readings.objective, models, progress, limits)
+    converged = _never(models) if stale is None else _first(stale >= limits.patience[models])
     fates = (
         (diverged, StopReason.DIVERGED),
-        (_first(stale >= limits.patience[models]), StopReason.CONVERGED),
+        (converged, StopReason.CONVERGED),
         (limits.max_epochs[models] - 1 - progress.epoch[models], StopReason.MAX_EPOCHS),
     )
     ends = np.min([at for at, _ in fates], axis=0)
@@ -139,7 +140,7 @@ def _diverged(
     first = progress.first[models]
     calm = readings.loss <= GROWTH * first  # False for NaN
     if readings.finite is None and calm.all():
-        return np.full(len(models), NEVER)
+        return _never(models)
     ceiling = CEILING * np.fmax(first, limits.variance[models]).clip(SMALLEST)
     diverged = ~(readings.loss <= ceiling)
     if readings.finite is not None:
@@ -160,11 +161,11 @@ def _bound(model: int, progress: Progress, setups: Sequence[Setup]) -> float:
     return float(progress.bound[model])
 
 
-def _stale(objective: Floats, models: Ints, progress: Progress, limits: Limits) -> Ints:
+def _stale(objective: Floats, models: Ints, progress: Progress, limits: Limits) -> Ints | None:
     """Count, for each epoch, how many in a row up to it changed the objective within tol."""
     tol = limits.tol[models]
     if not tol.any():
-        return np.zeros(objective.shape, dtype=np.int64)
+        return None
     before = np.concatenate([progress.previous[models][np.newaxis], objective[:-1]])
     within = np.maximum(tol * np.abs(before), limits.noise[models])
     quiet = (np.abs(before - objective) <= within) & (tol > 0)
@@ -178,8 +179,12 @@ def _first(condition: Mask) -> Ints:
     return np.where(condition.any(axis=0), condition.argmax(axis=0), NEVER)
 
 
+def _never(models: Ints) -> Ints:
+    return np.full(len(models), NEVER)
+
+
 def _update(
-    progress: Progress, models: Ints, counts: Ints, *, readings: Readings, stale: Ints
+    progress: Progress, models: Ints, counts: Ints, *, readings: Readings, stale: Ints | None
 ) -> None:
     lanes, last = np.arange(len(models)), counts - 1
     told = readings.loss if readings.held_loss is None else readings.held_loss
@@ -192,6 +197,6 @@ def _update(
     progress.best[improved] = told[place, lanes][better]
     progress.best_epoch[improved] = (progress.epoch[models] + place)[better]
     progress.previous[models] = readings.objective[last, lanes]
-    progress.stale[models] = stale[last, lanes]
+    progress.stale[models] = 0 if stale is None else stale[last, lanes]
     progress.last_loss[models] = readings.loss[last, lanes]
     progress.epoch[models] += counts

@@ -61,23 +61,31 @@ class Ledger:
         self.room -= steps
 
     def segments(self, state: TrainingState) -> list[Segment]:
-        nothing = np.full(self._done, np.nan)
+        """One segment per model; columns that many models share are the same memory."""
+        begun, counts = self._begun.tolist(), self._counts.tolist()
+        epochs = {
+            span: np.arange(span[0], sum(span), dtype=np.int64)
+            for span in set(zip(begun, counts, strict=True))
+        }
         return [
             Segment(
                 model,
                 History(
-                    epoch=np.arange(begun, begun + count, dtype=np.int64),
-                    train_loss=self._loss[row, :count],
-                    eval_loss=nothing[:count]
+                    epoch=epochs[begun[row], counts[row]],
+                    train_loss=self._loss[row, : counts[row]],
+                    eval_loss=_repeated(np.nan, counts[row])
                     if self._held_loss is None
-                    else self._held_loss[row, :count],
-                    learning_rate=np.full(count, state.setups[model].rate),
-                    grad_norm=self._norm[row, :count],
-                    total=begun + count,
+                    else self._held_loss[row, : counts[row]],
+                    learning_rate=_repeated(state.setups[model].rate, counts[row]),
+                    grad_norm=self._norm[row, : counts[row]],
+                    total=begun[row] + counts[row],
                 ),
                 state.stops.get(model),
             )
-            for (model, row), begun, count in zip(
-                self._row.items(), self._begun.tolist(), self._counts.tolist(), strict=True
-            )
+            for model, row in self._row.items()
         ]
+
+
+def _repeated(value: float, count: int) -> Floats:
+    """Return `count` times the value in the memory of one, read-only."""
+    return np.ndarray(count, np.float64, np.float64(value).tobytes(), strides=(0,))

@@ -110,9 +110,9 @@ class Block:
     """What a block's epochs produced, still on the device: lists over its epochs."""
 
     params: list[Tensor] = field(default_factory=list)  # before each step
-    predictions: list[Tensor] = field(default_factory=list)
+    squares: list[Tensor] = field(default_factory=list)  # of the residuals
     gradients: list[Tensor] = field(default_factory=list)
-    held: list[Tensor] = field(default_factory=list)  # predictions for the held-out rows
+    held_squares: list[Tensor] = field(default_factory=list)
 
 
 def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
@@ -122,11 +122,11 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
     optimizer = state.optimizer.for_epochs(_epochs_done(state), steps)
     for k in range(steps):
         block.params.append(params)
-        if design.held_rows is not None:
-            block.held.append(torch.bmm(design.held_rows, params))
-        leaf = params.detach().requires_grad_()
-        predictions, gradient = differentiate(design, leaf)
-        block.predictions.append(predictions)
+        if design.held_rows is not None and design.held_targets is not None:
+            missed = torch.bmm(design.held_rows, params) - design.held_targets
+            block.held_squares.append(missed.square_())
+        squares, gradient = differentiate(design, params.detach().requires_grad_())
+        block.squares.append(squares)
         block.gradients.append(gradient)
         params, slots = optimizer.step(params, gradient, slots, k)
     block.params.append(params)
@@ -157,9 +157,9 @@ def _settle(state: TrainingState, block: Block, ledger: Ledger) -> TrainingState
 def _readings(block: Block, design: Design, lanes: list[int]) -> Readings:
     """Bring a block's figures to the host: the one sync of the block."""
     squares = _sums(torch.stack(block.gradients).square_())
-    figures = [_losses(block.predictions, design.B, design.share), squares.sqrt()]
-    if design.held_targets is not None and design.held_share is not None:
-        figures.append(_losses(block.held, design.held_targets, design.held_share))
+    figures = [_sums(torch.stack(block.squares)) * design.share, squares.sqrt()]
+    if design.held_share is not None:
+        figures.append(_sums(torch.stack(block.held_squares)) * design.held_share)
     if design.l1 is not None or design.l2_root is not None:
         figures.append(figures[0] + _penalties(design, torch.stack(block.params[:-1])))
     whole = lanes == list(range(squares.shape[1]))
@@ -179,16 +179,14 @@ def _finite(block: Block, lanes: list[int], loss: Floats, norm: Floats) -> Mask 
 
     Parameters that are not finite make the next loss so: only the block's last need a look.
     """
-    told = np.isfinite(loss) & np.isfinite(norm)
-    if told.all() and bool(torch.isfinite(block.params[-1][lanes]).all()):
+    last = block.params[-1]
+    last = last if len(lanes) == len(last) else last[lanes]
+    # A sum is finite only if all its terms are.
+    if np.isfinite(loss.sum() + norm.sum() + last.double().sum().item()):
         return None
+    told = np.isfinite(loss) & np.isfinite(norm)
     after = torch.isfinite(torch.stack(block.params[1:])[:, lanes]).flatten(2).all(-1)
     return np.asarray(told & after.cpu().numpy())
-
-
-def _losses(predictions: list[Tensor], goal: Tensor, share: Tensor) -> Tensor:
-    """Mean squares of the residuals, shape (epochs, lanes)."""
-    return _sums(torch.stack(predictions).sub_(goal).square_()) * share
 
 
 def _penalties(design: Design, params: Tensor) -> Tensor:
@@ -260,7 +258,7 @@ def _lanes(models: Sequence[int], *, solo: bool) -> list[int]:
 
 def _padded(setup: Setup) -> Tensor:
     extra = padded_targets(setup.problem) - setup.problem.n_targets
-    start = np.pad(setup.start, ((0, 0), (0, extra)))
+    start = np.pad(setup.start, ((0, 0), (0, extra))) if extra else setup.start
     return torch.from_numpy(start).to(getattr(torch, setup.hyperparameters.dtype))
 
 

@@ -49,6 +49,7 @@ class Design:
     A: Float[Tensor, "lanes rows columns"]
     B: Float[Tensor, "lanes rows outputs"]
     share: Float[Tensor, ""]  # 1 / (rows * n_targets)
+    shares: Float[Tensor, "lanes rows outputs"]  # the same, for each square
     held_rows: Float[Tensor, "lanes held columns"] | None
     held_targets: Float[Tensor, "lanes held outputs"] | None
     held_share: Float[Tensor, ""] | None
@@ -100,10 +101,13 @@ def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, devic
         return tensor([_penalty(first, value, outputs) for value in values])
 
     held = first.n_eval > 0
+    B = targets([m.B for _, m in problems])
+    share = _share(first.n_train * first.n_targets, dtype, device)
     return Design(
         A=tensor([m.A for _, m in problems]),
-        B=targets([m.B for _, m in problems]),
-        share=_share(first.n_train * first.n_targets, dtype, device),
+        B=B,
+        share=share,
+        shares=share.expand_as(B).contiguous(),
         held_rows=tensor([m.held_rows for _, m in problems]) if held else None,
         held_targets=targets([m.held_targets for _, m in problems]) if held else None,
         held_share=_share(first.n_eval * first.n_targets, dtype, device) if held else None,
@@ -115,34 +119,32 @@ def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, devic
 def differentiate(
     design: Design, params: Float[Tensor, "lanes columns outputs"]
 ) -> tuple[Float[Tensor, "lanes rows outputs"], Float[Tensor, "lanes columns outputs"]]:
-    """Compute every lane's predictions, and by autograd the gradient of its smooth objective.
+    """Compute every lane's squared residuals, and by autograd the gradient of its smooth objective.
 
-    The objectives of all lanes are summed and differentiated once: no lane's parameters occur in
-    another's objective, so each receives its own gradient. The l1 term is not smooth; the
-    optimizers take it as a proximal step.
+    The squares of all lanes, each with its share in its lane's mean, are differentiated at once:
+    no lane's parameters occur in another's squares, so each lane receives its own gradient. The l1
+    term is not smooth; the optimizers take it as a proximal step.
 
     Args:
         design: the data.
         params: [W; b] of every lane, a leaf that requires grad.
 
     Returns:
-        predictions (detached) and gradient.
+        squared residuals (detached) and gradient.
 
     Notes:
-        The losses themselves are not read here but from the predictions, once for a block of
-        epochs: a reduction per lane and epoch costs as much as the whole backward pass.
-        No host sync.
+        The squares are added up to losses once for a block of epochs, not here: a reduction per
+        lane and epoch costs as much as the whole backward pass. No host sync.
     """
-    predictions = torch.bmm(design.A, params)
-    squares = mse_loss(predictions, design.B, reduction="sum")
+    squares = mse_loss(torch.bmm(design.A, params), design.B, reduction="none")
     if design.l2_root is None:
-        (gradient,) = torch.autograd.grad(squares, params, design.share)
+        (gradient,) = torch.autograd.grad(squares, params, design.shares)
     else:
         penalty = (design.l2_root * params).square().sum()
         (gradient,) = torch.autograd.grad(
-            (squares, penalty), params, (design.share, torch.ones_like(penalty))
+            (squares, penalty), params, (design.shares, torch.ones_like(penalty))
         )
-    return predictions.detach(), gradient
+    return squares.detach(), gradient
 
 
 def padded_targets(problem: Problem) -> int:
@@ -172,7 +174,7 @@ def _weighted(rows: Split, scaling: Scaling, *, intercept: bool) -> tuple[Floats
 
 
 def _widen(Y: Floats, outputs: int) -> Floats:
-    return np.pad(Y, ((0, 0), (0, outputs - Y.shape[1])))
+    return np.pad(Y, ((0, 0), (0, outputs - Y.shape[1]))) if outputs > Y.shape[1] else Y
 
 
 def _penalty(problem: Problem, value: float, outputs: int) -> Floats:

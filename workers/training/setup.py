@@ -124,11 +124,12 @@ def _drawn_as_linear(problem: Problem) -> tuple[Floats, Floats]:
 
 def _moments(trained: Split) -> tuple[float, float]:
     """Variance and mean square of the targets, each the mean over targets."""
-    omega = trained.omega
+    share = 1 / len(trained)
+    if trained.omega is not None:
+        relative = trained.omega / trained.omega.max()
+        share = (relative / relative.sum())[:, np.newaxis]
     with np.errstate(over="ignore", invalid="ignore"):
-        deviation = trained.Y - np.average(trained.Y, axis=0, weights=omega)
-        return _mean_square(deviation, omega), _mean_square(trained.Y, omega)
-
-
-def _mean_square(values: Floats, omega: Floats | None) -> float:
-    return float(np.average(np.square(values).mean(axis=1), weights=omega))
+        deviation = trained.Y - (share * trained.Y).sum(axis=0)
+        variance = (share * np.square(deviation)).sum() / trained.Y.shape[1]
+        mean_square = (share * np.square(trained.Y)).sum() / trained.Y.shape[1]
+    return float(variance), float(mean_square)

@@ -8,7 +8,6 @@ from tests.problems import CATALOGUE, longley, notebook, random_problem
 from tests.workers.training.trained import problem_of, train, train_batch
 from workers import training
 
-
 # Condition numbers at which 1000 epochs of plain gradient descent are too few.
 SLOW = {"longley", "ill conditioned"}
 
