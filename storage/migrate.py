@@ -9,8 +9,10 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
+from descend.errors import CorruptArtefact
 from storage.settings import StorageSettings
 
 __all__ = ["main", "migrate"]
@@ -20,18 +22,34 @@ _LOCK = 29_137_938_133
 
 
 def migrate(url: str) -> None:
-    """Run the revisions that are missing, in one transaction."""
+    """Run the revisions that are missing, in one transaction.
+
+    Raises:
+        CorruptArtefact: when a SQLite file does not pass its quick check.
+    """
     engine = create_engine(url, poolclass=NullPool)
     sqlite = make_url(url).get_backend_name() == "sqlite"
     if sqlite:
         event.listen(engine, "connect", _explicit_transactions)
         event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
     with engine.begin() as connection:
-        if not sqlite:
+        if sqlite:
+            _quick_check(connection)
+        else:
             connection.execute(text("SET LOCAL lock_timeout = '2s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         command.upgrade(_config(connection), "head")
     engine.dispose()
+
+
+def _quick_check(connection: Connection) -> None:
+    """A file that the disk has damaged is found at the start, not in the middle of a night."""
+    try:
+        verdict = connection.scalar(text("PRAGMA quick_check(1)"))
+    except DatabaseError as error:
+        verdict = str(error.orig)
+    if verdict != "ok":
+        raise CorruptArtefact("the database's file is damaged: restore the last backup")
 
 
 def _explicit_transactions(raw, _record) -> None:  # type: ignore[no-untyped-def]

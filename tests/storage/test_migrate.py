@@ -7,11 +7,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from descend.errors import CorruptArtefact
 from storage import migrations
 from storage.database import HEAD, Database
 from storage.migrate import migrate
@@ -75,3 +77,13 @@ def test_the_command_makes_the_data_folder(tmp_path: Path) -> None:
     raw = sqlite3.connect(data / "descend.db")
     assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)
     raw.close()
+
+
+def test_a_damaged_file_is_found_at_the_start(sqlite_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "descend.db"
+    content = bytearray(path.read_bytes())
+    content[8192:40_000] = os.urandom(40_000 - 8192)
+    path.write_bytes(content)
+
+    with pytest.raises(CorruptArtefact, match="restore"):
+        migrate(sqlite_url)
