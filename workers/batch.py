@@ -7,10 +7,11 @@ import contextlib
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from descend.errors import InvalidInput
+from descend.errors import CorruptArtefact, InvalidInput
 from descend.history import COLUMNS, History
 from descend.jobs import Hyperparameters, JobError, StopReason
 from storage.arrow import read_columns
@@ -129,6 +130,8 @@ def load(job: Assignment) -> Trainee:
     Raises:
         DescendError: when the data cannot be read or the device is not there.
     """
+    if isinstance(job.data, Path) and not job.data.exists():
+        raise CorruptArtefact("the file of the job's data set is missing")
     columns = read_columns(job.data, job.columns)
     problem = training.Problem(
         X=np.column_stack([columns[name] for name in job.features]),

@@ -110,6 +110,13 @@ class Ledger:
         for claim in claims:
             light = replace(claim, dataset=replace(claim.dataset, inline=None), checkpoint=None)
             self.held[claim.job_id] = Held(light, claim.epochs_done)
+            log.info(
+                "claimed",
+                job_id=claim.job_id,
+                attempt=claim.attempt,
+                fence=claim.fence,
+                epochs_done=claim.epochs_done,
+            )
         return claims
 
     def beat(self) -> Beat | None:

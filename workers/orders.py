@@ -8,7 +8,7 @@ from descend.jobs import Hyperparameters
 from storage.jobs import Claim
 from workers.spool import Blobs, Document, read_file, write_file
 
-__all__ = ["Assignment", "read_order", "write_order"]
+__all__ = ["Assignment", "bytes_to_read", "read_order", "write_order"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ def read_order(path: Path) -> list[Assignment]:
     """Read the file back, in the order of the claims."""
     document, blobs = read_file(path)
     return [_assignment(job, blobs) for job in document["jobs"]]
+
+
+def bytes_to_read(claims: Sequence[Claim], *, artefact_path: Callable[[str], Path]) -> int:
+    """Count the bytes of the files that the jobs' data is in."""
+    paths = [artefact_path(c.dataset.artefact) for c in claims if c.dataset.artefact is not None]
+    return sum(path.stat().st_size for path in paths if path.exists())
 
 
 def _job(claim: Claim, blobs: Blobs, artefact_path: Callable[[str], Path]) -> Document:

@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 
 import structlog
@@ -27,7 +27,7 @@ from storage.leases import Beat, Claim
 from workers import frames
 from workers.crew import Crew
 from workers.ledger import Crash, Held, Ledger, Release, Wish
-from workers.orders import write_order
+from workers.orders import bytes_to_read, write_order
 from workers.process import Ending, Runner, ending_of, open_nursery
 from workers.reports import Entry, Fate, read_report
 from workers.settings import WorkerSettings
@@ -251,21 +251,15 @@ class Supervisor(threading.Thread):
         runner.jobs = {claim.job_id: claim.fence for claim in claims}
         runner.on = frozenset()
         runner.heard = time.monotonic()
-        reading = self._bytes_to_read(claims) / READ_BYTES_PER_SECOND
-        runner.patience_seconds = self._settings.hang_seconds + reading
+        n_bytes = bytes_to_read(claims, artefact_path=self._artefacts.path)
+        runner.patience_seconds = self._settings.hang_seconds + n_bytes / READ_BYTES_PER_SECOND
         runner.send(frames.Train(number=self._n_orders))
-        for claim in claims:
-            log.info("claimed", job_id=claim.job_id, attempt=claim.attempt, fence=claim.fence)
 
     def _no_room(self) -> None:
         """Claim nothing for a while: 5 s, doubled each time, jittered."""
         pause = min(FIRST_NO_ROOM_PAUSE_SECONDS * 2**self._n_no_room, LONGEST_NO_ROOM_PAUSE_SECONDS)
         self._n_no_room += 1
         self._claim_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311
-
-    def _bytes_to_read(self, claims: Iterable[Claim]) -> int:
-        paths = [self._artefacts.path(c.dataset.artefact) for c in claims if c.dataset.artefact]
-        return sum(path.stat().st_size for path in paths if path.exists())
 
     # Listening
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,19 +126,22 @@ class Stage:
 
         until(announced, seconds=30, what="a worker with a warm runner")
 
-    def submit(self, lesson: Lesson, **more: object) -> str:
+    def submit(self, lesson: Lesson, *, artefact: str | None = None, **more: object) -> str:
         """Queue a job as the API does: data and row in one transaction. No ring."""
-        return self.submit_together([lesson], **more)[0]
+        return self.submit_together([lesson], artefact=artefact, **more)[0]
 
-    def submit_together(self, lessons: Sequence[Lesson], **more: object) -> list[str]:
+    def submit_together(
+        self, lessons: Sequence[Lesson], *, artefact: str | None = None, **more: object
+    ) -> list[str]:
         """Queue jobs in one transaction, so that one claim takes them all.
 
-        `more` goes into every JobSpec.
+        `artefact` is the key of the data's file; else it is in the row. `more` goes into every
+        JobSpec.
         """
         job_ids = [new_id("job") for _ in lessons]
         with self.database.begin() as tx:
             for job_id, lesson in zip(job_ids, lessons, strict=True):
-                _add(tx, job_id, lesson, more)
+                _add(tx, job_id, lesson, artefact=artefact, more=more)
         self.lessons |= dict(zip(job_ids, lessons, strict=True))
         return job_ids
 
@@ -177,6 +182,11 @@ class Stage:
     def claims(self, job_id: str) -> list[int]:
         """The fences under which the job was claimed, in order."""
         return [fence for fence, state in self._events(job_id) if state == JobState.RUNNING]
+
+    def begun_at(self, job_id: str) -> list[int]:
+        """The epochs at which its attempts began, in order: 0, and then those of checkpoints."""
+        claimed = [event for event in self._logged("claimed") if event["job_id"] == job_id]
+        return [event["epochs_done"] for event in sorted(claimed, key=itemgetter("fence"))]
 
     def violations(self, job_ids: Sequence[str] = ()) -> list[str]:
         """What the promises forbid and yet happened; empty if all is well."""
@@ -222,12 +232,15 @@ class Stage:
     def _believed(self) -> dict[str, list[int]]:
         """The fences under which an outcome was accepted, by job, from the workers' logs."""
         found: dict[str, list[int]] = {}
+        for event in self._logged("outcome"):
+            found.setdefault(event["job_id"], []).append(event["fence"])
+        return found
+
+    def _logged(self, name: str) -> Iterator[dict[str, Any]]:
         for hired in self.workers:
             for line in hired.output.splitlines():
-                if '"event": "outcome"' in line:
-                    event = json.loads(line)
-                    found.setdefault(event["job_id"], []).append(event["fence"])
-        return found
+                if f'"event": "{name}"' in line and line.endswith("}"):
+                    yield json.loads(line)
 
     def _events(self, job_id: str) -> list[tuple[int, str]]:
         query = text("SELECT fence, to_state FROM job_events WHERE job_id = :id ORDER BY seq")
@@ -241,7 +254,14 @@ class Stage:
             return {row.id: row.pid for row in tx.connection.execute(query)}
 
 
-def _add(tx: Transaction, job_id: str, lesson: Lesson, more: Mapping[str, object]) -> None:
+def _add(
+    tx: Transaction,
+    job_id: str,
+    lesson: Lesson,
+    *,
+    artefact: str | None,
+    more: Mapping[str, object],
+) -> None:
     found = ingest_json(lesson.data(), name=None)
     given = {"dataset": found.dataset.id, "hyperparameters": lesson.hyperparameters()} | more
     spec = JobSpec.model_validate(given)
@@ -257,7 +277,7 @@ def _add(tx: Transaction, job_id: str, lesson: Lesson, more: Mapping[str, object
         request_sha256="-",
         max_queued=10_000,
     )
-    tx.datasets.add(found.dataset, inline=found.inline, artefact=None)
+    tx.datasets.add(found.dataset, inline=None if artefact else found.inline, artefact=artefact)
 
 
 @contextmanager

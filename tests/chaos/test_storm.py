@@ -16,7 +16,9 @@ def test_a_storm_loses_nothing_doubles_nothing_and_changes_no_bit(
 ) -> None:
     command = [sys.executable, "-m", "tests.chaos.storm", "--seed", str(seed), "--jobs", "60"]
 
-    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, *options], check=False, cwd=ROOT, capture_output=True, text=True
+    )
 
     with capsys.disabled():
         sys.stdout.write(f"\n{done.stdout}")

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from descend.jobs import Job, JobState, StopReason
+from storage.artefacts import LocalArtefacts
+from storage.ingest import ingest_json
 from tests.chaos.stage import Lesson, Stage
 from tests.servers import Program, is_alive, until
 
@@ -167,6 +169,21 @@ def test_data_that_cannot_train_fails_with_its_code_and_the_neighbour_goes_on(
     assert job.error is not None
     assert (job.error.code, job.error.param) == ("invalid_dataset", "absent")
     assert stage.violations([neighbour]) == []
+
+
+def test_data_in_the_artefact_store_is_read_from_its_file(stage: Stage) -> None:
+    found = ingest_json(SHORT.data(), name=None)
+    assert found.inline is not None
+    LocalArtefacts(stage.folder / "data" / "artefacts").put("datasets/1", found.inline)
+
+    job_id = stage.submit(SHORT, artefact="datasets/1")
+    lost = stage.submit(SHORT, artefact="datasets/2")
+    stage.await_end(job_id)
+    job = stage.await_end(lost)
+
+    assert stage.violations([job_id]) == []
+    assert job.error is not None
+    assert job.error.code == "corrupt_artefact"
 
 
 def test_a_hung_runner_is_killed_and_its_job_starts_again(stage: Stage, worker: Program) -> None:
