@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -63,27 +64,26 @@ class Ledger:
     def segments(self, state: TrainingState) -> list[Segment]:
         """One segment per model; columns that many models share are the same memory."""
         begun, counts = self._begun.tolist(), self._counts.tolist()
-        epochs = {
-            span: np.arange(span[0], sum(span), dtype=np.int64)
-            for span in set(zip(begun, counts, strict=True))
-        }
-        return [
-            Segment(
-                model,
-                History(
-                    epoch=epochs[begun[row], counts[row]],
-                    train_loss=self._loss[row, : counts[row]],
-                    eval_loss=_repeated(np.nan, counts[row])
-                    if self._held_loss is None
-                    else self._held_loss[row, : counts[row]],
-                    learning_rate=_repeated(state.setups[model].rate, counts[row]),
-                    grad_norm=self._norm[row, : counts[row]],
-                    total=begun[row] + counts[row],
-                ),
-                state.stops.get(model),
+        numbered, repeated = cache(_numbered), cache(_repeated)
+        segments = []
+        for row, model in enumerate(self._row):
+            count, total = counts[row], begun[row] + counts[row]
+            history = History(
+                epoch=numbered(begun[row], total),
+                train_loss=self._loss[row, :count],
+                eval_loss=repeated(np.nan, count)
+                if self._held_loss is None
+                else self._held_loss[row, :count],
+                learning_rate=repeated(state.setups[model].rate, count),
+                grad_norm=self._norm[row, :count],
+                total=total,
             )
-            for model, row in self._row.items()
-        ]
+            segments.append(Segment(model, history, state.stops.get(model)))
+        return segments
+
+
+def _numbered(begin: int, end: int) -> Ints:
+    return np.arange(begin, end, dtype=np.int64)
 
 
 def _repeated(value: float, count: int) -> Floats:
