@@ -13,7 +13,17 @@ from sqlalchemy import text
 from descend.jobs import JobState
 from storage.database import Database
 from storage.jobs import JobRepository
-from tests.storage.acts import cancel, claim, claimed, finish, get, report, submit
+from tests.storage.acts import (
+    cancel,
+    claim,
+    claimed,
+    expire_lease,
+    finish,
+    get,
+    report,
+    rescue,
+    submit,
+)
 
 T = TypeVar("T")
 
@@ -68,6 +78,24 @@ def test_processes_that_claim_at_once_never_get_the_same_job(
 
     assert [worker.returncode for worker in workers] == [0, 0, 0]
     assert Counter(got) == Counter(ids)
+
+
+def test_on_postgresql_no_claim_or_rescue_waits_for_another(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    first, second = submit(database)[0].id, submit(database)[0].id
+    dead = [claimed(database, priority=9).job_id for _ in range(2)]
+    for job_id in dead:
+        expire_lease(database, job_id)
+
+    with database.begin() as tx:
+        mine = tx.jobs.claim("w1", 1, queues=["cpu"], lease_seconds=30)
+        rescued = tx.jobs.rescue(limit=1)
+        theirs = claim(database, worker="w2")  # in a transaction of its own, beside this one
+        also_rescued = rescue(database)
+
+    assert [mine[0].job_id, theirs[0].job_id] == [first, second]
+    assert sorted(rescued + also_rescued) == sorted(dead)
+    database.close()
 
 
 def test_fifty_submissions_with_one_key_make_one_job(database: Database) -> None:
