@@ -30,7 +30,6 @@ __all__ = ["CsvTable", "TypedColumns", "read_csv"]
 
 _BLOCK = 2**24
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_INTEGER = r"^[+-]?[0-9]{1,18}$"
 _MAX_CELL = 1_000_000
 
 
@@ -238,7 +237,7 @@ def _typed(
             name=name,
             dtype=kinds[name],
             missing=n_rows - counts[name]["present"],
-            distinct=counts[name]["distinct"],
+            distinct=counts[name].get("distinct"),
         )
         for name in names
     ]
@@ -249,33 +248,51 @@ Counts = dict[str, dict[str, int]]
 
 
 def _counts(scan: "pl.LazyFrame", names: list[str], *, n_rows: int, decimal: str) -> Counts:
+    """Count each column's cells, numbers and integers; of the others look closer."""
     import polars as pl
 
-    counted = n_rows <= COUNTED_ROWS
+    asked: list[pl.Expr] = [pl.len().alias("rows\0")]
+    for name in names:
+        cell = _cell(name, decimal)
+        asked += [
+            cell.count().alias(f"present\0{name}"),
+            cell.cast(pl.Float64, strict=False).is_finite().sum().alias(f"number\0{name}"),
+            cell.cast(pl.Int64, strict=False).count().alias(f"integer\0{name}"),
+        ]
+    counts = _answers(scan, asked)
+    if counts.pop("")["rows"] != n_rows:
+        raise InvalidDataset("the rows cannot be told apart: see the quotes inside of cells")
+    others = [name for name in names if counts[name]["number"] != counts[name]["present"]]
+    for name, more in _answers(scan, _closer(others, n_rows, decimal)).items():
+        counts[name] |= more
+    return counts
+
+
+def _closer(names: list[str], n_rows: int, decimal: str) -> "list[pl.Expr]":
+    import polars as pl
 
     asked: list[pl.Expr] = []
     for name in names:
         cell = _cell(name, decimal)
-        present = cell.is_not_null()
-        finite = cell.cast(pl.Float64, strict=False).is_finite()
-        number = (cell.str.contains(_NUMBER) & finite).fill_null(value=False)
+        number = cell.cast(pl.Float64, strict=False).is_finite().fill_null(value=False)
         boolean = cell.str.to_lowercase().is_in(["true", "false"])
-        answers = {
-            "present": present.sum(),
-            "number": number.sum(),
-            "integer": cell.str.contains(_INTEGER).sum(),
-            "boolean": boolean.sum(),
-            "distinct": cell.drop_nulls().n_unique() if counted else pl.lit(None),
-            "bad_row": (present & ~number).arg_max() + 1,
-        }
-        asked += [answer.alias(f"{what}\0{name}") for what, answer in answers.items()]
-    row = scan.select(pl.len().alias("\0"), *asked).collect(engine="streaming").row(0, named=True)
-    if row.pop("\0") != n_rows:
-        raise InvalidDataset("the rows cannot be told apart: see the quotes inside of cells")
-    counts: Counts = {name: {} for name in names}
-    for key, value in row.items():
+        asked += [
+            boolean.sum().alias(f"boolean\0{name}"),
+            ((cell.is_not_null() & ~number).arg_max() + 1).alias(f"bad_row\0{name}"),
+        ]
+        if n_rows <= COUNTED_ROWS:
+            asked.append(pl.col(name).drop_nulls().n_unique().alias(f"distinct\0{name}"))
+    return asked
+
+
+def _answers(scan: "pl.LazyFrame", asked: "list[pl.Expr]") -> Counts:
+    """Ask everything in one pass; an answer is named `what NUL column`."""
+    if not asked:
+        return {}
+    counts: Counts = {}
+    for key, value in scan.select(asked).collect(engine="streaming").row(0, named=True).items():
         what, name = key.split("\0", 1)
-        counts[name][what] = value
+        counts.setdefault(name, {})[what] = value
     return counts
 
 
@@ -305,7 +322,10 @@ def _cell(name: str, decimal: str) -> "pl.Expr":
 
     cell = pl.col(name).str.strip_chars()
     cell = pl.when(cell != "").then(cell)
-    return cell.str.replace(decimal, ".", literal=True) if decimal != "." else cell
+    if decimal == ".":
+        return cell
+    # A point in a file with decimal commas groups thousands: 1.234 must not become 1.234.
+    return cell.str.replace(".", "_", literal=True).str.replace(decimal, ".", literal=True)
 
 
 def _warnings(counts: Counts, kinds: dict[str, ColumnType]) -> list[str]:

@@ -90,6 +90,39 @@ def test_a_backup_made_while_datasets_come_and_go_is_consistent(
         assert set(files.keys()) == named
 
 
+class Shrinking(Database):
+    """A database whose datasets are all deleted just after a first snapshot was taken."""
+
+    artefacts: LocalArtefacts
+    snapshots = 0
+
+    def backup(self, target: Path) -> None:
+        super().backup(target)
+        self.snapshots += 1
+        with self.begin() as tx:
+            keys = [tx.datasets.delete(dataset.id) for dataset in tx.datasets.page().data]
+        for key in keys:
+            self.artefacts.delete(str(key))
+
+
+def test_a_dataset_deleted_after_the_snapshot_is_left_out_of_the_next(
+    sqlite_url: str, artefacts: LocalArtefacts, tmp_path: Path
+) -> None:
+    shrinking = Shrinking(sqlite_url)
+    shrinking.artefacts = artefacts
+    upload(shrinking, artefacts)
+
+    backup(shrinking, artefacts, tmp_path / "backup.tar")
+
+    shrinking.close()
+    database, files = restored(tmp_path / "backup.tar", tmp_path / "restored")
+    with database.read() as tx:
+        assert tx.datasets.page().data == []
+    database.close()
+    assert list(files.keys()) == []
+    assert shrinking.snapshots == 2
+
+
 def test_a_backup_that_fails_leaves_nothing(
     sqlite_database: Database, artefacts: LocalArtefacts, tmp_path: Path
 ) -> None:

@@ -136,6 +136,15 @@ def test_decimal_commas_other_delimiters_and_words_for_nothing(csv) -> None:  # 
     np.testing.assert_equal(columns_of(ingested), {"a": [1.5, -2500], "b": [np.nan, 7]})
 
 
+def test_points_in_a_file_with_decimal_commas_are_not_guessed_at(csv) -> None:  # type: ignore[no-untyped-def]
+    ingested = csv("a;b\n1,5;1\n1.234;2\n", delimiter=";", decimal=",")
+
+    assert ingested.dataset.columns[0].dtype is ColumnType.STRING
+    assert ingested.dataset.warnings == [
+        "column 'a' is text: 1 of its 2 cells are no numbers, the first in row 2"
+    ]
+
+
 def test_other_encodings_and_a_byte_order_mark_are_read(csv) -> None:  # type: ignore[no-untyped-def]
     latin = csv("größe,b\n1,2\n".encode("latin-1"), encoding="latin-1")
     marked = csv("\ufeffa,b\r\n1,2\r\n\r\n")
@@ -145,7 +154,19 @@ def test_other_encodings_and_a_byte_order_mark_are_read(csv) -> None:  # type: i
 
 
 def test_what_is_not_quite_a_number_is_text_with_a_warning(csv) -> None:  # type: ignore[no-untyped-def]
-    for cell in ("1_0", "inf", "nan", "1e999", "0x1f", "1,5 ", "\u0661", f"{SECRET}x"):
+    for cell in (
+        "1_0",
+        "inf",
+        "nan",
+        "1e999",
+        "0x1f",
+        "1e",
+        "--1",
+        "1 2",
+        "1,5 ",
+        "\u0661",
+        f"{SECRET}x",
+    ):
         ingested = csv(f'a,b\n1,1\n2,2\n3,"{cell}"\n')
 
         (warning,) = ingested.dataset.warnings
