@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from descend.jobs import JobError
+from descend.jobs import Hyperparameters, JobError
 from workers.training.problem import Floats
-from workers.training.rate import adam_rate, auto_rate, best_rate, stability_bound
+from workers.training.rate import adam_rate, auto_rate, best_rate, sgd_rate, stability_bound
+from workers.training.scaling import fit_scaling
 from workers.training.setup import Setup
 from workers.training.spectrum import spectrum
 
@@ -25,9 +26,12 @@ class Facts:
     rate: float
     bound: float | None
     best: float | None
-    safe: float
+    safe: float  # what auto would have been
+    plain: float  # and for plain sgd
     adam: float
     columns: tuple[str, ...]
+    spread: float  # standard deviation of the first of them, in its own units
+    curvature: float  # lambda_max
     direction: dict[str, float]
 
 
@@ -72,15 +76,25 @@ def _facts(setup: Setup) -> Facts:
     known = bound is not None and np.isfinite(bound) and bound > 0
     names = [*setup.problem.features, *([INTERCEPT] if h.fit_intercept else [])]
     direction = _named(found.direction, names)
+    guilty = _guilty(direction) or _largest_columns(setup)
     return Facts(
         rate=setup.rate,
         bound=bound if known else None,
         best=best_rate(h, found) if known else None,
         safe=auto_rate(setup.problem, arranged, setup.start),
+        plain=sgd_rate(Hyperparameters(), found),
         adam=adam_rate(setup.problem, arranged, setup.start),
-        columns=_guilty(direction) or _largest_columns(setup),
+        columns=guilty,
+        spread=_spread(setup, guilty[0]),
+        curvature=found.largest,
         direction=direction,
     )
+
+
+def _spread(setup: Setup, name: str) -> float:
+    place = setup.problem.features.index(name)
+    column = setup.problem.X[:, place : place + 1]
+    return float(fit_scaling(column, None, standardize=True, fit_intercept=True).scale[0])
 
 
 def _named(vector: Floats, names: list[str]) -> dict[str, float]:
@@ -132,11 +146,17 @@ def _remedies(setup: Setup, facts: Facts) -> tuple[str, str, str]:
     else:
         lower = f"Set learning_rate to {facts.rate / 10:.5g}, a tenth of it, or to auto."
     if h.standardize:
-        scale = f"Remove or combine columns that repeat each other: the steepest are {culprits}."
+        scale = (
+            f"Remove or combine columns that repeat each other: together {culprits} curve the loss"
+            f" by {facts.curvature:.4g}, where one alone has 2."
+        )
     else:
-        scale = f"Set standardize to true: it takes out the scale of {culprits}."
+        scale = (
+            f"Set standardize to true: it divides {facts.columns[0]} by its standard deviation,"
+            f" {facts.spread:.4g}, and likewise the others."
+        )
     if h.optimizer != "sgd":
-        other = "Use optimizer sgd with learning_rate auto: its bound is computed from the data."
+        other = f"Use optimizer sgd with learning_rate {facts.plain:.5g}, which this data allows."
     elif facts.bound is None:
         other = f"Divide {culprits} by a power of ten, so that its values are near 1."
     else:

@@ -51,6 +51,8 @@ def start(
     """
     if len({batch_key(problem, device) for problem in problems}) != 1:
         raise InvalidInput("problems of one batch must have equal batch keys")
+    if device != "cpu":
+        torch.set_float32_matmul_precision("highest")  # no TF32: float32 means float32
     prepared = [prepare(problem) for problem in problems]
     setups = tuple(setup for setup, _ in prepared)
     lanes = _lanes(range(len(problems)), solo=is_solo(problems[0], device))

@@ -7,7 +7,7 @@ from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
 from workers.training.spectrum import Spectrum, spectrum
 
-__all__ = ["adam_rate", "auto_rate", "best_rate", "stability_bound"]
+__all__ = ["adam_rate", "auto_rate", "best_rate", "sgd_rate", "stability_bound"]
 
 # The best rate of an ill-conditioned problem lies within 1/condition of the bound, where rounding
 # decides. A twentieth below it the steepest direction shrinks by 0.9 an epoch, and the slow ones
@@ -80,11 +80,15 @@ def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
     """
     if problem.hyperparameters.optimizer != "sgd":
         return adam_rate(problem, matrices, start)
-    found = spectrum(problem, matrices)
-    bound = stability_bound(problem.hyperparameters, found)
+    return sgd_rate(problem.hyperparameters, spectrum(problem, matrices))
+
+
+def sgd_rate(hyperparameters: Hyperparameters, found: Spectrum) -> float:
+    """Choose sgd's rate from a spectrum, as `auto_rate` says."""
+    bound = stability_bound(hyperparameters, found)
     if bound is None or np.isinf(bound):
         return 1.0
-    best = best_rate(problem.hyperparameters, found) or bound
+    best = best_rate(hyperparameters, found) or bound
     # A Hessian that overflows leaves no rate: the run will say that it diverged, and why.
     return max(min(best, BELOW_THE_BOUND * bound), float(np.finfo(np.float64).tiny))
 
