@@ -13,6 +13,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from service.app import create_app
+from service.protocol import BoundedHead
 from service.security import is_loopback
 from service.settings import ServiceSettings
 from service.watcher import Watcher
@@ -71,7 +72,7 @@ def _serve(settings: ServiceSettings, fd: int | None) -> None:
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHead,
         ws="none",
         access_log=False,
         log_level=logging.WARNING,

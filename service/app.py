@@ -37,8 +37,9 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         reconciler = Reconciler(
             parts.database,
             parts.doorbell,
-            seconds=settings.reconcile_seconds,
             artefacts=parts.artefacts,
+            uploads=parts.uploads,
+            seconds=settings.reconcile_seconds,
         )
         yield
         parts.watcher.close()

@@ -1,7 +1,7 @@
-"""A tick in every API process: lost leases are given back, unheard bells are rung again, and once
-a day the artefacts that no row names are swept away.
+"""What every API process does beside its requests: any number of processes may.
 
-The statements are idempotent: any number of processes may tick.
+Each tick lost leases are given back and unheard bells rung again; each hour what killed uploads
+left behind is deleted.
 """
 
 import random
@@ -12,13 +12,16 @@ import structlog
 
 from descend.errors import Unavailable
 from service.doorbell import Doorbell
+from service.uploads import Uploads
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
-from storage.reconcile import ORPHAN_SECONDS, reconcile, sweep
+from storage.reconcile import reconcile, sweep
 
 __all__ = ["Reconciler"]
 
 logger = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 3600.0
 
 
 class Reconciler:
@@ -29,14 +32,16 @@ class Reconciler:
         database: Database,
         doorbell: Doorbell,
         *,
+        artefacts: LocalArtefacts,
+        uploads: Uploads,
         seconds: float,
-        artefacts: LocalArtefacts | None = None,
     ) -> None:
         self._database = database
-        self._artefacts = artefacts
-        self._sweep_at = time.monotonic()
         self._doorbell = doorbell
+        self._artefacts = artefacts
+        self._uploads = uploads
         self._seconds = seconds
+        self._next_sweep = 0.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
         self._thread.start()
@@ -47,23 +52,16 @@ class Reconciler:
 
     def _run(self) -> None:
         while not self._closing.wait(self._seconds * random.uniform(0.5, 1.5)):  # noqa: S311
-            self._tick()
+            try:
+                self._tick()
+            except (Unavailable, OSError) as error:
+                logger.warning("reconcile_failed", reason=str(error))
 
     def _tick(self) -> None:
-        try:
-            self._database.check()
-            queues = reconcile(self._database)
-            self._sweep()
-        except Unavailable as error:
-            logger.warning("reconcile_failed", reason=error.message)
-            return
-        for queue in queues:
+        self._database.check()
+        for queue in reconcile(self._database):
             self._doorbell.ring(queue)
-
-    def _sweep(self) -> None:
-        if self._artefacts is None or time.monotonic() < self._sweep_at:
-            return
-        self._sweep_at = time.monotonic() + ORPHAN_SECONDS
-        swept = sweep(self._database, self._artefacts)
-        if swept:
-            logger.info("artefacts_swept", count=len(swept))
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + SWEEP_SECONDS
+            swept = sweep(self._database, self._artefacts)
+            logger.info("swept", artefacts=len(swept), uploads=self._uploads.sweep())

@@ -1,7 +1,9 @@
 """Data on its way in: a temporary file while it is read, then canonical bytes in row or store."""
 
 import hashlib
+import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from storage.ingest import Ingested
 __all__ = ["Stored", "Uploads", "receive", "store"]
 
 BUFFER_BYTES = 2**20
+ABANDONED_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,14 @@ class Uploads:
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
+
+    def sweep(self) -> int:
+        """Delete folders whose process was killed a day ago; return how many there were."""
+        oldest = time.time() - ABANDONED_SECONDS
+        old = [path for path in self._folder.glob("*") if path.stat().st_mtime < oldest]
+        for path in old:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(old)
 
 
 async def receive(chunks: AsyncIterator[bytes], path: Path) -> bytes:

@@ -67,6 +67,12 @@ async def create_job(
 
 def _submit(parts: Parts, raw: bytes, idempotency_key: str | None) -> Job:
     spec = parse(raw, JOB_SPEC)
+    request_sha256 = hashlib.sha256(raw).hexdigest()
+    if idempotency_key is not None:
+        with parts.database.read() as tx:
+            # Also where the dataset was deleted since; and nothing is made only to be thrown away.
+            if earlier := tx.jobs.earlier(idempotency_key, request_sha256):
+                return earlier
     inline = None if isinstance(spec.dataset, str) else ingest_json(spec.dataset, name=spec.name)
     stored = inline and store(inline, parts.artefacts)
     with parts.database.begin() as tx:
@@ -81,7 +87,7 @@ def _submit(parts: Parts, raw: bytes, idempotency_key: str | None) -> Job:
             weight=columns.weight,
             seed=_seed(spec),
             idempotency_key=idempotency_key,
-            request_sha256=hashlib.sha256(raw).hexdigest(),
+            request_sha256=request_sha256,
             max_queued=parts.settings.limits.queued_jobs,
         )
         if stored and created:

@@ -173,7 +173,7 @@ def process_serving(
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
         with httpx2.Client(base_url=url, timeout=30) as connected:
-            wait_until(lambda: answers(connected))
+            wait_until(lambda: answers(connected) or process.poll() is not None)
             yield connected, process
     finally:
         process.terminate()

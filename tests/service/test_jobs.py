@@ -80,6 +80,17 @@ class TestIdempotency:
         assert first.json() == second.json()
         assert len(client.get("/v1/datasets").json()["data"]) == 1
 
+    def test_a_repeated_request_outlives_its_dataset(self, client: TestClient) -> None:
+        dataset_id = client.post("/v1/datasets", json=NOTEBOOK).json()["id"]
+        first = client.post("/v1/jobs", json={"dataset": dataset_id}, headers=self.KEY).json()
+        client.post(f"/v1/jobs/{first['id']}/cancel")
+        assert client.delete(f"/v1/datasets/{dataset_id}").status_code == 204
+
+        again = client.post("/v1/jobs", json={"dataset": dataset_id}, headers=self.KEY)
+
+        assert again.status_code == 200
+        assert again.json()["id"] == first["id"]
+
     def test_another_body_is_refused(self, client: TestClient) -> None:
         client.post("/v1/jobs", json={"dataset": NOTEBOOK}, headers=self.KEY)
 

@@ -83,6 +83,17 @@ def connected(server: httpx2.Client) -> contextlib.closing[http.client.HTTPConne
     return contextlib.closing(http.client.HTTPConnection(host, port, timeout=30))
 
 
+def test_a_head_that_does_not_end_is_cut_off(server: httpx2.Client) -> None:
+    line = b"x-more: " + b"y" * 1000 + b"\r\n"
+    with socket.create_connection((server.base_url.host, server.base_url.port)) as link:
+        link.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n")
+
+        with pytest.raises(ConnectionError):
+            link.sendall(line * 100_000)
+
+    assert server.get("/healthz", headers={"x-much": "y" * 30_000}).status_code == 200
+
+
 def test_a_full_disk_is_507_and_leaves_nothing(settings: ServiceSettings) -> None:
     """The system's limit on the size of a file stands for the disk's end: EFBIG, not ENOSPC."""
     csv = b"a,b\n" + b"1,2\n" * 1_000_000
