@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapt
 from pydantic_core import to_json
 
 from descend.datasets import Matrix, Number
-from descend.errors import InvalidInput
+from descend.errors import InvalidInput, WrongState
 from descend.jobs import Page
 from descend.limits import DEFAULT_LIST
 from descend.models import LinearModel
@@ -60,10 +60,15 @@ PREDICT: TypeAdapter[PredictX | PredictRows] = TypeAdapter(
 )
 
 
-@router.get("/jobs/{job_id}/model", response_model=LinearModel, responses=refusals(404, 422, 503))
+@router.get(
+    "/jobs/{job_id}/model", response_model=LinearModel, responses=refusals(404, 409, 422, 503)
+)
 def get_job_model(parts: PartsOf, job_id: JobId) -> Response:
     """Read the weights that a job trained, by name, in original units."""
     with parts.database.read() as tx:
+        job = tx.jobs.get(job_id)
+        if job.model_id is None:
+            raise WrongState(f"job {job_id} is {job.state}: it has no model")
         model = tx.models.of_job(job_id)
     return answer(model)
 

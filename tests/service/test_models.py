@@ -22,8 +22,9 @@ def test_a_job_s_model_is_the_model_of_its_id(
 def test_a_job_without_a_model_says_so(client: TestClient, job_id: str) -> None:
     response = client.get(f"/v1/jobs/{job_id}/model")
 
-    assert response.status_code == 404
-    assert response.json()["code"] == "model_not_found"
+    assert response.status_code == 409
+    assert response.json()["code"] == "wrong_state"
+    assert "is queued" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("body", [{"rows": [{"x0": 4}, {"x0": -1.5}]}, {"X": [[4.0], [-1.5]]}])
