@@ -19,7 +19,6 @@ from pydantic_core import PydanticCustomError
 from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
 
 __all__ = [
-    "NO_NUL",
     "UNION_TAGS",
     "Cell",
     "Column",
@@ -32,6 +31,7 @@ __all__ = [
     "Matrix",
     "Number",
     "Vector",
+    "text",
     "wrong_field",
 ]
 
@@ -42,12 +42,16 @@ def wrong_field(field: str, message: str) -> PydanticCustomError:
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-# PostgreSQL's text cannot hold this character.
-NO_NUL = r"^[^\x00]*$"
-ColumnName = Annotated[
-    str,
-    StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_LENGTH, pattern=NO_NUL),
-]
+
+
+def text(max_length: int, *, min_length: int | None = None) -> StringConstraints:
+    """Constrain a string that is stored as it is: PostgreSQL's text cannot hold a NUL."""
+    return StringConstraints(
+        strict=True, min_length=min_length, max_length=max_length, pattern=r"^[^\x00]*$"
+    )
+
+
+ColumnName = Annotated[str, text(MAX_NAME_LENGTH, min_length=1)]
 Cell = (
     Annotated[bool, Field(strict=True)]
     | Number

@@ -20,13 +20,13 @@ from pydantic import (
 )
 
 from descend.datasets import (
-    NO_NUL,
     ColumnName,
     InlineColumns,
     InlineXY,
     Matrix,
     Number,
     Vector,
+    text,
     wrong_field,
 )
 from descend.ids import ID_PATTERNS
@@ -235,11 +235,7 @@ DatasetReference = Annotated[
     | Annotated[InlineColumns, Tag("inline-columns")],
     Discriminator(_kind_of_dataset),
 ]
-MetadataKey = Annotated[
-    str, StringConstraints(strict=True, min_length=1, max_length=64, pattern=NO_NUL)
-]
-MetadataValue = Annotated[str, StringConstraints(strict=True, max_length=512, pattern=NO_NUL)]
-JobName = Annotated[str, StringConstraints(strict=True, max_length=MAX_NAME_LENGTH, pattern=NO_NUL)]
+Metadata = dict[Annotated[str, text(64, min_length=1)], Annotated[str, text(512)]]
 
 
 class JobSpec(BaseModel):
@@ -282,8 +278,8 @@ class JobSpec(BaseModel):
     timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=MAX_TIMEOUT_SECONDS)] | None = (
         Field(None, description="running longer than this ends the job as expired")
     )
-    name: JobName | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA_PAIRS)] = {}
+    name: Annotated[str, text(MAX_NAME_LENGTH)] | None = None
+    metadata: Annotated[Metadata, Field(max_length=MAX_METADATA_PAIRS)] = {}
 
     @model_validator(mode="before")
     @classmethod
