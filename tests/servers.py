@@ -138,8 +138,9 @@ class Postgres:
         self._control("-w", "-o", f'-h "" -k {data}', "-l", str(data / "log"), "start")
 
     def stop(self) -> None:
-        """Remove it: for the end of a test."""
-        self.down()
+        """Remove it: for the end of a test, which may have left it down."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.down()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _control(self, *arguments: str) -> None:

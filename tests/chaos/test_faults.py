@@ -12,7 +12,8 @@ from tests.chaos.stage import UNFENCED, Lesson, Stage
 from tests.servers import Postgres, Program, is_alive, until
 
 LESSON = Lesson(epochs=20_000)  # 1.5 s of one core
-LONG = Lesson(epochs=50_000)
+LONG = Lesson(epochs=30_000)
+LONGER = Lesson(epochs=60_000)
 SHORT = Lesson(epochs=1000)
 
 
@@ -84,8 +85,9 @@ def test_a_killed_worker_leaves_no_runner_and_a_drained_one_no_lease(stage: Stag
     killed.signal(signal.SIGKILL)
     killed.wait()
     until(lambda: not is_alive(runner), seconds=5, what="the runner dies with its worker")
-    drained = stage.hire()
-    stage.await_progress(job_id)
+    drained = stage.hire(DESCEND_CHECKPOINT_SECONDS="60")  # it saves in the drain, or never
+    until(lambda: len(stage.begun_at(job_id)) == 2, what="the job is rescued")
+    stage.await_progress(job_id, epochs=stage.begun_at(job_id)[1] + 1)
     seconds = drain(drained)
     job = stage.job(job_id)
     stage.hire()
@@ -94,9 +96,8 @@ def test_a_killed_worker_leaves_no_runner_and_a_drained_one_no_lease(stage: Stag
     assert seconds < 5
     assert (job.state, reasons(job)[-1]) == (JobState.QUEUED, "drained")
     assert reasons(job).count("lease expired") == 1
-    assert len(stage.claims(job_id)) == 3
-    assert sorted(stage.begun_at(job_id)) == stage.begun_at(job_id)
-    assert stage.begun_at(job_id)[-1] > 0  # what the drained one had saved
+    first, second, third = stage.begun_at(job_id)
+    assert first == 0 <= second < third
     assert stage.violations() == []
 
 
@@ -156,7 +157,7 @@ def test_a_worker_that_cannot_renew_pauses_its_runner_and_goes_on_when_it_can(
     postgres_stage: Stage, postgres: Postgres
 ) -> None:
     stage = postgres_stage
-    job_id = stage.submit(LONG)
+    job_id = stage.submit(LONGER)
     stage.await_progress(job_id)
     holder = stage.owner(job_id)
 

@@ -18,5 +18,11 @@ def empty_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(scope="module")
 def stage(empty_stage: Stage) -> Stage:
-    empty_stage.hire(DESCEND_HANG_SECONDS="3")
+    """With the intervals that a worker has by default, but for the wait for a hung runner."""
+    empty_stage.hire(
+        DESCEND_LEASE_SECONDS="30",
+        DESCEND_BEAT_SECONDS="1",
+        DESCEND_POLL_SECONDS="1",
+        DESCEND_HANG_SECONDS="3",
+    )
     return empty_stage
