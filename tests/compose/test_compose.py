@@ -8,7 +8,7 @@ import json
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import pytest
 from descend.client import Client, Run
 from descend.errors import Unauthorized
 from descend.jobs import JobState
-from tests.e2e.test_stack import free_port
 from tests.house.sources import ROOT
+from tests.servers import free_port, until
 
 pytestmark = pytest.mark.compose
 
@@ -117,15 +117,6 @@ class timed:  # noqa: N801  reads as a verb
         print(f"\n[compose-test] {self.what}: {time.monotonic() - self.began:.1f} s")  # noqa: T201
 
 
-def eventually(what: Callable[[], bool], *, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
-
-
 def long_job(client: Client, *, epochs: int) -> Run:
     return client.train(X, Y, **LESSON | {"max_epochs": epochs, "learning_rate": 1e-5})
 
@@ -163,7 +154,7 @@ def test_a_job_outlives_the_kill_of_its_workers_process(deployed: Deployment) ->
     with deployed.client() as client:
         undisturbed = long_job(client, epochs=200_000).wait(timeout_seconds=120)
         run = long_job(client, epochs=200_000)
-        assert eventually(lambda: run.refresh().progress.fraction > 0.3, seconds=60)
+        until(lambda: run.refresh().progress.fraction > 0.3, seconds=60)
 
         killed = deployed.inside("worker", KILL_WORKER)
         at_epoch = run.refresh().progress.epoch

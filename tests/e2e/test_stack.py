@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from descend.client import Client
 from descend.jobs import JobState
 from descend.processes import born, reap_orphans
 from tests.e2e.conftest import start_stack, stop_stack
+from tests.servers import Broker, free_port, until
 
 LESSON = {"learning_rate": 0.01, "max_epochs": 1000, "standardize": False, "tol": 0}
 CHECKOUT = Path(descend.__file__).resolve().parents[1]
@@ -54,23 +55,9 @@ def recorded(data: Path) -> dict[str, int]:
     return {one["name"]: one["pid"] for one in state["processes"]}
 
 
-def eventually(what: Callable[[], bool], *, seconds: float = 30) -> bool:
-    deadline = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Which of these still run; psutil compares start times, so no stranger is taken for one."""
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def train_lesson(url: str) -> str:
@@ -121,7 +108,7 @@ def test_ctrl_c_in_mid_training_ends_every_process_in_ten_seconds_and_loses_no_j
     with running_stack(tmp_path) as (process, url), Client(url) as client:
         endless = LESSON | {"max_epochs": 10_000_000}
         run = client.train([[1.0], [2.0], [3.0]], [2.0, 4.0, 6.0], **endless)
-        assert eventually(lambda: run.refresh().progress.epoch > 0)
+        until(lambda: run.refresh().progress.epoch > 0)
         family = psutil.Process(process.pid).children(recursive=True)
         began = time.monotonic()
 
@@ -129,12 +116,12 @@ def test_ctrl_c_in_mid_training_ends_every_process_in_ten_seconds_and_loses_no_j
 
         assert code == 0
         assert time.monotonic() - began < 10
-        assert eventually(lambda: alive(family) == [], seconds=3), alive(family)
+        until(lambda: alive(family) == [], seconds=3)
         assert not (tmp_path / "stack.json").exists()
 
     with running_stack(tmp_path) as (_, url), Client(url) as client:
         again = client.run(run.id)
-        assert eventually(lambda: again.refresh().attempt == 2)
+        until(lambda: again.refresh().attempt == 2)
         assert again.job.progress.epoch > 0
         again.cancel()
         assert again.wait(timeout_seconds=20, check=False).state is JobState.CANCELLED
@@ -154,6 +141,32 @@ def test_what_a_killed_launcher_leaves_does_not_block_the_next_start(tmp_path: P
         assert again == url
         assert alive(orphans) == []
         assert client.job(job_id).state is JobState.SUCCEEDED
+
+
+def test_a_configured_broker_and_database_are_used_in_place_of_embedded_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = Broker().start()
+    try:
+        monkeypatch.setenv("DESCEND_BROKER_URL", broker.url)
+        monkeypatch.setenv("DESCEND_DATABASE_URL", f"sqlite:///{tmp_path}/elsewhere.db")
+
+        with running_stack(tmp_path / "data") as (_, url):
+            assert set(recorded(tmp_path / "data")) == {"api", "worker-1"}
+            assert train_lesson(url)
+            assert broker.client().exists("_kombu.binding.descend.cpu")
+
+        assert broker.answers()
+        assert (tmp_path / "elsewhere.db").exists()
+        assert not (tmp_path / "data" / "descend.db").exists()
+    finally:
+        broker.kill()
+
+
+def test_two_workers_serve_one_stack(tmp_path: Path) -> None:
+    with running_stack(tmp_path, "--workers", "2") as (_, url):
+        assert {"worker-1", "worker-2"} <= set(recorded(tmp_path))
+        assert train_lesson(url)
 
 
 def test_a_second_stack_on_the_same_folder_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -201,8 +214,8 @@ def test_a_dead_child_is_started_again_and_work_goes_on(tmp_path: Path, name: st
 
         os.kill(pid, signal.SIGKILL)
 
-        assert eventually(lambda: recorded(tmp_path)[name] != pid)
-        assert eventually(lambda: born(recorded(tmp_path)[name]) is not None)
+        until(lambda: recorded(tmp_path)[name] != pid)
+        until(lambda: born(recorded(tmp_path)[name]) is not None)
         assert train_lesson(url)
 
 
