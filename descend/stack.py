@@ -32,7 +32,7 @@ from descend.processes import Child, born, descendants, end, reap_orphans, wait_
 __all__ = ["Options", "Refused", "run", "stopped_by_signals", "storage_command"]
 
 PARTS = ("storage", "service", "workers")
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 # An orderly stop takes at most the sum of these: below ten seconds.
 STOP_SECONDS = {"api": 2.5, "worker": 5.0, "broker": 0.5}
 STARTS_BEFORE_READY = 3
