@@ -5,7 +5,7 @@ Errors of the database become the contract's here, once.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from storage.datasets import DatasetRepository
 from storage.jobs import JobRepository
 from storage.models import ModelRepository
 from storage.room import Room
+from storage.turns import Turns
 from storage.workers import WorkerRepository
 
 __all__ = ["HEAD", "Database", "Transaction"]
@@ -71,6 +72,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._jobs = jobs
         self._room = Room()
+        self._turns = Turns()
         if self.is_sqlite:
             self._writer, self._reader = _sqlite_writer(self.url), _sqlite_reader(self.url)
         else:
@@ -85,8 +87,11 @@ class Database:
             Unavailable: when the database does not answer or is busy for too long.
             StorageFull: when the disk is full.
         """
-        with _translated(), self._writer.begin() as connection:
+        with self._turn(), _translated(), self._writer.begin() as connection:
             yield Transaction(connection, jobs=self._jobs, room=self._room, writes=True)
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return self._turns.turn(_BUSY_SECONDS) if self.is_sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -147,8 +152,8 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _sqlite_writer(url: URL) -> Engine:
-    """One connection: the threads of a process queue for it fairly, rather than in SQLite's busy
-    loop, which sleeps up to 100 ms between tries and serves whoever comes by chance.
+    """One connection, for which the threads of a process take turns: SQLite's own busy loop sleeps
+    up to 100 ms between tries and serves whoever comes by chance.
     """
     engine = create_engine(
         url, connect_args=_SQLITE, pool_size=1, max_overflow=0, pool_timeout=_BUSY_SECONDS
