@@ -26,7 +26,10 @@ _SUCCESS = frozenset({StopReason.CONVERGED, StopReason.MAX_EPOCHS})
 
 @dataclass(eq=False)
 class Trainee:
-    """A job with its data, and what is not yet reported of it."""
+    """A job with its data, and what is not yet reported of it.
+
+    `known_epochs`: rows up to there are in the database from an earlier attempt.
+    """
 
     job: Assignment
     problem: training.Problem
@@ -39,6 +42,8 @@ class Trainee:
     retried: bool = False
     rows: list[History] = field(default_factory=list)
     unreported_checkpoint: bytes | None = None
+    known_epochs: int = 0
+    warnings: tuple[str, ...] = ()
 
     def entry(self, fate: Fate, **more: object) -> Entry:
         """Say what happened since the last report; saying it once is enough."""
@@ -55,6 +60,19 @@ class Trainee:
             device=self.device,
             **more,  # type: ignore[arg-type]  # the caller's keywords are Entry's
         )
+
+    def note(self, rows: History, seconds: float) -> None:
+        """Keep the new rows of one call into the engine."""
+        self.epochs_done = rows.total
+        self.seconds += seconds
+        n_new = min(rows.total - self.known_epochs, len(rows))
+        if n_new > 0:
+            self.rows.append(rows.take(np.arange(len(rows) - n_new, len(rows))))
+
+    def start_over(self) -> None:
+        """Train from epoch 0: the checkpoint is damaged, or of another version of the engine."""
+        self.checkpoint, self.known_epochs, self.epochs_done = None, self.job.epochs_done, 0
+        self.warnings = ("the checkpoint could not be used: trained again from the start",)
 
     def failed(self, error: JobError) -> Entry:
         return self.entry(Fate.FAILED, stop_reason=StopReason.ERROR, error=error)
@@ -89,9 +107,7 @@ class Batch:
         stopped = []
         for segment in segments:
             trainee = self.trainees[segment.index]
-            trainee.rows.append(segment.history)
-            trainee.epochs_done = segment.history.total
-            trainee.seconds += self.chunk_seconds
+            trainee.note(segment.history, self.chunk_seconds)
             if segment.stop is not None:
                 stopped.append(segment.index)
         return [self._outcome(index) for index in stopped]
@@ -103,6 +119,8 @@ class Batch:
         """Take a checkpoint of every live job, at the epoch at which its rows end."""
         for index in self._state.live:
             trainee = self.trainees[index]
+            if trainee.epochs_done < trainee.known_epochs:
+                continue  # the rows in the database are ahead: a checkpoint must end where they do
             with contextlib.suppress(InvalidInput):  # no longer finite: about to be stopped
                 trainee.checkpoint = training.save(self._state, index)
                 trainee.unreported_checkpoint = trainee.checkpoint
@@ -120,7 +138,7 @@ class Batch:
             error=outcome.error,
             resolved=outcome.resolved,
             engine=outcome.engine,
-            warnings=outcome.warnings,
+            warnings=trainee.warnings + outcome.warnings,
         )
 
 

@@ -23,6 +23,7 @@ from workers.batch import Batch, Trainee, batches, load, rehearse, unloaded
 from workers.orders import Assignment, read_order
 from workers.process import CUDA_FAULT, NO_ROOM, RunnerOptions
 from workers.reports import Entry, Fate, write_report
+from workers.training import CheckpointMismatch
 
 __all__ = ["first_chunk", "main", "next_chunk"]
 
@@ -164,6 +165,9 @@ class Shift:
                 parts += [part[middle:], part[:middle]]
             elif trouble.code == "gpu_oom" and not part[0].retried:
                 part[0].retried = True  # once more, in the memory that its neighbours gave back
+                parts.append(part)
+            elif trouble.code == CheckpointMismatch.code and part[0].checkpoint is not None:
+                part[0].start_over()
                 parts.append(part)
             else:
                 self._ended.append(part[0].failed(trouble))
