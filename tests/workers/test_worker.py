@@ -186,6 +186,22 @@ def test_data_in_the_artefact_store_is_read_from_its_file(stage: Stage) -> None:
     assert job.error.code == "corrupt_artefact"
 
 
+def test_an_unexpected_error_is_told_by_an_id_whose_traceback_is_in_the_log_alone(
+    stage: Stage, worker: Program
+) -> None:
+    (stage.folder / "data" / "artefacts" / "datasets" / "folder").mkdir(parents=True)
+
+    job = stage.await_end(stage.submit(SHORT, artefact="datasets/folder"))
+
+    assert job.error is not None
+    assert job.error.code == "internal_error"
+    assert "Error" not in job.error.message.replace("unexpected error", "")
+    error_id = job.error.detail["error_id"]
+    (line,) = [line for line in worker.output.splitlines() if f'"error_id": "{error_id}"' in line]
+    assert "Traceback" in line
+    assert job.id in line
+
+
 def test_a_hung_runner_is_killed_and_its_job_starts_again(stage: Stage, worker: Program) -> None:
     job_id = stage.submit(LONG)
     stage.await_progress(job_id)
