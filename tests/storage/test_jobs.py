@@ -593,3 +593,21 @@ def test_any_text_that_the_contract_accepts_is_stored_as_it_is(database: Databas
 def test_text_that_postgresql_cannot_hold_is_refused_by_the_contract(spec: object) -> None:
     with pytest.raises(ValidationError):
         JobSpec.model_validate({"dataset": a_dataset().id} | spec)  # type: ignore[operator]
+
+
+def test_two_processes_do_not_fill_a_deep_queue_beyond_its_limit(
+    sqlite_database: Database, sqlite_url: str
+) -> None:
+    other = Database(sqlite_url)  # as another process: it knows nothing of the first one's counts
+    refused = 0
+
+    for i in range(720):
+        try:
+            submit(other if i % 2 else sqlite_database, max_queued=700)
+        except QueueFull:
+            refused += 1
+
+    with sqlite_database.read() as tx:
+        depth = tx.jobs.queue_depth()
+    other.close()
+    assert (depth, refused) == ({"cpu": 700}, 20)
