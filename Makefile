@@ -49,11 +49,15 @@ openapi: $(INSTALLED) ## Write docs/openapi.json anew
 secrets: secrets/api_key secrets/database_password ## Make the secret files that docker compose reads
 
 # The folder is closed to others; the files are readable, for the containers' user reads them.
-secrets/api_key secrets/database_password:
+HEX = od -An -v -tx1 -N$(1) /dev/urandom | tr -d ' \n'
+
+secrets/api_key:
 	@mkdir -p -m 700 secrets
-	@python3 -c "import secrets as s, sys; \
-	  print(f'dsc_{s.token_hex(4)}_{s.token_hex(32)}' if 'api' in sys.argv[1] else s.token_hex(32))" $@ > $@
-	@chmod 444 $@
+	@(printf dsc_; $(call HEX,4); printf _; $(call HEX,32); echo) > $@ && chmod 444 $@
+
+secrets/database_password:
+	@mkdir -p -m 700 secrets
+	@($(call HEX,32); echo) > $@ && chmod 444 $@
 
 clean: ## Remove the environment, caches and the demo's folder; data folders stay
 	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
