@@ -124,9 +124,9 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
     optimizer = state.optimizer.for_epochs(_epochs_done(state), steps)
     for k in range(steps):
         block.params.append(params)
-        if design.held_rows is not None and design.held_targets is not None:
-            missed = torch.bmm(design.held_rows, params) - design.held_targets
-            block.held_squares.append(missed.square_())
+        if design.held_rows is not None and design.minus_held_goal is not None:
+            residuals = torch.baddbmm(design.minus_held_goal, design.held_rows, params)
+            block.held_squares.append(residuals.square_())
         squares, gradient = differentiate(design, params.detach().requires_grad_())
         block.squares.append(squares)
         block.gradients.append(gradient)
@@ -169,8 +169,8 @@ def _readings(block: Block, design: Design, lanes: list[int]) -> Readings:
     loss, norm, *others = host if whole else [figure[:, lanes] for figure in host]
     return Readings(
         loss=loss,
-        objective=others[-1] if len(figures) > 2 + (design.held_targets is not None) else loss,
-        held_loss=None if design.held_targets is None else others[0],
+        objective=others[-1] if len(figures) > 2 + (design.minus_held_goal is not None) else loss,
+        held_loss=None if design.minus_held_goal is None else others[0],
         norm=norm,
         finite=_finite(block, lanes, loss, norm),
     )
@@ -275,6 +275,6 @@ def _remaining(state: TrainingState) -> int:
 
 def _block_epochs(state: TrainingState) -> int:
     design = state.design
-    held = 0 if design.held_targets is None else design.held_targets.numel()
-    elements = design.B.numel() + held + 2 * state.params.numel()
+    held = 0 if design.minus_held_goal is None else design.minus_held_goal.numel()
+    elements = design.minus_goal.numel() + held + 2 * state.params.numel()
     return max(1, min(BLOCK_EPOCHS, BLOCK_BYTES // (elements * state.params.element_size())))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
 from workers.training.problem import Floats, Problem, Split, split
 from workers.training.scaling import Scaling
@@ -47,11 +46,11 @@ class Design:
     """The matrices of several problems side by side, in the dtype and on the device of training."""
 
     A: Float[Tensor, "lanes rows columns"]
-    B: Float[Tensor, "lanes rows outputs"]
+    minus_goal: Float[Tensor, "lanes rows outputs"]
     share: Float[Tensor, ""]  # 1 / (rows * n_targets)
     shares: Float[Tensor, "lanes rows outputs"]  # the same, for each square
     held_rows: Float[Tensor, "lanes held columns"] | None
-    held_targets: Float[Tensor, "lanes held outputs"] | None
+    minus_held_goal: Float[Tensor, "lanes held outputs"] | None
     held_share: Float[Tensor, ""] | None
     l2_root: Float[Tensor, "lanes columns outputs"] | None  # sqrt(l2), 0 for the intercept
     l1: Float[Tensor, "lanes columns outputs"] | None  # l1, 0 for the intercept
@@ -101,15 +100,15 @@ def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, devic
         return tensor([_penalty(first, value, outputs) for value in values])
 
     held = first.n_eval > 0
-    B = targets([m.B for _, m in problems])
+    minus_goal = targets([-m.B for _, m in problems])
     share = _share(first.n_train * first.n_targets, dtype, device)
     return Design(
         A=tensor([m.A for _, m in problems]),
-        B=B,
+        minus_goal=minus_goal,
         share=share,
-        shares=share.expand_as(B).contiguous(),
+        shares=share.expand_as(minus_goal).contiguous(),
         held_rows=tensor([m.held_rows for _, m in problems]) if held else None,
-        held_targets=targets([m.held_targets for _, m in problems]) if held else None,
+        minus_held_goal=targets([-m.held_targets for _, m in problems]) if held else None,
         held_share=_share(first.n_eval * first.n_targets, dtype, device) if held else None,
         l2_root=penalty([p.hyperparameters.l2**0.5 for p, _ in problems]),
         l1=penalty([p.hyperparameters.l1 for p, _ in problems]),
@@ -127,7 +126,7 @@ def differentiate(
 
     Args:
         design: the data.
-        params: [W; b] of every lane, a leaf that requires grad.
+        params: [W; b] of every lane, a leaf that requires grad and has none yet.
 
     Returns:
         squared residuals (detached) and gradient.
@@ -135,16 +134,17 @@ def differentiate(
     Notes:
         The squares are added up to losses once for a block of epochs, not here: a reduction per
         lane and epoch costs as much as the whole backward pass. No host sync.
+        Residuals in one operation and r * r: mse_loss spends 6 of 48 microseconds on checks.
     """
-    squares = mse_loss(torch.bmm(design.A, params), design.B, reduction="none")
+    residuals = torch.baddbmm(design.minus_goal, design.A, params)
+    squares = residuals * residuals
     if design.l2_root is None:
-        (gradient,) = torch.autograd.grad(squares, params, design.shares)
+        torch.autograd.backward(squares, design.shares)
     else:
         penalty = (design.l2_root * params).square().sum()
-        (gradient,) = torch.autograd.grad(
-            (squares, penalty), params, (design.shares, torch.ones_like(penalty))
-        )
-    return squares.detach(), gradient
+        torch.autograd.backward((squares, penalty), (design.shares, torch.ones_like(penalty)))
+    assert params.grad is not None  # noqa: S101 - a leaf that requires grad
+    return squares.detach(), params.grad
 
 
 def padded_targets(problem: Problem) -> int:
