@@ -86,7 +86,7 @@ def test_sqlite_is_durable_and_strict(sqlite_database: Database) -> None:
 
     assert asked == {
         "journal_mode": "wal",
-        "synchronous": 2,
+        "synchronous": 1,  # group_sync makes commits durable
         "foreign_keys": 1,
         "trusted_schema": 0,
     }
