@@ -7,6 +7,7 @@ reads both. The words are those of the Arrow columnar format's Schema.fbs, Messa
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ __all__ = ["arrow_of_floats"]
 _MAGIC = b"ARROW1"
 _CONTINUATION = b"\xff\xff\xff\xff"
 _V5, _SCHEMA, _RECORD_BATCH, _FLOATING_POINT, _DOUBLE = 4, 1, 3, 3, 2
+# The same few names come again and again, and describing them is half of the work; wide tables are
+# described anew, so that what is kept stays small.
+_REMEMBERED_COLUMNS = 32
 _SIZES = {"q": 8, "I": 4, "h": 2, "B": 1}
 
 
@@ -28,12 +32,14 @@ def arrow_of_floats(columns: Mapping[str, NDArray[np.float64]]) -> bytes:
     Returns:
         The file's bytes; NaN has become null.
     """
-    schema = _schema_message(list(columns))
+    names = tuple(columns)
+    wide = len(names) > _REMEMBERED_COLUMNS
+    schema = (_schema_message.__wrapped__ if wide else _schema_message)(names)
     batch, body = _batch_message(list(columns.values()))
     head = _MAGIC + b"\0\0" + _encapsulated(schema)
     metadata = _encapsulated(batch)
     block = struct.pack("<qiiq", len(head), len(metadata), 0, len(body))
-    footer = _footer(list(columns), block)
+    footer = (_footer.__wrapped__ if wide else _footer)(names, block)
     end = _CONTINUATION + bytes(4)
     return b"".join((head, metadata, body, end, footer, struct.pack("<i", len(footer)), _MAGIC))
 
@@ -104,7 +110,8 @@ class _Flat:
         self.data += bytes((rest - len(self.data)) % to)
 
 
-def _schema_message(names: list[str]) -> bytes:
+@lru_cache(maxsize=256)
+def _schema_message(names: tuple[str, ...]) -> bytes:
     flat = _Flat()
     _, _, header, _ = flat.table(("h", _V5), ("B", _SCHEMA), ("I", 0), ("q", 0))
     flat.root()
@@ -112,7 +119,8 @@ def _schema_message(names: list[str]) -> bytes:
     return flat.finished()
 
 
-def _footer(names: list[str], block: bytes) -> bytes:
+@lru_cache(maxsize=256)
+def _footer(names: tuple[str, ...], block: bytes) -> bytes:
     flat = _Flat()
     _, schema, dictionaries, batches = flat.table(("h", _V5), ("I", 0), ("I", 0), ("I", 0))
     flat.root()
@@ -122,7 +130,7 @@ def _footer(names: list[str], block: bytes) -> bytes:
     return flat.finished()
 
 
-def _schema(flat: _Flat, place: int, names: list[str]) -> None:
+def _schema(flat: _Flat, place: int, names: tuple[str, ...]) -> None:
     _, fields = flat.table(None, ("I", 0))
     flat.refer(place)
     first = flat.vector(fields, bytes(4 * len(names)), len(names))
