@@ -242,6 +242,8 @@ def _translated() -> Iterator[None]:
 def _translation(error: DBAPIError) -> DescendError | None:
     """Faults of the moment; what is left is a fault of ours and goes up as it is."""
     origin = error.orig
+    if getattr(origin, "sqlstate", None) == "42P01" or str(origin).startswith("no such table"):
+        return Unavailable("the database has no schema: run python -m storage.migrate")
     if isinstance(origin, sqlite3.Error):
         return _sqlite_translation(getattr(origin, "sqlite_errorcode", 0))
     sqlstate = getattr(origin, "sqlstate", None) or ""

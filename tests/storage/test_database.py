@@ -157,3 +157,12 @@ def test_leases_that_ran_out_while_postgresql_was_away_are_not_rescued() -> None
 
     database.close()
     server.remove()
+
+
+def test_a_database_without_a_schema_says_what_to_run(tmp_path: Path) -> None:
+    bare = Database(f"sqlite:///{tmp_path / 'bare.db'}")
+
+    with pytest.raises(Unavailable, match=r"python -m storage\.migrate"), bare.read() as tx:
+        tx.jobs.page()
+
+    bare.close()
