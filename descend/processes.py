@@ -55,6 +55,8 @@ class Child:
     pass_fds: tuple[int, ...] = ()
     starts: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    # Taken at the start: later the number of a child that ended may be a stranger's.
+    kin: Kin | None = None
     started: float = 0.0
     restart_at: float | None = None
 
@@ -69,6 +71,8 @@ class Child:
                 pass_fds=self.pass_fds,
                 start_new_session=True,
             )
+        birth = born(self.process.pid)
+        self.kin = Kin(self.process.pid, birth) if birth else None
         self.starts += 1
         self.started = time.monotonic()
         self.restart_at = None

@@ -88,8 +88,12 @@ def storage_command(module: str, *arguments: str) -> list[str]:
 @contextmanager
 def locked(data: Path) -> Iterator[None]:
     """Hold the data folder: one stack per folder. The kernel lets go when the launcher dies."""
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (data / "lock").open("a") as lock:
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (data / "lock").open("a")
+    except OSError as exc:
+        raise Refused(f"cannot use the folder {data}: {exc.strerror}", exit_code=2) from exc
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -272,9 +276,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop the API, let the workers drain, stop the broker; what does not stop is killed."""
-        # Of those alone that live: the number of one that ended may be a stranger's by now.
-        living = [c.process.pid for c in self.children if c.process and c.exit_code is None]
-        family = descendants(living)
+        family = descendants(c.kin.pid for c in self.children if c.kin and c.kin.alive)
         for kind, patience in STOP_SECONDS.items():
             group = [child for child in self.children if child.name.startswith(kind)]
             for child in group:
@@ -289,15 +291,21 @@ class Stack:
 
     def write_record(self) -> None:
         """Write down who lives, so that the next launcher finds them if this one is killed."""
-        pids = {child.name: child.process.pid for child in self.children if child.process}
         state = {
             "url": self.url,
             "launcher": {"pid": os.getpid(), "born": born(os.getpid())},
-            "processes": [{"name": n, "pid": pid, "born": born(pid)} for n, pid in pids.items()],
+            "processes": [
+                {"name": child.name, "pid": child.kin.pid, "born": child.kin.born}
+                for child in self.children
+                if child.kin
+            ],
         }
         fresh = self.record.with_suffix(".tmp")
-        fresh.write_text(json.dumps(state, indent=2))
-        fresh.replace(self.record)
+        try:
+            fresh.write_text(json.dumps(state, indent=2))
+            fresh.replace(self.record)
+        except OSError as exc:  # a full disk stops uploads, not the stack
+            log.warning("%s cannot be written: %s", self.record, exc.strerror)
 
 
 def _broker_command(program: str, port: int, folder: Path) -> list[str]:

@@ -189,6 +189,15 @@ def test_a_port_in_use_is_refused_before_anything_is_started(tmp_path: Path) -> 
     assert not (tmp_path / "logs").exists()
 
 
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    code, words = refused("--port", "0", "--data", str(tmp_path / "file" / "data"))
+
+    assert code == 2
+    assert f"cannot use the folder {tmp_path / 'file' / 'data'}: Not a directory" in words
+
+
 def test_an_address_that_others_reach_is_refused_without_a_key(tmp_path: Path) -> None:
     code, words = refused("--host", "192.0.2.1", "--port", "0", "--data", str(tmp_path))
 
