@@ -44,10 +44,12 @@ T = TypeVar("T")
 def until(condition: Callable[[], T | None], *, seconds: float = 15.0, what: str = "") -> T:
     """Poll until the condition gives something true, and return it."""
     deadline = time.monotonic() + seconds
+    pause = 0.005
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what or condition}")
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.05)  # a busy poll would take the core from what it waits for
     return value
 
 

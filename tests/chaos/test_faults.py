@@ -13,7 +13,7 @@ from tests.servers import Postgres, Program, is_alive, until
 
 LESSON = Lesson(epochs=20_000)  # 1.5 s of one core
 LONG = Lesson(epochs=30_000)
-LONGER = Lesson(epochs=60_000)
+LONGER = Lesson(epochs=40_000)
 SHORT = Lesson(epochs=1000)
 
 
