@@ -176,6 +176,7 @@ def _readings(block: Block, design: Design, lanes: list[int]) -> Readings:
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _finite(block: Block, lanes: list[int], loss: Floats, norm: Floats) -> Mask | None:
     """Whether each epoch left numbers; None where all did, which the last parameters show.
 

@@ -14,6 +14,7 @@ from workers.training.state import TrainingState
 __all__ = ["ENGINE", "TrainingOutcome", "outcome"]
 
 ENGINE = "eager"
+_SUCCESSES = frozenset({StopReason.CONVERGED, StopReason.MAX_EPOCHS})
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,11 +22,12 @@ class TrainingOutcome:
     """What came of a model's training.
 
     Attributes:
-        stop_reason: None for a model that was dropped or still trains.
+        stop_reason: None for a model that still trains; ERROR where training succeeded, but its
+            weights cannot be written in the units of X.
         coef: shape (n_targets, n_features), original units, float64.
         intercept: shape (n_targets,), zeros when none was fitted.
         metrics: losses after the last step, of the model as returned.
-        error: for a diverged model, why.
+        error: for a diverged model, or one of stop_reason ERROR, why.
         resolved: hyperparameters with the rate as a number.
     """
 
@@ -39,6 +41,7 @@ class TrainingOutcome:
     warnings: tuple[str, ...]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def outcome(state: TrainingState, index: int) -> TrainingOutcome:
     """Read a model's result; of one still training, its present state.
 
@@ -53,10 +56,11 @@ def outcome(state: TrainingState, index: int) -> TrainingOutcome:
     params = _params(state, index)
     coef, intercept = setup.original(params)
     stop = state.stops.get(index)
-    with np.errstate(over="ignore", invalid="ignore"):
-        metrics = _metrics(state, index, params=params, coef=coef, intercept=intercept)
+    metrics = _metrics(state, index, params=params, coef=coef, intercept=intercept)
     error = None
-    if stop is StopReason.DIVERGED:
+    if stop in _SUCCESSES and not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        stop, error = StopReason.ERROR, _unrepresentable(setup, coef)
+    elif stop is StopReason.DIVERGED:
         epoch = int(state.progress.epoch[index]) - 1
         error = diagnose(setup, epoch=epoch, loss=float(state.progress.last_loss[index]))
     return TrainingOutcome(
@@ -68,6 +72,18 @@ def outcome(state: TrainingState, index: int) -> TrainingOutcome:
         resolved=setup.hyperparameters,
         engine=ENGINE,
         warnings=_warnings(setup, stop, params),
+    )
+
+
+def _unrepresentable(setup: Setup, coef: Floats) -> JobError:
+    """Columns of 1e-300 can be standardised, but their weights have no float64."""
+    lost = ~np.isfinite(coef).all(axis=0)
+    names = [name for name, gone in zip(setup.problem.features, lost, strict=True) if gone]
+    return JobError(
+        code="invalid_input",
+        message=f"in the units of X the coefficients of {', '.join(names[:5]) or 'X'} are beyond"
+        " the range of float64: scale these columns up",
+        param="X",
     )
 
 

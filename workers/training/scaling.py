@@ -77,8 +77,9 @@ def fit_scaling(
         constant = X.min(axis=0) == X.max(axis=0)
         mean[constant] = U[0, constant]
     scale = np.sqrt(share @ np.square(U - mean))
-    scale[scale == 0] = 1 / size[scale == 0]
-    return Scaling(mean * size, scale * size)
+    scale *= size
+    scale[scale == 0] = 1
+    return Scaling(mean * size, scale)
 
 
 def _shares(omega: Floats | None, n_samples: int) -> Floats:

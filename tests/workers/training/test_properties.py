@@ -1,5 +1,8 @@
 """What holds for any data: no crash, no NaN in a success, the loss goes down."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,3 +83,26 @@ def test_any_rate_ends_in_a_success_or_a_named_divergence(
     else:
         assert outcome.error is None
         assert np.isfinite(outcome.coef).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=tables(),
+    size_of_x=st.sampled_from([1e-300, 1e-160, 1e-20, 1.0, 1e20, 1e150, 1e300]),
+    size_of_y=st.sampled_from([1e-300, 1e-160, 1e-20, 1.0, 1e20, 1e150, 1e300]),
+    asked=st.sampled_from([*WAYS, {"standardize": False}, {"learning_rate": 0.5}]),
+)
+def test_no_size_of_numbers_is_met_with_a_crash(
+    rows: RegressionProblem, size_of_x: float, size_of_y: float, asked: dict[str, object]
+) -> None:
+    sized = replace(rows, X=rows.X * size_of_x, Y=rows.Y * size_of_y)
+
+    trained = train(sized, **asked, max_epochs=30)
+
+    outcome = trained.outcome
+    if outcome.stop_reason in {StopReason.DIVERGED, StopReason.ERROR}:
+        assert outcome.error is not None
+        json.dumps(outcome.error.model_dump(), allow_nan=False)
+    else:
+        assert np.isfinite(outcome.coef).all()
+    json.dumps(outcome.metrics.model_dump(), allow_nan=False)

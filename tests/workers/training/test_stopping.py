@@ -211,3 +211,14 @@ def test_a_model_still_training_has_an_outcome_too() -> None:
 
     assert outcome.stop_reason is None
     assert outcome.metrics.epochs == 10
+
+
+def test_weights_beyond_the_range_of_numbers_are_an_error_and_no_model() -> None:
+    rows = random_problem("any", n_features=2)
+    tiny = type(rows)("tiny", rows.X * [1, 1e-305], rows.Y * 1e10)
+
+    outcome = train(tiny).outcome
+
+    assert outcome.stop_reason is StopReason.ERROR
+    assert outcome.error is not None
+    assert "x1" in outcome.error.message
