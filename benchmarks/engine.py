@@ -2,11 +2,12 @@
 
     python -m benchmarks.engine [--json FILE]
 
-Both train the notebook's problem for 1,000 epochs in float64, with a backward pass each epoch and
-on one thread. Each round times the script's loop, one job and the batch one after the other; a
-ratio is the median over rounds of the ratio within a round, so that a machine's other work, which
-slows all three alike, falls out. A job's time is that of training with its whole history; with
-preparation and results (reading weights, losses after the last step) it is printed besides.
+Both train the notebook's problem for 1,000 epochs, with a backward pass each epoch, on one thread:
+in float32, which is the notebook's own dtype, and in float64. Each round times the script's loop,
+one job and the batch one after the other; a ratio is the median over rounds of the ratio within a
+round, so that a machine's other work, which slows all three, falls out. A job's time is that of
+training with its whole history; with preparation and results (reading weights, losses after the
+last step) it is printed besides.
 """
 
 import argparse
@@ -26,9 +27,14 @@ ROUNDS = 21
 JOBS = 1000
 
 
-def notebook() -> training.Problem:
+def notebook(dtype: str) -> training.Problem:
     asked = Hyperparameters(
-        learning_rate=0.01, max_epochs=plain.EPOCHS, standardize=False, init="torch", tol=0
+        learning_rate=0.01,
+        max_epochs=plain.EPOCHS,
+        standardize=False,
+        init="torch",
+        tol=0,
+        dtype=dtype,
     )
     X = np.array([[1.0], [2.0], [3.0]])
     return training.Problem(X, 2 * X, None, ("x",), ("y",), asked.resolved(0))
@@ -47,13 +53,13 @@ def train(problems: list[training.Problem]) -> tuple[float, float]:
     return trained - started, ended - begun
 
 
-def measure() -> dict[str, float]:
-    torch.set_num_threads(1)
-    one, many = [notebook()], [notebook() for _ in range(JOBS)]
-    plain.train(), train(one), train(many)
+def measure(dtype: str) -> dict[str, float]:
+    one, many = [notebook(dtype)], [notebook(dtype) for _ in range(JOBS)]
+    torch_dtype = getattr(torch, dtype)
+    plain.train(torch_dtype), train(one), train(many)
     script, single, batch = [], [], []
     for _ in range(ROUNDS):
-        script.append(plain.seconds())
+        script.append(plain.seconds(torch_dtype))
         single.append(train(one))
         batch.append(train(many))
     per_epoch = 1e6 / plain.EPOCHS
@@ -76,9 +82,11 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--json", type=Path, help="where to write the figures")
     chosen = options.parse_args()
-    figures = measure()
+    torch.set_num_threads(1)
+    figures = measure("float32")
+    figures |= {f"{name}_float64": value for name, value in measure("float64").items()}
     for name, value in figures.items():
-        print(f"  {name:40} {value:10,.2f}")
+        print(f"  {name:46} {value:10,.2f}")
     if chosen.json:
         chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
 

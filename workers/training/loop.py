@@ -27,7 +27,7 @@ from workers.training.state import TrainingState, load, restore, select
 __all__ = ["advance", "drop", "start"]
 
 # A block's memory for what its epochs produced: more gains nothing, less reads the host oftener.
-BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 8 * 2**20
 BLOCK_EPOCHS = 512
 SHORT_SUM = 16
 
@@ -99,6 +99,7 @@ def advance(state: TrainingState, epochs: int) -> tuple[TrainingState, list[Segm
         steps = min(ledger.room, _block_epochs(state))
         block, state = _run(state, steps)
         state = _settle(state, block, ledger)
+        del block  # its memory, still in the cache, is the next one's
     return state, ledger.segments(state)
 
 
@@ -121,7 +122,7 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
     """Take `steps` epochs: forward, backward, update. No host sync."""
     design, block = state.design, Block()
     params, slots = state.params, state.slots
-    optimizer = state.optimizer.for_epochs(_epochs_done(state), steps)
+    optimizer = state.optimizer.for_epochs(state.progress.epoch, state.lanes, steps)
     for k in range(steps):
         block.params.append(params)
         if design.held_rows is not None and design.minus_held_goal is not None:
@@ -137,8 +138,7 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
 
 def _settle(state: TrainingState, block: Block, ledger: Ledger) -> TrainingState:
     """Judge a block: note its history, freeze the models that stopped in it."""
-    lane_of = {model: lane for lane, model in enumerate(state.lanes)}
-    lanes = [lane_of[model] for model in state.live]
+    lanes = _live_lanes(state)
     models = np.array(state.live, dtype=np.int64)
     readings = _readings(block, state.design, lanes)
     verdicts = judge(
@@ -159,12 +159,12 @@ def _settle(state: TrainingState, block: Block, ledger: Ledger) -> TrainingState
 def _readings(block: Block, design: Design, lanes: list[int]) -> Readings:
     """Bring a block's figures to the host: the one sync of the block."""
     squares = _sums(torch.stack(block.gradients).square_())
-    figures = [_sums(torch.stack(block.squares)) * design.share, squares.sqrt()]
+    figures = [_sums(torch.stack(block.squares)).mul_(design.share), squares.sqrt_()]
     if design.held_share is not None:
         figures.append(_sums(torch.stack(block.held_squares)) * design.held_share)
     if design.l1 is not None or design.l2_root is not None:
         figures.append(figures[0] + _penalties(design, torch.stack(block.params[:-1])))
-    whole = lanes == list(range(squares.shape[1]))
+    whole = len(lanes) == squares.shape[1]
     host = [figure.double().cpu().numpy() for figure in figures]
     loss, norm, *others = host if whole else [figure[:, lanes] for figure in host]
     return Readings(
@@ -209,8 +209,10 @@ def _sums(values: Tensor) -> Tensor:
     flat = values.flatten(2)
     if flat.shape[2] > SHORT_SUM:
         return flat.sum(-1)
-    total = flat[:, :, 0].clone()
-    for term in range(1, flat.shape[2]):
+    if flat.shape[2] == 1:
+        return flat[:, :, 0]
+    total = flat[:, :, 0] + flat[:, :, 1]
+    for term in range(2, flat.shape[2]):
         total += flat[:, :, term]
     return total
 
@@ -224,8 +226,16 @@ def _compacted(state: TrainingState) -> TrainingState:
     width = 2 if len(state.live) == 1 and len(state.lanes) > 1 else len(state.live)
     if not state.live or 2 * width > len(state.lanes) or width == len(state.lanes):
         return state
-    lanes = [state.lanes.index(model) for model in state.live]
+    lanes = _live_lanes(state)
     return select(state, lanes * 2 if len(lanes) < width else lanes)
+
+
+def _live_lanes(state: TrainingState) -> list[int]:
+    """The lane of each live model: increasing, since models keep their order."""
+    if state.lanes == state.live:
+        return list(range(len(state.live)))
+    lane_of = {model: lane for lane, model in reversed(list(enumerate(state.lanes)))}
+    return [lane_of[model] for model in state.live]
 
 
 def _resume(state: TrainingState, checkpoints: Sequence[bytes | None]) -> TrainingState:
@@ -263,10 +273,6 @@ def _padded(setup: Setup) -> Tensor:
     extra = padded_targets(setup.problem) - setup.problem.n_targets
     start = np.pad(setup.start, ((0, 0), (0, extra))) if extra else setup.start
     return torch.from_numpy(start).to(getattr(torch, setup.hyperparameters.dtype))
-
-
-def _epochs_done(state: TrainingState) -> list[int]:
-    return [int(state.progress.epoch[model]) for model in state.lanes]
 
 
 def _remaining(state: TrainingState) -> int:

@@ -7,6 +7,7 @@ stands. The tests hold each optimizer to torch.optim, step for step.
 A step takes and returns values: parameters and slots are never changed in place.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from descend.jobs import Hyperparameters
 from workers.training.objective import Design, take
+from workers.training.progress import Ints
 from workers.training.shapes import Float
 
 __all__ = ["Adam", "Optimizer", "Sgd", "Slots", "Step", "optimizer_of"]
@@ -32,8 +34,8 @@ class Optimizer(Protocol):
     def slots(self, params: Params) -> Slots:
         """Return the state before the first step."""
 
-    def for_epochs(self, done: list[int], steps: int) -> "Optimizer":
-        """Prepare for the next `steps` epochs, lane l having done done[l] of them."""
+    def for_epochs(self, done: Ints, lanes: Sequence[int], steps: int) -> "Optimizer":
+        """Prepare for `steps` epochs: model m has done done[m], and lane l holds lanes[l]."""
 
     def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:
         """Take the k-th step since `for_epochs`; no host sync."""
@@ -68,7 +70,7 @@ class Sgd:
     def slots(self, params: Params) -> Slots:
         return {} if self.momentum is None else {"velocity": torch.zeros_like(params)}
 
-    def for_epochs(self, done: list[int], steps: int) -> "Sgd":  # noqa: ARG002 - the same ever
+    def for_epochs(self, done: Ints, lanes: Sequence[int], steps: int) -> "Sgd":  # noqa: ARG002
         return self
 
     def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:  # noqa: ARG002
@@ -129,9 +131,10 @@ class Adam:
     def slots(self, params: Params) -> Slots:
         return {"first": torch.zeros_like(params), "second": torch.zeros_like(params)}
 
-    def for_epochs(self, done: list[int], steps: int) -> "Adam":
-        one = np.array([_powers(b, n, steps) for (b, _), n in zip(self.betas, done, strict=True)])
-        two = np.array([_powers(b, n, steps) for (_, b), n in zip(self.betas, done, strict=True)])
+    def for_epochs(self, done: Ints, lanes: Sequence[int], steps: int) -> "Adam":
+        begun = done[list(lanes)].tolist()
+        one = np.array([_powers(b, n, steps) for (b, _), n in zip(self.betas, begun, strict=True)])
+        two = np.array([_powers(b, n, steps) for (_, b), n in zip(self.betas, begun, strict=True)])
         shape, like = (-1, steps, 1, 1), self.rate
         first = torch.from_numpy(1 - one).to(like.device, like.dtype).reshape(shape)
         second = torch.from_numpy(np.sqrt(1 - two)).to(like.device, like.dtype).reshape(shape)

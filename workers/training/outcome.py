@@ -77,8 +77,8 @@ def outcome(state: TrainingState, index: int) -> TrainingOutcome:
 
 def _unrepresentable(setup: Setup, coef: Floats) -> JobError:
     """Columns of 1e-300 can be standardised, but their weights have no float64."""
-    lost = ~np.isfinite(coef).all(axis=0)
-    names = [name for name, gone in zip(setup.problem.features, lost, strict=True) if gone]
+    lost = np.flatnonzero(~np.isfinite(coef).all(axis=0)).tolist()
+    names = [setup.problem.features[place] for place in lost]
     return JobError(
         code="invalid_input",
         message=f"in the units of X the coefficients of {', '.join(names[:5]) or 'X'} are beyond"
