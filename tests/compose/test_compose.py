@@ -152,8 +152,8 @@ def test_there_is_no_torch_in_the_service(deployed: Deployment) -> None:
 
 def test_a_job_outlives_the_kill_of_its_workers_process(deployed: Deployment) -> None:
     with deployed.client() as client:
-        undisturbed = long_job(client, epochs=200_000).wait(timeout_seconds=120)
-        run = long_job(client, epochs=200_000)
+        undisturbed = long_job(client, epochs=100_000).wait(timeout_seconds=120)
+        run = long_job(client, epochs=100_000)
         until(lambda: run.refresh().progress.fraction > 0.3, seconds=60)
 
         killed = deployed.inside("worker", KILL_WORKER)
