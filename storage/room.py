@@ -10,7 +10,8 @@ __all__ = ["Room"]
 # Counting walks over every queued job: 200 us per thousand. A short queue is counted each time.
 _DEEP = 500
 _FRESH_SECONDS = 0.25
-_NEARLY_FULL = 0.9
+# More than all processes together add in that time: nearer to the limit every submission counts.
+_SLACK = 2_000
 
 
 @dataclass
@@ -23,8 +24,7 @@ class _Count:
 class Room:
     """Counts of a deep queue, kept for a quarter of a second and moved on by what is added.
 
-    Close to the limit every submission counts again, so that one process never goes beyond it;
-    several, together, by no more than they add in that time.
+    Close to the limit every submission counts again, so that no number of processes goes beyond it.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Room:
             known = self._counts.get(key)
             if known is not None and time.monotonic() < known.until:
                 known.waiting, known.ahead = known.waiting + 1, known.ahead + 1
-                if known.waiting < _NEARLY_FULL * max_queued:
+                if known.waiting < max_queued - _SLACK:
                     return known.waiting, known.ahead
         waiting, ahead = count()
         with self._lock:
