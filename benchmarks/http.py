@@ -110,6 +110,18 @@ def submissions() -> dict[str, float]:
     }
 
 
+def import_seconds() -> dict[str, float]:
+    """How long a fresh interpreter takes to import the API, beyond its own start."""
+
+    def started(program: str) -> float:
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", program], check=True)
+        return time.perf_counter() - begun
+
+    extra = [started("import service.app") - started("pass") for _ in range(ROUNDS)]
+    return {"import_service_app_seconds": statistics.median(extra)}
+
+
 def submissions_per_second(module: str, data: Path, broker_port: int) -> float:
     """Load one fresh API for a while, from another process."""
     port = free_port()
@@ -153,7 +165,7 @@ def main() -> None:
     chosen = options.parse_args()
     figures = latency()
     print(json.dumps(figures, indent=2))
-    figures |= submissions()
+    figures |= submissions() | import_seconds()
     print(json.dumps(figures, indent=2))
     if chosen.json:
         chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
