@@ -288,7 +288,7 @@ def test_a_worker_whose_supervisor_fails_ends_with_an_error_and_cleans_up(stage:
     left_by_the_killed_one = len(list((stage.folder / "data" / "spool").glob("wrk_*")))
 
     with stage.database.begin() as tx:
-        tx.connection.exec_driver_sql("DROP TABLE workers")
+        tx.connection.exec_driver_sql("ALTER TABLE workers RENAME COLUMN last_seen TO gone")
         tx.connection.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN lease TO gone")
     status = worker.wait()
 
