@@ -48,6 +48,8 @@ def test_a_lost_lease_is_given_back_and_rung(
 
     wait_until(lambda: client.get(f"/v1/jobs/{job_id}").json()["state"] == "queued")
     wait_until(lambda: "cpu" in doorbell.heard)
+    transitions = client.get(f"/v1/jobs/{job_id}").json()["transitions"]
+    assert [t["state"] for t in transitions] == ["queued", "running", "queued"]
 
 
 def test_a_bell_that_nobody_heard_is_rung_again(

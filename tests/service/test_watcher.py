@@ -106,9 +106,12 @@ def test_closing_lets_all_go(counting: CountingDatabase, job_ids: list[str]) -> 
     async def close_while_waiting() -> None:
         watcher = Watcher(counting, most_waiting=10)
         waiter = asyncio.create_task(watcher.ended(job_ids[0], seconds=30))
-        await asyncio.sleep(0.02)
+        async with asyncio.timeout(5):
+            while watcher.waiting == 0:
+                await asyncio.sleep(0)
         watcher.close()
         await asyncio.wait_for(waiter, 5)
         await asyncio.wait_for(watcher.ended(job_ids[1], seconds=30), 5)
+        assert watcher.waiting == 0
 
     asyncio.run(close_while_waiting())

@@ -227,4 +227,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("there is nothing before the first tables")
+    raise RuntimeError("there is nothing before the first tables: restore a backup instead")
