@@ -27,7 +27,7 @@ from storage.workers import WorkerRepository
 __all__ = ["HEAD", "Database", "Transaction"]
 
 # The schema that this code reads and writes: the last revision in storage/migrations.
-HEAD = "0001"
+HEAD = "0002"
 
 _BUSY_SECONDS = 5
 

@@ -22,13 +22,16 @@ from sqlalchemy import (
 
 __all__ = [
     "checkpoints",
+    "dataset_parents",
     "datasets",
     "history_chunks",
     "job_events",
     "job_metadata",
+    "job_results",
     "job_specs",
     "jobs",
     "metadata",
+    "model_statistics",
     "models",
     "workers",
 ]
@@ -58,6 +61,15 @@ datasets = Table(
     Column("artefact", Text),
     Column("inline", LargeBinary),  # last: SQLite need not walk over it to reach the others
     CheckConstraint("(artefact IS NULL) <> (inline IS NULL)", name="datasets_bytes_once"),
+)
+
+# Of a dataset made by appending: its first n_rows rows are the parent's.
+dataset_parents = Table(
+    "dataset_parents",
+    metadata,
+    Column("dataset_id", Text, ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("parent_id", Text, nullable=False),  # may be deleted before
+    Column("n_rows", BigInteger, nullable=False),
 )
 
 jobs = Table(
@@ -105,6 +117,8 @@ jobs = Table(
     Column("warnings", Text, nullable=False),  # JSON
     Column("metrics", Text),  # JSON
     Column("error", Text),  # JSON
+    Column("kind", Text, nullable=False, server_default="train"),
+    Column("validation_id", Text),  # the dataset that is held out
     CheckConstraint(
         "state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'expired',"
         " 'quarantined')",
@@ -144,6 +158,12 @@ jobs = Table(
         postgresql_where=text("finished_at IS NOT NULL"),
     ),
     Index("jobs_by_dataset", "dataset_id", "id"),
+    Index(
+        "jobs_by_validation",
+        "validation_id",
+        sqlite_where=text("validation_id IS NOT NULL"),
+        postgresql_where=text("validation_id IS NOT NULL"),
+    ),
 )
 
 job_specs = Table(
@@ -180,6 +200,14 @@ job_events = Table(
     Column("reason", Text, nullable=False),
 )
 
+# Of a job that is not a training: its answer.
+job_results = Table(
+    "job_results",
+    metadata,
+    _of_job(),
+    Column("data", Text, nullable=False),  # JSON
+)
+
 checkpoints = Table("checkpoints", metadata, _of_job(), Column("data", LargeBinary, nullable=False))
 
 history_chunks = Table(
@@ -202,6 +230,16 @@ models = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("intercept", LargeBinary, nullable=False),  # float64, little-endian
     Column("coef", LargeBinary, nullable=False),  # float64, n_targets rows of n_features
+    Column("encoding", Text),  # JSON
+    Column("receipt", Text),  # JSON
+)
+
+model_statistics = Table(
+    "model_statistics",
+    metadata,
+    Column("model_id", Text, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
+    Column("data", Text, nullable=False),  # JSON
+    Column("covariance", LargeBinary),  # float64, a square of all coefficients and the intercept
 )
 
 workers = Table(
