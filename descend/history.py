@@ -9,7 +9,7 @@ from typing_extensions import TypedDict  # on Python 3.11 pydantic cannot read t
 
 __all__ = ["COLUMNS", "History", "HistoryJSON"]
 
-COLUMNS = ("epoch", "train_loss", "eval_loss", "learning_rate", "grad_norm")
+COLUMNS = ("epoch", "train_loss", "eval_loss", "learning_rate", "grad_norm", "gap")
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +27,7 @@ class HistoryJSON(TypedDict):
     eval_loss: list[float | None]
     learning_rate: list[float | None]
     grad_norm: list[float | None]
+    gap: list[float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,8 @@ class History:
 
     `train_loss[k]` is the data term of the objective BEFORE step k, as the notebook prints it.
     `eval_loss` is all NaN where the job has no validation rows. `grad_norm` is the 2-norm of the
-    gradient of the smooth objective (data term and l2) in the coordinates that were trained.
+    gradient of the smooth objective (data term and l2) in the coordinates that were trained. `gap`
+    is the objective's distance from its certified minimum, NaN where no minimum is known.
 
     Attributes:
         epoch: epoch numbers, int64, increasing.
@@ -47,6 +49,7 @@ class History:
     eval_loss: Floats
     learning_rate: Floats
     grad_norm: Floats
+    gap: Floats
     total: int
 
     def __len__(self) -> int:
@@ -55,7 +58,7 @@ class History:
     @classmethod
     def empty(cls) -> "History":
         none = np.empty(0)
-        return cls(np.empty(0, np.int64), none, none, none, none, total=0)
+        return cls(np.empty(0, np.int64), none, none, none, none, none, total=0)
 
     def take(self, places: NDArray[np.intp]) -> "History":
         """Return the rows at these places: no point is invented."""
@@ -65,6 +68,7 @@ class History:
             eval_loss=self.eval_loss[places],
             learning_rate=self.learning_rate[places],
             grad_norm=self.grad_norm[places],
+            gap=self.gap[places],
             total=self.total,
         )
 
@@ -77,6 +81,7 @@ class History:
             eval_loss=_finite(self.eval_loss),
             learning_rate=_finite(self.learning_rate),
             grad_norm=_finite(self.grad_norm),
+            gap=_finite(self.gap),
         )
 
     @classmethod
@@ -90,6 +95,7 @@ class History:
             eval_loss=column(body["eval_loss"]),
             learning_rate=column(body["learning_rate"]),
             grad_norm=column(body["grad_norm"]),
+            gap=column(body["gap"]),
             total=body["total"],
         )
 

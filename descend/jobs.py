@@ -5,7 +5,7 @@ TRANSITIONS is the one table of states: SQL guards, tests and the docs' diagram 
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -13,7 +13,6 @@ from pydantic import (
     Discriminator,
     Field,
     JsonValue,
-    StringConstraints,
     Tag,
     field_validator,
     model_validator,
@@ -23,16 +22,16 @@ from descend.datasets import (
     ColumnName,
     InlineColumns,
     InlineXY,
-    Matrix,
-    Number,
-    Vector,
     text,
-    wrong_field,
 )
-from descend.ids import ID_PATTERNS
+from descend.hyperparameters import (
+    DatasetId,
+    Hyperparameters,
+    InitialWeights,
+    refuse_not_built,
+)
 from descend.limits import (
     MAX_COLUMNS,
-    MAX_EPOCHS,
     MAX_METADATA_PAIRS,
     MAX_NAME_LENGTH,
     MAX_TIMEOUT_SECONDS,
@@ -47,6 +46,7 @@ __all__ = [
     "InitialWeights",
     "Job",
     "JobError",
+    "JobKind",
     "JobSpec",
     "JobState",
     "Metrics",
@@ -97,10 +97,22 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 TERMINAL = frozenset(state for state, onward in TRANSITIONS.items() if not onward)
 
 
+class JobKind(StrEnum):
+    """What a job does with its data; all but `train` answer with a `result` and no model."""
+
+    TRAIN = "train"
+    PLAN = "plan"
+    GRADIENTS = "gradients"
+    DIAGNOSTICS = "diagnostics"
+
+
 class StopReason(StrEnum):
     """Why training stopped: the numerical fate, which is no exception."""
 
     CONVERGED = "converged"
+    TARGET_GAP = "target_gap"
+    SOLVED = "solved"
+    ANSWERED = "answered"
     MAX_EPOCHS = "max_epochs"
     DIVERGED = "diverged"
     CANCELLED = "cancelled"
@@ -109,115 +121,8 @@ class StopReason(StrEnum):
     ERROR = "error"
 
 
-class InitialWeights(BaseModel):
-    """Weights to start from, in original units."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    coef: Matrix = Field(min_length=1, description="n_targets rows of n_features")
-    intercept: Vector | None = Field(None, description="n_targets numbers; null for zeros")
-
-
-Optimizer = Literal["sgd", "adam", "adamw"]
-Betas = Annotated[list[Annotated[Number, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
-
-# What only some optimizers read, with the value that null stands for.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "sgd": {"momentum": 0.0, "nesterov": False},
-    "adam": {"betas": [0.9, 0.999], "eps": 1e-8},
-    "adamw": {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01},
-}
-
 # In the contract and on the way, but not built: refused by name rather than accepted and ignored.
 _NOT_BUILT = frozenset({"group_by", "search", "webhook"})
-_NOT_BUILT_HYPERPARAMETERS = frozenset(
-    {"schedule", "shuffle", "huber_delta", "quantile", "validation_dataset", "target_gap"}
-)
-
-
-def _refuse_not_built(body: Any, names: frozenset[str]) -> Any:
-    if isinstance(body, dict):
-        for name in sorted(names & body.keys()):
-            if body[name] is not None:
-                raise wrong_field(name, f"{name} is not available yet: leave it out")
-    return {k: v for k, v in body.items() if k not in names} if isinstance(body, dict) else body
-
-
-class Hyperparameters(BaseModel):
-    """How to train. The defaults give a first job that converges."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"optimizer": "sgd", "learning_rate": 0.01, "max_epochs": 1000}]
-        },
-    )
-
-    optimizer: Optimizer = "sgd"
-    learning_rate: Literal["auto"] | Annotated[Number, Field(gt=0, le=1e12)] = Field(
-        "auto", description="step size; auto takes it from the spectrum of the Hessian"
-    )
-    momentum: Annotated[Number, Field(ge=0, lt=1)] | None = Field(None, description="sgd: 0")
-    nesterov: Annotated[bool, Field(strict=True)] | None = Field(None, description="sgd: false")
-    betas: Betas | None = Field(
-        None, description="adam, adamw: decay of the moments, 0.9 and 0.999"
-    )
-    eps: Annotated[Number, Field(gt=0, le=1)] | None = Field(None, description="adam, adamw: 1e-8")
-    weight_decay: Annotated[Number, Field(ge=0, le=1e6)] | None = Field(
-        None,
-        description="adamw: 0.01; decoupled decay of the coefficients, no part of the objective",
-    )
-    max_epochs: Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS)] = 1000
-    batch_size: None = Field(None, description="null: every epoch is one step on all rows")
-    loss: Literal["squared"] = "squared"
-    l1: Annotated[Number, Field(ge=0, le=1e100)] = Field(0.0, description="weight of sum |W|")
-    l2: Annotated[Number, Field(ge=0, le=1e100)] = Field(0.0, description="weight of sum W^2")
-    fit_intercept: Annotated[bool, Field(strict=True)] = True
-    standardize: Annotated[bool, Field(strict=True)] = Field(
-        True, description="train on columns of mean 0 and standard deviation 1"
-    )
-    init: Literal["zeros", "torch"] | InitialWeights = Field(
-        "zeros", description="torch draws as nn.Linear does after torch.manual_seed(seed)"
-    )
-    validation_fraction: Annotated[Number, Field(ge=0, le=0.9)] = Field(
-        0.0, description="part of the rows held out, drawn by the seed, for eval_loss"
-    )
-    tol: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        1e-9,
-        description="stop when the objective's relative change stays within tol for `patience`"
-        " epochs; 0 never stops early",
-    )
-    patience: Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS)] = 10
-    seed: Annotated[int, Field(strict=True, ge=0, lt=2**53)] | None = Field(
-        None, description="null: one is drawn and returned"
-    )
-    dtype: Literal["float64", "float32"] = "float64"
-    deterministic: Literal[True] = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _built(cls, body: Any) -> Any:
-        return _refuse_not_built(body, _NOT_BUILT_HYPERPARAMETERS)
-
-    @model_validator(mode="after")
-    def _used_by_the_optimizer(self) -> Self:
-        used = _DEFAULTS[self.optimizer]
-        for name in {name for names in _DEFAULTS.values() for name in names} - used.keys():
-            if getattr(self, name) is not None:
-                raise wrong_field(name, f"{name} is not used by {self.optimizer}: leave it out")
-        if self.nesterov and not self.momentum:
-            raise wrong_field("nesterov", "nesterov needs a momentum above 0")
-        return self
-
-    def resolved(self, seed: int) -> "Hyperparameters":
-        """Fill in what null stood for; a rate of "auto" is resolved when the data is seen."""
-        filled = {
-            name: default
-            for name, default in _DEFAULTS[self.optimizer].items()
-            if getattr(self, name) is None
-        }
-        return self.model_copy(update={**filled, "seed": seed if self.seed is None else self.seed})
 
 
 def _kind_of_dataset(value: object) -> str:
@@ -228,7 +133,6 @@ def _kind_of_dataset(value: object) -> str:
     return "inline-xy"
 
 
-DatasetId = Annotated[str, StringConstraints(strict=True, pattern=ID_PATTERNS["ds"])]
 DatasetReference = Annotated[
     Annotated[DatasetId, Tag("dataset-id")]
     | Annotated[InlineXY, Tag("inline-xy")]
@@ -268,8 +172,16 @@ class JobSpec(BaseModel):
         Field(None, description="null: all columns but the targets and the weight")
     )
     weight: ColumnName | None = Field(None, description="the column of sample weights")
-    missing: Literal["error"] = "error"
-    categorical: Literal["error"] = "error"
+    missing: Literal["error", "drop", "mean"] = Field(
+        "error",
+        description="cells without a value: refuse, leave out their rows, or fill in the column's"
+        " mean (of text: the most frequent level); rows without a target are then left out",
+    )
+    categorical: Literal["one_hot", "error"] = Field(
+        "one_hot",
+        description="text columns among the features: a column of 0 and 1 for each level but the"
+        " first, which is the base; or refuse them",
+    )
     hyperparameters: Hyperparameters = Hyperparameters()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     priority: Annotated[int, Field(strict=True, ge=0, le=9)] = Field(
@@ -284,7 +196,7 @@ class JobSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _built(cls, body: Any) -> Any:
-        return _refuse_not_built(body, _NOT_BUILT)
+        return refuse_not_built(body, _NOT_BUILT)
 
     @field_validator("target", "features")
     @classmethod
@@ -339,8 +251,22 @@ class Metrics(BaseModel):
     objective: float | None = Field(None, description="train_loss with its penalties")
     best_loss: float | None = Field(None, description="lowest eval_loss, else lowest train_loss")
     best_epoch: int | None = None
+    min_loss: float | None = Field(None, description="train_loss at the certified optimum")
+    min_objective: float | None = Field(None, description="the lowest objective there is")
+    gap: float | None = Field(None, description="objective - min_objective, >= 0")
+    relative_gap: float | None = Field(
+        None, description="gap / min_objective; null where that is 0"
+    )
+    duality_gap: float | None = Field(
+        None, description="with l1: a bound on the error of min_objective, relative"
+    )
+    rank: int | None = Field(None, description="columns of the design that are independent")
     r2: float | None = Field(None, description="1 - train_loss / variance of y")
-    converged: bool = False
+    converged: bool = Field(
+        False,
+        description="the gap is at most 1e-6 of min_objective or 1e-9 of the first epoch's gap;"
+        " where no minimum is known, stopped by tol",
+    )
     train_seconds: float | None = None
 
 
@@ -351,7 +277,7 @@ class Job(BaseModel):
 
     id: str
     object: Literal["job"] = "job"
-    kind: Literal["train"] = "train"
+    kind: JobKind = JobKind.TRAIN
     name: str | None = None
     state: JobState
     intent: Literal["cancel"] | None = Field(None, description="a wish not yet carried out")
@@ -374,6 +300,7 @@ class Job(BaseModel):
     error: JobError | None = None
     transitions: list[Transition] = []
     metrics: Metrics | None = None
+    result: JsonValue = Field(None, description="the answer of a job that is not a training")
     model_id: str | None = None
     dataset_id: str
     dataset_sha256: str

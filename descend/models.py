@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from descend.encoding import Encoding
 from descend.errors import InvalidInput
 
-__all__ = ["LinearModel", "Provenance"]
+__all__ = ["LinearModel", "Provenance", "Receipt"]
 
 
 class Provenance(BaseModel):
@@ -26,6 +27,27 @@ class Provenance(BaseModel):
     dtype: str
     seed: int
     engine: str
+
+
+class Receipt(BaseModel):
+    """How far the numbers can be trusted, and what they were made of."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rank: int | None = Field(None, description="independent columns of the design")
+    n_columns: int = Field(description="columns of the design, the intercept's included")
+    condition_number: float | None = Field(
+        None, description="of the design with columns of equal length"
+    )
+    digits_lost: float | None = Field(
+        None, description="decimal digits of the weights that rounding may have cost"
+    )
+    dtype: str
+    device: str
+    engine: str
+    data_sha256: str
+    spec_sha256: str
+    code_sha256: str = Field(description="of the engine's source")
 
 
 class LinearModel(BaseModel):
@@ -45,8 +67,12 @@ class LinearModel(BaseModel):
     targets: list[str]
     coef: list[list[float]] = Field(description="n_targets rows of n_features, original units")
     intercept: list[float] = Field(description="n_targets numbers; zeros when none was fitted")
+    encoding: Encoding | None = Field(
+        None, description="from raw records to features; null: the columns as they are"
+    )
     metrics: dict[str, float | int | bool | None] = {}
     provenance: Provenance | None = None
+    receipt: Receipt | None = None
     created_at: datetime | None = None
     urls: dict[str, str] = {}
 

@@ -2,13 +2,14 @@ r"""Loss histories as chunks of float64 columns: a few rows for a million epochs
 
 A chunk is self-describing, little-endian:
 
-    4 bytes  "dh1\0"
+    4 bytes  "dh2\0"
     u32      n, the rows in it
-    5 bytes  how each of descend.history.COLUMNS is stored: r(aw), c(onstant) or, for epoch, s(teps)
+    6 bytes  how each of descend.history.COLUMNS is stored: r(aw), c(onstant) or, for epoch, s(teps)
     then     per column: raw n values of 8 bytes; constant one value; steps the first epoch (each
              next is one more)
 
 A column that no epoch changes (a rate, the eval_loss that is not there) costs 8 bytes a chunk.
+Chunks that begin with "dh1\0" are older and have no gap, the last column.
 """
 
 import struct
@@ -26,8 +27,10 @@ __all__ = ["CHUNK_ROWS", "chunks", "decoded", "joined"]
 # A slice reads whole chunks: 16,384 rows are at most 640 KiB.
 CHUNK_ROWS = 16_384
 
-_HEAD = struct.Struct("<4sI5s")
-_MAGIC = b"dh1\0"
+_HEAD = struct.Struct("<4sI6s")
+_MAGIC = b"dh2\0"
+_HEAD_WITHOUT_GAP = struct.Struct("<4sI5s")
+_MAGIC_WITHOUT_GAP = b"dh1\0"
 _RAW, _CONSTANT, _STEPS = b"rcs"
 
 
@@ -65,18 +68,20 @@ def _encoded(history: History) -> bytes:
 
 def decoded(chunk: bytes) -> History:
     """Read a chunk; `total` is the number of its rows."""
-    magic, n, kinds = _HEAD.unpack_from(chunk)
-    if magic != _MAGIC:
+    head = _HEAD_WITHOUT_GAP if chunk[:4] == _MAGIC_WITHOUT_GAP else _HEAD
+    magic, n, kinds = head.unpack_from(chunk)
+    if magic not in {_MAGIC, _MAGIC_WITHOUT_GAP}:
         raise CorruptArtefact("a history chunk does not begin as one")
     columns: dict[str, NDArray[np.int64] | NDArray[np.float64]] = {}
-    place = _HEAD.size
-    for name, kind in zip(COLUMNS, kinds, strict=True):
+    place = head.size
+    for name, kind in zip(COLUMNS, kinds, strict=False):
         stored = n if kind == _RAW else 1
         values = np.frombuffer(chunk, "<i8" if name == "epoch" else "<f8", stored, place)
         place += 8 * stored
         if kind == _STEPS:
             values = np.arange(values[0], values[0] + n)
         columns[name] = np.repeat(values, n) if kind == _CONSTANT else values
+    columns.setdefault("gap", np.full(n, np.nan))
     return History(**columns, total=n)  # type: ignore[arg-type]  # epoch is int64, the others not
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from descend.history import History
+from descend.history import COLUMNS, History
 from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
 from workers.spool import Blobs, Document, read_file, write_file
 
 __all__ = ["Entry", "Fate", "RunnerReport", "read_report", "write_report"]
 
-_COLUMNS = ("train_loss", "eval_loss", "learning_rate", "grad_norm")
+_COLUMNS = tuple(name for name in COLUMNS if name != "epoch")
 
 
 class Fate(StrEnum):

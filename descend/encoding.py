@@ -1,0 +1,163 @@
+"""From raw columns to the numbers a model is made of, as fitted on the data it was trained on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Discriminator, Field
+
+from descend.errors import InvalidInput
+
+__all__ = ["CategoricalInput", "Encoding", "Input", "NumericInput", "Record", "Unseen"]
+
+Record = Mapping[str, float | bool | str | None]
+Unseen = Literal["error", "base"]
+MOST_LEVELS_SHOWN = 10
+
+
+class NumericInput(BaseModel):
+    """A column of numbers or booleans: one feature of the same name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["numeric"] = "numeric"
+    name: str
+    fill: float | None = Field(None, description="for a missing cell; null: there may be none")
+
+    @property
+    def features(self) -> list[str]:
+        return [self.name]
+
+
+class CategoricalInput(BaseModel):
+    """A column of text: one feature of 0 and 1 for each level but the base.
+
+    A row of the base level is 0 in all of them: what it predicts is in the intercept.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["categorical"] = "categorical"
+    name: str
+    levels: list[str] = Field(min_length=1, description="sorted; the first is the base level")
+    fill: str | None = Field(None, description="the level of a missing cell; null: there is none")
+
+    @property
+    def base(self) -> str:
+        return self.levels[0]
+
+    @property
+    def features(self) -> list[str]:
+        return [f"{self.name}={level}" for level in self.levels[1:]]
+
+
+Input = Annotated[NumericInput | CategoricalInput, Discriminator("kind")]
+
+
+class Encoding(BaseModel):
+    """How records become rows of the design matrix, in the order of the model's features.
+
+    Example:
+        >>> encoding = Encoding(inputs=[CategoricalInput(name="c", levels=["a", "b"])])
+        >>> encoding.encode([{"c": "b"}, {"c": "a"}])
+        array([[1.],
+               [0.]])
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    inputs: list[Input] = Field(min_length=1)
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the columns that come out, e.g. `age` and `city=Rome`."""
+        return [feature for column in self.inputs for feature in column.features]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the columns are taken as they are."""
+        return all(isinstance(one, NumericInput) and one.fill is None for one in self.inputs)
+
+    def encode(self, records: Sequence[Record], *, unseen: Unseen = "error") -> NDArray[np.float64]:
+        """Compute the design matrix of raw records.
+
+        Args:
+            records: each with a value for every input and nothing else; None is a missing cell.
+            unseen: what becomes of a level that was not in the training data: an error, or the
+                base level.
+
+        Returns:
+            Shape (n_records, n_features), float64.
+
+        Raises:
+            InvalidInput: names the record and the column.
+        """
+        X = np.zeros((len(records), len(self.features)))
+        place = 0
+        for column in self.inputs:
+            width = len(column.features)
+            block = X[:, place : place + width]
+            if isinstance(column, NumericInput):
+                block[:, 0] = [_number(column, i, record) for i, record in enumerate(records)]
+            else:
+                _fill_levels(block, column, records, unseen=unseen)
+            place += width
+        _refuse_unknown(records, {column.name for column in self.inputs})
+        return X
+
+
+def _number(column: NumericInput, place: int, record: Record) -> float:
+    value = _cell(column, place, record)
+    if value is None and column.fill is not None:
+        return column.fill
+    if isinstance(value, str) or value is None:
+        told = "is missing" if value is None else "is text where the model has numbers"
+        raise InvalidInput(f"feature {column.name!r} {told}", param=_param(place, column.name))
+    return float(value)
+
+
+def _fill_levels(
+    block: NDArray[np.float64],
+    column: CategoricalInput,
+    records: Sequence[Record],
+    *,
+    unseen: Unseen,
+) -> None:
+    places = {level: i for i, level in enumerate(column.levels)}
+    for i, record in enumerate(records):
+        value = _cell(column, i, record)
+        level = column.fill if value is None else value
+        if level is None:
+            raise InvalidInput(f"feature {column.name!r} is missing", param=_param(i, column.name))
+        known = places.get(level) if isinstance(level, str) else None
+        if known is None and unseen == "error":
+            raise InvalidInput(
+                f"feature {column.name!r} has a level that the model was not trained on; it knows"
+                f' {_listed(column.levels)}. With "unseen": "base" it counts as the base level',
+                param=_param(i, column.name),
+            )
+        if known:
+            block[i, known - 1] = 1.0
+
+
+def _cell(column: Input, place: int, record: Record) -> float | bool | str | None:
+    if column.name not in record and column.fill is None:
+        raise InvalidInput(f"feature {column.name!r} is missing", param=_param(place, column.name))
+    return record.get(column.name)
+
+
+def _refuse_unknown(records: Sequence[Record], names: set[str]) -> None:
+    for i, record in enumerate(records):
+        for name in record:
+            if name not in names:
+                raise InvalidInput("the model has no such feature", param=_param(i, name[:100]))
+
+
+def _param(place: int, name: str) -> str:
+    return f"rows.{place}.{name}"
+
+
+def _listed(levels: Sequence[str]) -> str:
+    shown = ", ".join(levels[:MOST_LEVELS_SHOWN])
+    return shown if len(levels) <= MOST_LEVELS_SHOWN else f"{shown}, …"
