@@ -275,7 +275,8 @@ def _towards(M: Floats, goal: Floats, w: Floats, pull: Floats) -> Floats:
     if M.shape[0] < M.shape[1] or pivots.min() < max(LEAST_TOLERANCE, max(M.shape) * EPS):
         null = np.linalg.svd(M / norms)[2][-1] / norms
         down = -null if pull @ null > 0 else null
-        return np.asarray(down) * (2 * np.abs(w).sum() / np.abs(down).min(initial=np.inf, where=down != 0))
+        shortest = np.abs(down).min(initial=np.inf, where=down != 0)
+        return np.asarray(down * (2 * np.abs(w).sum() / shortest))
     lift = solve_triangular(R, pull / norms, trans="T")
     return np.asarray(solve_triangular(R, Q.T @ goal - lift)) / norms - w
 
