@@ -119,6 +119,7 @@ def history_of(losses: np.ndarray) -> History:
         eval_loss=np.full(n, np.nan),
         learning_rate=np.full(n, 0.01),
         grad_norm=np.sqrt(np.abs(losses)),
+        gap=np.abs(losses) / 2,
         total=n,
     )
 
