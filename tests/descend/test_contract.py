@@ -89,7 +89,10 @@ def test_what_cannot_be_used_is_refused_by_name(body: str, named: str) -> None:
     [
         ('{"dataset": %s, "group_by": "a"}' % XY, "group_by"),
         ('{"dataset": %s, "search": {"grid": {}}}' % XY, "search"),
-        ('{"dataset": %s, "hyperparameters": {"loss": "huber", "target_gap": 1e-9}}' % XY, "target_gap"),
+        (
+            '{"dataset": %s, "hyperparameters": {"loss": "huber", "target_gap": 1e-9}}' % XY,
+            "target_gap",
+        ),
         ('{"dataset": %s, "hyperparameters": {"optimizer": "adam", "momentum": 0.5}}' % XY,
          "momentum"),
         ('{"dataset": %s, "hyperparameters": {"betas": [0.9, 0.99]}}' % XY, "betas"),
