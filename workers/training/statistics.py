@@ -1,7 +1,7 @@
 """Inference for the least-squares optimum, from the factor of its rows (numpy, scipy.special).
 
 For squared loss without penalties only: a penalised or early-stopped fit is biased, and these
-figures would be wrong for it. Arrays over parameters hold the features in order, then the intercept.
+figures would be wrong for it. Arrays over parameters hold the features, then the intercept.
 """
 
 from collections.abc import Sequence
@@ -265,6 +265,6 @@ def _dependent(vif: Floats, names: Sequence[str] | None) -> str:
     labels = names or [f"X[:, {j}]" for j in range(len(vif))]
     found = [label for label, value in zip(labels, vif, strict=True) if np.isinf(value)]
     return (
-        f"the columns {', '.join(found)} are constant or determine each other: many coefficients fit"
-        " equally well and none has a standard error; leave one of them out, or use ridge (l2)"
+        f"the columns {', '.join(found)} are constant or determine each other: many coefficients"
+        " fit equally well and none has a standard error; leave one of them out, or use ridge (l2)"
     )
