@@ -175,7 +175,7 @@ def test_sparse_solutions_equal_scikit_learns(
     assert found.relative_gap <= 1e-12
     for k in range(f.n_targets):
         half, pull = f.n_targets * level / 2, f.n_targets * l2
-        kind = {"fit_intercept": intercept, "tol": 1e-15, "max_iter": 10**5}
+        kind = {"fit_intercept": intercept, "tol": 1e-15, "max_iter": 10**4}
         peer = Lasso(alpha=half, **kind)
         if l2:
             peer = ElasticNet(alpha=half + pull, l1_ratio=half / (half + pull), **kind)
