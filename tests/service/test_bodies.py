@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import ServiceSettings
-from tests.service.conftest import NOTEBOOK
+from tests.service.conftest import LOCAL, NOTEBOOK
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
     """One application for the whole corpus: what is refused leaves nothing behind."""
     folder = tmp_path_factory.mktemp("corpus")
     shutil.copy(empty_database, folder / "descend.db")
-    with TestClient(create_app(ServiceSettings(data=folder))) as connected:
+    with TestClient(create_app(ServiceSettings(data=folder)), base_url=LOCAL) as connected:
         yield connected
 
 
