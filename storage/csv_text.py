@@ -79,7 +79,7 @@ def read_header(path: Path, delimiter: str) -> list[str]:
             raise InvalidDataset("the header cannot be read: see its quotes") from None
     if not names:
         raise InvalidDataset("the file is empty: its first line must name the columns")
-    if not "".join(names).isprintable() and _has_surrogates(names):
+    if any(map(_has_surrogates, names)):
         raise InvalidDataset("line 1 is not utf-8")
     check_names(names)
     if all(re.match(NUMBER, name.strip()) for name in names):
@@ -87,8 +87,8 @@ def read_header(path: Path, delimiter: str) -> list[str]:
     return names
 
 
-def _has_surrogates(names: list[str]) -> bool:
-    return any("\ud800" <= sign <= "\udfff" for name in names for sign in name)
+def _has_surrogates(name: str) -> bool:
+    return not name.isascii() and any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def check_names(names: list[str]) -> None:
@@ -107,6 +107,8 @@ def check_names(names: list[str]) -> None:
             )
         if "\0" in name:
             raise InvalidDataset(f"the name of column {place} has a NUL character")
+        if _has_surrogates(name):
+            raise InvalidDataset(f"the name of column {place} is not text")
         if name in seen:
             raise InvalidDataset(f"columns {seen[name]} and {place} have the same name", param=name)
         seen[name] = place
