@@ -73,6 +73,7 @@ def _joined(pieces: list[History]) -> History:
         eval_loss=np.concatenate([piece.eval_loss for piece in pieces]),
         learning_rate=np.concatenate([piece.learning_rate for piece in pieces]),
         grad_norm=np.concatenate([piece.grad_norm for piece in pieces]),
+        gap=np.concatenate([piece.gap for piece in pieces]),
         total=pieces[0].total,
     )
 

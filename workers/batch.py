@@ -93,7 +93,7 @@ class Batch:
     @property
     def cells(self) -> int:
         """Numbers that one epoch of the whole batch reads."""
-        return sum(trainee.problem.X.size for trainee in self.trainees)
+        return sum(cells_of(trainee.problem) for trainee in self.trainees)
 
     @property
     def live(self) -> list[Trainee]:
@@ -151,7 +151,7 @@ def load(job: Assignment) -> Trainee:
     if isinstance(job.data, Path) and not job.data.exists():
         raise CorruptArtefact("the file of the job's data set is missing")
     columns = read_columns(job.data, job.columns)
-    problem = training.Problem(
+    problem = training.Problem.of_rows(
         X=np.column_stack([columns[name] for name in job.features]),
         Y=np.column_stack([columns[name] for name in job.targets]),
         sample_weight=None if job.weight is None else columns[job.weight],
@@ -167,7 +167,7 @@ def load(job: Assignment) -> Trainee:
 def rehearse() -> None:
     """Train a little, so that what is set up at the first use is set up before the first job."""
     column = np.arange(3.0).reshape(3, 1)
-    problem = training.Problem(
+    problem = training.Problem.of_rows(
         X=column,
         Y=column,
         sample_weight=None,
@@ -201,7 +201,12 @@ def unloaded(job: Assignment, fate: Fate, *, error: JobError | None = None) -> E
 
 
 def _cost(batch: Sequence[Trainee]) -> int:
-    return sum(t.problem.X.size * t.job.hyperparameters.max_epochs for t in batch)
+    return sum(cells_of(t.problem) * t.job.hyperparameters.max_epochs for t in batch)
+
+
+def cells_of(problem: training.Problem) -> int:
+    """Numbers that one epoch reads."""
+    return problem.trained.design_rows * problem.n_features
 
 
 def _joined(parts: Sequence[History], *, total: int) -> History | None:

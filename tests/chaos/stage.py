@@ -57,7 +57,7 @@ class Lesson:
 def undisturbed(lesson: Lesson) -> tuple[Floats, Floats, Floats]:
     """Weights, intercept and losses of a run that nothing happens to."""
     data = lesson.data()
-    problem = training.Problem(
+    problem = training.Problem.of_rows(
         X=np.array(data.X),
         Y=np.array(data.y).reshape(-1, 1),
         sample_weight=None,

@@ -27,7 +27,7 @@ def attempt(stage: Stage, checkpoints: dict[str, bytes], rows: History) -> None:
 
 def trained(lesson: Lesson) -> tuple[bytes, History]:
     data = lesson.data()
-    problem = training.Problem(
+    problem = training.Problem.of_rows(
         X=np.array(data.X),
         Y=np.array(data.y).reshape(-1, 1),
         sample_weight=None,

@@ -23,7 +23,7 @@ def is_solo(problem: Problem, device: str) -> bool:
 
     On CUDA always: whether cuBLAS rounds alike whatever the number of models is not known.
     """
-    elements = problem.n_train * (problem.n_features + 1) * padded_targets(problem)
+    elements = problem.trained.design_rows * (problem.n_features + 1) * padded_targets(problem)
     return device != "cpu" or elements > SOLO_ELEMENTS
 
 
@@ -35,7 +35,8 @@ def batch_key(problem: Problem, device: str) -> Hashable:
     the device alone.
     """
     h = problem.hyperparameters
-    shape = (problem.n_train, problem.n_eval, problem.n_features, problem.n_targets)
+    held = 0 if problem.held is None else problem.held.design_rows
+    shape = (problem.trained.design_rows, held, problem.n_features, problem.n_targets)
     terms = (h.fit_intercept, h.l1 > 0, h.l2 > 0, bool(h.momentum), bool(h.nesterov))
     alone = id(problem) if is_solo(problem, device) else None
     return (device, h.dtype, h.optimizer, shape, terms, alone)
@@ -63,7 +64,7 @@ def choose_device(problem: Problem, wanted: str) -> tuple[str, str]:
         return "cuda", "cuda was asked for"
     if not available:
         return "cpu", "this worker has no CUDA device"
-    work = 4 * problem.n_train * (problem.n_features + 1) * problem.n_targets
+    work = 4 * problem.trained.design_rows * (problem.n_features + 1) * problem.n_targets
     if work < CUDA_PAYS:
         return "cpu", f"an epoch takes {work} multiplications: too few to gain from CUDA"
     return "cuda", f"an epoch takes {work} multiplications"

@@ -7,7 +7,6 @@ import numpy as np
 from descend.jobs import Hyperparameters, JobError
 from workers.training.problem import Floats
 from workers.training.rate import adam_rate, auto_rate, best_rate, sgd_rate, stability_bound
-from workers.training.scaling import fit_scaling
 from workers.training.setup import Setup
 from workers.training.spectrum import spectrum
 
@@ -92,9 +91,8 @@ def _facts(setup: Setup) -> Facts:
 
 
 def _spread(setup: Setup, name: str) -> float:
-    place = setup.problem.features.index(name)
-    column = setup.problem.X[:, place : place + 1]
-    return float(fit_scaling(column, None, standardize=True, fit_intercept=True).scale[0])
+    scaling = setup.problem.trained.scaling(standardize=True, fit_intercept=True)
+    return float(scaling.scale[setup.problem.features.index(name)])
 
 
 def _named(vector: Floats, names: list[str]) -> dict[str, float]:
@@ -111,7 +109,7 @@ def _guilty(direction: dict[str, float]) -> tuple[str, ...]:
 
 def _largest_columns(setup: Setup) -> tuple[str, ...]:
     """Where the Hessian overflows there is no direction: the largest column is at fault."""
-    return (setup.problem.features[int(np.abs(setup.problem.X).max(axis=0).argmax())],)
+    return (setup.problem.features[int(setup.problem.trained.largest().argmax())],)
 
 
 def _message(setup: Setup, facts: Facts, *, epoch: int, loss: float) -> str:

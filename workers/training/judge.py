@@ -37,6 +37,7 @@ class Readings:
         objective: with its penalties.
         held_loss: data term of the held-out rows before each step; None where there are none.
         norm: 2-norm of the gradient of the smooth objective.
+        gap: the objective's distance from its certified minimum; None where none is known.
         finite: whether loss, gradient and the parameters after the step are; None where all are.
     """
 
@@ -44,6 +45,7 @@ class Readings:
     objective: Floats
     held_loss: Floats | None
     norm: Floats
+    gap: Floats | None
     finite: Mask | None
 
 

@@ -42,6 +42,7 @@ class Ledger:
         self._loss = np.empty((len(models), room))
         self._norm = np.empty((len(models), room))
         self._held_loss: Floats | None = None
+        self._gap: Floats | None = None
         self._done = 0
 
     def enter(self, models: Ints, readings: Readings, verdicts: Verdicts) -> None:
@@ -57,6 +58,10 @@ class Ledger:
             if self._held_loss is None:
                 self._held_loss = np.empty(self._loss.shape)
             self._held_loss[rows, place] = readings.held_loss.T
+        if readings.gap is not None:
+            if self._gap is None:
+                self._gap = np.empty(self._loss.shape)
+            self._gap[rows, place] = readings.gap.T
         self._counts[rows] += verdicts.counts
         self._done += steps
         self.room -= steps
@@ -76,6 +81,7 @@ class Ledger:
                 else self._held_loss[row, :count],
                 learning_rate=repeated(state.setups[model].rate, count),
                 grad_norm=self._norm[row, :count],
+                gap=repeated(np.nan, count) if self._gap is None else self._gap[row, :count],
                 total=total,
             )
             segments.append(Segment(model, history, state.stops.get(model)))

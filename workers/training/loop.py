@@ -172,6 +172,7 @@ def _readings(block: Block, design: Design, lanes: list[int]) -> Readings:
         objective=others[-1] if len(figures) > 2 + (design.minus_held_goal is not None) else loss,
         held_loss=None if design.minus_held_goal is None else others[0],
         norm=norm,
+        gap=None,
         finite=_finite(block, lanes, loss, norm),
     )
 

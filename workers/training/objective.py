@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workers.training.problem import Floats, Problem, Split, split
+from workers.training.problem import Floats, Problem
 from workers.training.scaling import Scaling
 from workers.training.shapes import Float
 
@@ -29,9 +29,10 @@ class Matrices:
     """One problem in the coordinates it is trained in, numpy float64.
 
     Attributes:
-        A: shape (n_train, columns): scaled features, then 1 if there is an intercept; each row
-            times sqrt(n_train * omega_i / sum(omega)), so that all rows weigh the same.
-        B: targets times the same factor, shape (n_train, n_targets).
+        A: shape (rows, columns): scaled features, then 1 if there is an intercept; each row
+            times sqrt(rows * omega_i / sum(omega)), so that all rows weigh the same; or as many
+            rows of the R factor of these.
+        B: targets times the same factor, shape (rows, n_targets).
         held_rows, held_targets: the same for the held-out rows.
     """
 
@@ -67,12 +68,11 @@ class Design:
 
 def matrices(problem: Problem, scaling: Scaling) -> Matrices:
     """Bring a problem's rows into the coordinates of training (see Matrices)."""
-    trained, held = split(problem)
     intercept = problem.hyperparameters.fit_intercept
-    return Matrices(
-        *_weighted(trained, scaling, intercept=intercept),
-        *_weighted(held, scaling, intercept=intercept),
-    )
+    A, B = problem.trained.matrices(scaling, intercept=intercept)
+    if problem.held is None:
+        return Matrices(A, B, A[:0], B[:0])
+    return Matrices(A, B, *problem.held.matrices(scaling, intercept=intercept))
 
 
 def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, device: str) -> Design:
@@ -99,9 +99,9 @@ def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, devic
             return None
         return tensor([_penalty(first, value, outputs) for value in values])
 
-    held = first.n_eval > 0
+    held = len(problems[0][1].held_rows)
     minus_goal = targets([-m.B for _, m in problems])
-    share = _share(first.n_train * first.n_targets, dtype, device)
+    share = _share(minus_goal.shape[1] * first.n_targets, dtype, device)
     return Design(
         A=tensor([m.A for _, m in problems]),
         minus_goal=minus_goal,
@@ -109,7 +109,7 @@ def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, devic
         shares=share.expand_as(minus_goal).contiguous(),
         held_rows=tensor([m.held_rows for _, m in problems]) if held else None,
         minus_held_goal=targets([-m.held_targets for _, m in problems]) if held else None,
-        held_share=_share(first.n_eval * first.n_targets, dtype, device) if held else None,
+        held_share=_share(held * first.n_targets, dtype, device) if held else None,
         l2_root=penalty([p.hyperparameters.l2**0.5 for p, _ in problems]),
         l1=penalty([p.hyperparameters.l1 for p, _ in problems]),
     )
@@ -161,16 +161,6 @@ def take(values: Tensor, lanes: list[int]) -> Tensor:
     if len(set(lanes)) == 1:
         return values[lanes[0]].expand(len(lanes), *values.shape[1:])
     return values[torch.tensor(lanes, device=values.device)]
-
-
-def _weighted(rows: Split, scaling: Scaling, *, intercept: bool) -> tuple[Floats, Floats]:
-    Z = scaling.apply(rows.X)
-    A = np.concatenate([Z, np.ones((len(rows), 1))], axis=1) if intercept else Z
-    if rows.omega is None or not rows.omega.any():
-        return A, rows.Y
-    relative = rows.omega / rows.omega.max()
-    factor = np.sqrt(relative * (len(rows) / relative.sum()))[:, np.newaxis]
-    return factor * A, factor * rows.Y
 
 
 def _widen(Y: Floats, outputs: int) -> Floats:

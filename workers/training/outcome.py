@@ -7,7 +7,7 @@ import numpy as np
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
 from workers.training.divergence import diagnose
-from workers.training.problem import Floats, Split, split
+from workers.training.problem import Floats
 from workers.training.setup import Setup
 from workers.training.state import TrainingState
 
@@ -103,9 +103,9 @@ def _metrics(
 ) -> Metrics:
     setup, progress = state.setups[index], state.progress
     h = setup.hyperparameters
-    trained, held = split(setup.problem)
-    train_loss = _loss(trained, coef, intercept)
-    eval_loss = _loss(held, coef, intercept) if len(held) else None
+    trained, held = setup.problem.trained, setup.problem.held
+    train_loss = trained.loss(coef, intercept)
+    eval_loss = None if held is None else held.loss(coef, intercept)
     weights = params[: setup.problem.n_features]
     epochs = int(progress.epoch[index])
     told = train_loss if eval_loss is None else eval_loss
@@ -113,8 +113,8 @@ def _metrics(
     if told < best:
         best, best_epoch = told, epochs
     return Metrics(
-        n_samples=len(trained),
-        n_eval_samples=len(held),
+        n_samples=trained.n,
+        n_eval_samples=setup.problem.n_eval,
         epochs=epochs,
         initial_loss=_finite(progress.first[index]),
         train_loss=_finite(train_loss),
@@ -127,13 +127,6 @@ def _metrics(
         r2=_finite(1 - train_loss / setup.variance) if setup.variance > 0 else None,
         converged=state.stops.get(index) is StopReason.CONVERGED,
     )
-
-
-def _loss(rows: Split, coef: Floats, intercept: Floats) -> float:
-    squares = np.square(rows.X @ coef.T + intercept - rows.Y).mean(axis=1)
-    if rows.omega is None or not rows.omega.any():
-        return float(squares.mean())
-    return float(np.average(squares, weights=rows.omega))
 
 
 def _finite(value: float | None) -> float | None:

@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, InitialWeights
+from workers.training.samples import Floats, Rows, Sample, check_rows
 
-__all__ = ["Floats", "Problem", "Split", "split"]
-
-Floats = NDArray[np.float64]
+__all__ = ["Floats", "Problem", "held_out", "n_held_out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,56 +17,88 @@ class Problem:
     """One model to train.
 
     Attributes:
-        X: design matrix, shape (n_samples, n_features), float64, finite.
-        Y: targets, shape (n_samples, n_targets), float64, finite.
-        sample_weight: shape (n_samples,), finite, >= 0, not all zero; None for equal weights.
+        trained: the data trained on.
+        held: the data that only eval_loss is computed from; None where there are none.
         features: names of the columns of X.
         targets: names of the columns of Y.
         hyperparameters: with its defaults filled in (`Hyperparameters.resolved`); the rate may
             still be "auto".
 
     Raises:
-        InvalidInput: when shapes, names or values do not fit together.
+        InvalidInput: when names or initial weights do not fit the data.
     """
 
-    X: Floats
-    Y: Floats
-    sample_weight: Floats | None
+    trained: Sample
+    held: Sample | None
     features: tuple[str, ...]
     targets: tuple[str, ...]
     hyperparameters: Hyperparameters
 
     def __post_init__(self) -> None:
-        _check_shapes(self)
-        _check_values(self)
+        shape = (self.n_features, self.n_targets)
+        names = (len(self.features), len(self.targets))
+        if names != shape:
+            raise InvalidInput(f"{names} names for {shape} columns", param="features")
+        if self.held is not None and (self.held.n_features, self.held.n_targets) != shape:
+            raise InvalidInput("the validation rows have other columns", param="validation_dataset")
         if self.hyperparameters.seed is None:
             raise InvalidInput("hyperparameters are not resolved: seed is null", param="seed")
         if isinstance(self.hyperparameters.init, InitialWeights):
-            _check_init(self.hyperparameters.init, self.n_features, self.n_targets)
+            _check_init(self.hyperparameters.init, self.features, self.n_targets)
 
-    @property
-    def n_samples(self) -> int:
-        return len(self.X)
+    @classmethod
+    def of_rows(
+        cls,
+        X: Floats,
+        Y: Floats,
+        sample_weight: Floats | None,
+        *,
+        features: tuple[str, ...],
+        targets: tuple[str, ...],
+        hyperparameters: Hyperparameters,
+    ) -> "Problem":
+        """Make a problem of rows in memory; `validation_fraction` parts them.
+
+        Args:
+            X: design matrix, shape (n_samples, n_features), float64, finite.
+            Y: targets, shape (n_samples, n_targets), float64, finite.
+            sample_weight: shape (n_samples,), finite, >= 0, not all zero; None for equal weights.
+            features: names of the columns of X.
+            targets: names of the columns of Y.
+            hyperparameters: resolved.
+
+        Raises:
+            InvalidInput: when shapes or values do not fit together.
+        """
+        check_rows(X, Y, sample_weight)
+        fraction = hyperparameters.validation_fraction
+        held = held_out(len(X), fraction, seed=hyperparameters.seed or 0)
+        trained, kept = Rows(X, Y, sample_weight), None
+        if held is not None:
+            trained, kept = _part(trained, ~held), _part(trained, held)
+            if kept.omega is not None and not kept.omega.any():
+                kept = Rows(kept.X, kept.Y, None)
+        if trained.omega is not None and not trained.omega.any():
+            raise InvalidInput(
+                "every row left to train on has weight 0", param="validation_fraction"
+            )
+        return cls(trained, kept, features, targets, hyperparameters)
 
     @property
     def n_features(self) -> int:
-        return int(self.X.shape[1])
+        return self.trained.n_features
 
     @property
     def n_targets(self) -> int:
-        return int(self.Y.shape[1])
-
-    @property
-    def n_eval(self) -> int:
-        """Rows held out: the rounded fraction, at least one, and never all."""
-        fraction = self.hyperparameters.validation_fraction
-        if fraction == 0 or self.n_samples < 2:
-            return 0
-        return min(max(1, round(fraction * self.n_samples)), self.n_samples - 1)
+        return self.trained.n_targets
 
     @property
     def n_train(self) -> int:
-        return self.n_samples - self.n_eval
+        return self.trained.n
+
+    @property
+    def n_eval(self) -> int:
+        return 0 if self.held is None else self.held.n
 
     @property
     def seed(self) -> int:
@@ -76,74 +107,36 @@ class Problem:
         return seed
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Some rows of a problem: X (n, n_features), Y (n, n_targets), omega (n,) or None."""
-
-    X: Floats
-    Y: Floats
-    omega: Floats | None
-
-    def __len__(self) -> int:
-        return len(self.X)
+def n_held_out(n_samples: int, fraction: float) -> int:
+    """Count the rows held out: the rounded fraction, at least one, and never all."""
+    if fraction == 0 or n_samples < 2:
+        return 0
+    return min(max(1, round(fraction * n_samples)), n_samples - 1)
 
 
-def split(problem: Problem) -> tuple[Split, Split]:
-    """Part a problem's rows into those trained on and those held out.
+def held_out(n_samples: int, fraction: float, *, seed: int) -> NDArray[np.bool_] | None:
+    """Choose the rows held out; None where there are none.
 
-    The held-out rows are those with the smallest of n_samples raw 64-bit words of a Philox
-    generator keyed by the seed: the words are fixed by the algorithm, so the split is the same on
-    every machine and numpy version. Both parts keep the rows' order. Without validation rows no
-    data is copied.
+    They are those with the smallest of n_samples raw 64-bit words of a Philox generator keyed by
+    the seed: the words are fixed by the algorithm, so the choice is the same on every machine and
+    numpy version.
     """
-    if problem.n_eval == 0:
-        none = Split(problem.X[:0], problem.Y[:0], None)
-        return Split(problem.X, problem.Y, problem.sample_weight), none
-    words = np.random.Philox(key=problem.seed).random_raw(problem.n_samples)
-    held_out = np.zeros(problem.n_samples, dtype=bool)
-    held_out[np.argsort(words, kind="stable")[: problem.n_eval]] = True
-    trained, held = _rows(problem, ~held_out), _rows(problem, held_out)
-    if trained.omega is not None and not trained.omega.any():
-        raise InvalidInput("every row left to train on has weight 0", param="validation_fraction")
-    return trained, held
+    n_held = n_held_out(n_samples, fraction)
+    if n_held == 0:
+        return None
+    words = np.random.Philox(key=seed).random_raw(n_samples)
+    chosen = np.zeros(n_samples, dtype=bool)
+    chosen[np.argsort(words, kind="stable")[:n_held]] = True
+    return chosen
 
 
-def _rows(problem: Problem, mask: NDArray[np.bool_]) -> Split:
-    omega = problem.sample_weight
-    return Split(problem.X[mask], problem.Y[mask], None if omega is None else omega[mask])
+def _part(rows: Rows, mask: NDArray[np.bool_]) -> Rows:
+    """Take some rows, in their order."""
+    return Rows(rows.X[mask], rows.Y[mask], None if rows.omega is None else rows.omega[mask])
 
 
-def _check_shapes(problem: Problem) -> None:
-    X, Y, omega = problem.X, problem.Y, problem.sample_weight
-    if X.ndim != 2 or Y.ndim != 2 or X.shape[0] != Y.shape[0] or 0 in X.shape or 0 in Y.shape:
-        raise InvalidInput(f"X has shape {X.shape}, Y {Y.shape}: need (n, d) and (n, t)", param="X")
-    if omega is not None and omega.shape != (X.shape[0],):
-        raise InvalidInput(
-            f"sample_weight has shape {omega.shape}: need ({X.shape[0]},)", param="sample_weight"
-        )
-    names = (len(problem.features), len(problem.targets))
-    if names != (X.shape[1], Y.shape[1]):
-        raise InvalidInput(
-            f"{names} names for {(X.shape[1], Y.shape[1])} columns", param="features"
-        )
-
-
-def _check_values(problem: Problem) -> None:
-    for param, values in (("X", problem.X), ("Y", problem.Y)):
-        if values.dtype != np.float64:
-            raise InvalidInput(f"{param} is {values.dtype}: need float64", param=param)
-        if not np.isfinite(values).all():
-            raise InvalidInput(f"{param} holds NaN or infinity: remove those rows", param=param)
-    omega = problem.sample_weight
-    if omega is None:
-        return
-    if not np.isfinite(omega).all() or (omega < 0).any() or not omega.any():
-        raise InvalidInput(
-            "sample weights must be finite, >= 0 and not all 0", param="sample_weight"
-        )
-
-
-def _check_init(init: InitialWeights, n_features: int, n_targets: int) -> None:
+def _check_init(init: InitialWeights, features: tuple[str, ...], n_targets: int) -> None:
+    n_features = len(init.features or features)
     lengths = {len(row) for row in init.coef}
     if len(init.coef) != n_targets or lengths != {n_features}:
         raise InvalidInput(
@@ -151,3 +144,9 @@ def _check_init(init: InitialWeights, n_features: int, n_targets: int) -> None:
         )
     if init.intercept is not None and len(init.intercept) != n_targets:
         raise InvalidInput(f"init.intercept needs {n_targets} numbers", param="init")
+    if init.features is None:
+        return
+    if missing := sorted(set(features) - set(init.features)):
+        raise InvalidInput(f"init has no weight of feature {missing[0]!r}", param="init")
+    if unknown := sorted(set(init.features) - set(features)):
+        raise InvalidInput(f"init has a weight of {unknown[0]!r}, no feature here", param="init")

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from workers.training.problem import Floats
+__all__ = ["Floats", "Scaling", "fit_scaling"]
 
-__all__ = ["Scaling", "fit_scaling"]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

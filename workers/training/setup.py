@@ -10,9 +10,9 @@ import torch
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, InitialWeights
 from workers.training.objective import Matrices, matrices
-from workers.training.problem import Floats, Problem, Split, split
+from workers.training.problem import Floats, Problem
 from workers.training.rate import auto_rate
-from workers.training.scaling import Scaling, fit_scaling
+from workers.training.scaling import Scaling
 from workers.training.spectrum import Spectrum, spectrum
 
 __all__ = ["Setup", "prepare"]
@@ -38,7 +38,8 @@ class Setup:
 
     @property
     def rate(self) -> float:
-        return float(self.hyperparameters.learning_rate)
+        rate = self.hyperparameters.learning_rate
+        return math.nan if rate is None else float(rate)
 
     def matrices(self) -> Matrices:
         return matrices(self.problem, self.scaling)
@@ -50,10 +51,9 @@ class Setup:
         """Hash what a checkpoint must agree with: hyperparameters, names, the data's moments."""
         problem = self.problem
         told = hashlib.sha256(problem.hyperparameters.model_dump_json().encode())
-        told.update(repr((problem.features, problem.targets, problem.X.shape)).encode())
-        moments = (problem.X.sum(axis=0), problem.Y.sum(axis=0), self.scaling.scale, self.variance)
-        for moment in moments:
-            told.update(np.ascontiguousarray(moment).tobytes())
+        told.update(repr((problem.features, problem.targets, self.variance)).encode())
+        told.update(problem.trained.digest())
+        told.update(self.scaling.scale.tobytes())
         return told.hexdigest()
 
     def original(self, params: Floats) -> tuple[Floats, Floats]:
@@ -67,10 +67,7 @@ class Setup:
 def prepare(problem: Problem) -> tuple[Setup, Matrices]:
     """Fit the scaling, bring initial weights and rate into the coordinates of training."""
     hyperparameters = problem.hyperparameters
-    trained, _ = split(problem)
-    scaling = fit_scaling(
-        trained.X,
-        trained.omega,
+    scaling = problem.trained.scaling(
         standardize=hyperparameters.standardize,
         fit_intercept=hyperparameters.fit_intercept,
     )
@@ -79,7 +76,7 @@ def prepare(problem: Problem) -> tuple[Setup, Matrices]:
     if hyperparameters.learning_rate == "auto":
         rate = auto_rate(problem, arranged, start)
         hyperparameters = hyperparameters.model_copy(update={"learning_rate": rate})
-    variance, mean_square = _moments(trained)
+    variance, mean_square = problem.trained.moments()
     return Setup(problem, scaling, start, hyperparameters, variance, mean_square), arranged
 
 
@@ -101,9 +98,12 @@ def _initial_weights(problem: Problem) -> tuple[Floats, Floats]:
     assert isinstance(init, InitialWeights)  # noqa: S101 - the only kind left
     if init.intercept is not None:
         intercept = np.array(init.intercept, dtype=np.float64)
+    coef = np.array(init.coef, dtype=np.float64)
+    if init.features is not None:
+        coef = coef[:, [init.features.index(name) for name in problem.features]]
     if intercept.any() and not problem.hyperparameters.fit_intercept:
         raise InvalidInput("init.intercept without fit_intercept: leave it out", param="init")
-    return np.array(init.coef, dtype=np.float64), intercept
+    return coef, intercept
 
 
 def _drawn_as_linear(problem: Problem) -> tuple[Floats, Floats]:
@@ -120,16 +120,3 @@ def _drawn_as_linear(problem: Problem) -> tuple[Floats, Floats]:
         bound = 1 / math.sqrt(problem.n_features)
         bias.uniform_(-bound, bound, generator=generator)
     return weight.double().numpy(), bias.double().numpy()
-
-
-def _moments(trained: Split) -> tuple[float, float]:
-    """Variance and mean square of the targets, each the mean over targets."""
-    share = 1 / len(trained)
-    if trained.omega is not None:
-        relative = trained.omega / trained.omega.max()
-        share = (relative / relative.sum())[:, np.newaxis]
-    with np.errstate(over="ignore", invalid="ignore"):
-        deviation = trained.Y - (share * trained.Y).sum(axis=0)
-        variance = (share * np.square(deviation)).sum() / trained.Y.shape[1]
-        mean_square = (share * np.square(trained.Y)).sum() / trained.Y.shape[1]
-    return float(variance), float(mean_square)

@@ -9,9 +9,15 @@ from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters
 from tests.problems import notebook, random_problem
 from tests.workers.training.trained import problem_of, train
-from workers.training.problem import Problem, split
+from workers.training.problem import Problem
+from workers.training.samples import Rows
 
 NOTEBOOK = notebook()
+
+
+def held_rows(problem: Problem) -> Rows:
+    assert isinstance(problem.held, Rows)
+    return problem.held
 
 
 @pytest.mark.parametrize(
@@ -44,10 +50,18 @@ NOTEBOOK = notebook()
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(change: dict[str, object], param: str) -> None:
-    problem = problem_of(NOTEBOOK)
+    asked = change.pop("hyperparameters", Hyperparameters().resolved(0))
+    rows = replace(NOTEBOOK, **change)
 
     with pytest.raises(InvalidInput) as refused:
-        replace(problem, **change)
+        Problem.of_rows(
+            X=rows.X,
+            Y=rows.Y,
+            sample_weight=rows.sample_weight,
+            features=rows.features,
+            targets=rows.targets,
+            hyperparameters=asked,
+        )
 
     assert refused.value.param == param
 
@@ -86,12 +100,13 @@ def test_the_fraction_is_rounded_but_never_to_none_or_all(
 def test_held_out_rows_are_the_seeds_and_every_row_is_in_one_part() -> None:
     rows = random_problem("any", n_samples=50)
 
-    parts = [split(problem_of(rows, validation_fraction=0.4, seed=s)) for s in (1, 1, 2)]
+    problems = [problem_of(rows, validation_fraction=0.4, seed=s) for s in (1, 1, 2)]
 
-    held = [part[1].X.tobytes() for part in parts]
+    held = [held_rows(problem).X.tobytes() for problem in problems]
     assert held[0] == held[1]
     assert held[0] != held[2]
-    trained, kept = parts[0]
+    trained, kept = problems[0].trained, held_rows(problems[0])
+    assert isinstance(trained, Rows)
     together = np.concatenate([trained.X, kept.X])
     assert sorted(map(tuple, together)) == sorted(map(tuple, rows.X))
 
@@ -100,7 +115,7 @@ def test_the_split_is_the_same_wherever_it_is_drawn() -> None:
     X = np.arange(10, dtype=np.float64)[:, np.newaxis]
     rows = replace(NOTEBOOK, X=X, Y=X)
 
-    _, held = split(problem_of(rows, validation_fraction=0.3, seed=42))
+    held = held_rows(problem_of(rows, validation_fraction=0.3, seed=42))
 
     assert held.X[:, 0].tolist() == [1.0, 6.0, 7.0]
 
@@ -111,7 +126,7 @@ def test_a_held_out_loss_is_the_models_loss_on_these_rows() -> None:
 
     trained = train(rows, validation_fraction=0.25, max_epochs=7, tol=0)
 
-    _, held = split(problem)
+    held = held_rows(problem)
     assert held.omega is not None
     zero = np.average(np.square(held.Y[:, 0]), weights=held.omega)
     assert trained.history.eval_loss[0] == pytest.approx(zero, rel=1e-13)
@@ -134,9 +149,8 @@ def test_training_rows_without_weight_are_refused() -> None:
 
     refused = 0
     for seed in range(12):
-        problem: Problem = problem_of(rows, validation_fraction=0.34, seed=seed)
         try:
-            split(problem)
+            problem_of(rows, validation_fraction=0.34, seed=seed)
         except InvalidInput:
             refused += 1
 

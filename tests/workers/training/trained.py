@@ -22,7 +22,7 @@ class Trained:
 def problem_of(rows: RegressionProblem, **hyperparameters: object) -> training.Problem:
     """Make a problem; a seed of 0 unless one is given."""
     asked = Hyperparameters.model_validate(hyperparameters)
-    return training.Problem(
+    return training.Problem.of_rows(
         X=rows.X,
         Y=rows.Y,
         sample_weight=rows.sample_weight,

@@ -1,0 +1,138 @@
+"""The data of a problem: rows as they are, or their R factor; to the epochs they are the same.
+
+Either gives matrices A and B in the coordinates of training such that the mean over the rows of A
+of (A theta - B)^2 is the weighted mean over the data, whatever theta is.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from descend.errors import InvalidInput
+from workers.training.scaling import Floats, Scaling, fit_scaling
+
+__all__ = ["Floats", "Rows", "Sample", "check_rows"]
+
+
+@runtime_checkable
+class Sample(Protocol):
+    """What a problem needs of its data."""
+
+    @property
+    def n(self) -> int:
+        """Rows of the data."""
+
+    @property
+    def design_rows(self) -> int:
+        """Rows of A: what an epoch costs."""
+
+    @property
+    def n_features(self) -> int: ...
+
+    @property
+    def n_targets(self) -> int: ...
+
+    def scaling(self, *, standardize: bool, fit_intercept: bool) -> Scaling:
+        """Fit the standardisation of the columns (see fit_scaling)."""
+
+    def matrices(self, scaling: Scaling, *, intercept: bool) -> tuple[Floats, Floats]:
+        """Compute A (design_rows, columns) and B (design_rows, n_targets)."""
+
+    def moments(self) -> tuple[float, float]:
+        """Variance and mean square of the targets, each the mean over targets."""
+
+    def loss(self, coef: Floats, intercept: Floats) -> float:
+        """Compute the data term of weights in original units."""
+
+    def largest(self) -> Floats:
+        """Largest magnitude in each column of X."""
+
+    def digest(self) -> bytes:
+        """Bytes that differ where the data do: for checkpoints."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows in memory: X (n, n_features), Y (n, n_targets), float64, finite; omega (n,) or None."""
+
+    X: Floats
+    Y: Floats
+    omega: Floats | None
+
+    @property
+    def n(self) -> int:
+        return len(self.X)
+
+    @property
+    def design_rows(self) -> int:
+        return len(self.X)
+
+    @property
+    def n_features(self) -> int:
+        return int(self.X.shape[1])
+
+    @property
+    def n_targets(self) -> int:
+        return int(self.Y.shape[1])
+
+    def scaling(self, *, standardize: bool, fit_intercept: bool) -> Scaling:
+        return fit_scaling(self.X, self.omega, standardize=standardize, fit_intercept=fit_intercept)
+
+    def matrices(self, scaling: Scaling, *, intercept: bool) -> tuple[Floats, Floats]:
+        Z = scaling.apply(self.X)
+        A = np.concatenate([Z, np.ones((self.n, 1))], axis=1) if intercept else Z
+        if self.omega is None:
+            return A, self.Y
+        relative = self.omega / self.omega.max()
+        factor = np.sqrt(relative * (self.n / relative.sum()))[:, np.newaxis]
+        return factor * A, factor * self.Y
+
+    def moments(self) -> tuple[float, float]:
+        share: float | Floats = 1 / self.n
+        if self.omega is not None:
+            relative = self.omega / self.omega.max()
+            share = (relative / relative.sum())[:, np.newaxis]
+        with np.errstate(over="ignore", invalid="ignore"):
+            deviation = self.Y - (share * self.Y).sum(axis=0)
+            variance = (share * np.square(deviation)).sum() / self.n_targets
+            mean_square = (share * np.square(self.Y)).sum() / self.n_targets
+        return float(variance), float(mean_square)
+
+    def loss(self, coef: Floats, intercept: Floats) -> float:
+        squares = np.square(self.X @ coef.T + intercept - self.Y).mean(axis=1)
+        if self.omega is None:
+            return float(squares.mean())
+        return float(np.average(squares, weights=self.omega))
+
+    def largest(self) -> Floats:
+        return np.asarray(np.abs(self.X).max(axis=0))
+
+    def digest(self) -> bytes:
+        moments = (self.X.sum(axis=0), self.Y.sum(axis=0))
+        return repr(self.X.shape).encode() + b"".join(part.tobytes() for part in moments)
+
+
+def check_rows(X: Floats, Y: Floats, omega: Floats | None) -> None:
+    """Refuse rows that cannot be trained on, by name.
+
+    Raises:
+        InvalidInput: param "X", "Y" or "sample_weight".
+    """
+    if X.ndim != 2 or Y.ndim != 2 or X.shape[0] != Y.shape[0] or 0 in X.shape or 0 in Y.shape:
+        raise InvalidInput(f"X has shape {X.shape}, Y {Y.shape}: need (n, d) and (n, t)", param="X")
+    for param, values in (("X", X), ("Y", Y)):
+        if values.dtype != np.float64:
+            raise InvalidInput(f"{param} is {values.dtype}: need float64", param=param)
+        if not np.isfinite(values).all():
+            raise InvalidInput(f"{param} holds NaN or infinity: remove those rows", param=param)
+    if omega is None:
+        return
+    if omega.shape != (X.shape[0],):
+        raise InvalidInput(
+            f"sample_weight has shape {omega.shape}: need ({X.shape[0]},)", param="sample_weight"
+        )
+    if not np.isfinite(omega).all() or (omega < 0).any() or not omega.any():
+        raise InvalidInput(
+            "sample weights must be finite, >= 0 and not all 0", param="sample_weight"
+        )
