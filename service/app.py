@@ -20,6 +20,7 @@ from service.uploads import Uploads
 from service.watcher import Watcher
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
+from storage.ingest_pool import IngestPool
 
 __all__ = ["create_app"]
 
@@ -45,6 +46,7 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         yield
         parts.watcher.close()
         reconciler.close()
+        parts.files.close()
         parts.doorbell.close()
         parts.database.close()
 
@@ -76,6 +78,11 @@ def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
         database=database,
         artefacts=LocalArtefacts(settings.artefacts),
         uploads=Uploads(settings.data / "uploads"),
+        files=IngestPool(
+            processes=settings.ingest_processes,
+            memory_bytes=settings.ingest_memory_bytes,
+            seconds=settings.ingest_seconds,
+        ),
         doorbell=doorbell or Doorbell(settings.broker_url),
         watcher=Watcher(database, most_waiting=settings.most_waiting),
         key=ApiKey(read_key(settings.api_key_file)),

@@ -33,13 +33,16 @@ REQUESTS: dict[str, dict[str, Any]] = {
     },
     "create_dataset application/json": {"X and y": _XY, "columns": _COLUMNS},
     "create_dataset text/csv": {"with a header": "hours,price\n1,2.0\n2,4.0\n3,6.0\n"},
+    "create_dataset application/x-ndjson": {
+        "a row a line": '{"hours": 1, "price": 2.0}\n{"hours": 2, "price": 4.0}\n'
+    },
     "predict application/json": {
         "rows by name": {"rows": [{"x0": 4.0}]},
         "rows as numbers": {"X": [[4.0]]},
     },
 }
 
-_PROFILE = {"dtype": "float64", "missing": 0, "distinct": 3}
+_PROFILE = {"dtype": "float64", "missing": 0, "distinct": 3, "sample": [1.0, 2.0, 3.0]}
 _DATASET = {
     "id": DATASET,
     "object": "dataset",

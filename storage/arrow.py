@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from descend.datasets import ColumnType
 from descend.errors import CorruptArtefact, InvalidDataset
 
-__all__ = ["Batch", "Table", "open_table", "read_columns"]
+__all__ = ["Batch", "FlatTable", "Table", "flat_root", "open_table", "read_columns"]
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -95,7 +95,7 @@ class Batch:
 
     def __init__(self, data: Bytes, block: tuple[int, int], fields: "dict[str, _Field]") -> None:
         place, metadata_length = block
-        message = _Flat(data.data, _followed(data.data, place + 8))
+        message = FlatTable(data.data, _followed(data.data, place + 8))
         header = message.table(2)
         if header is None or header.table(3) is not None:
             raise CorruptArtefact("the Arrow file is compressed")
@@ -128,6 +128,12 @@ class Batch:
                 )
             present = self._present(field)
             return column if present is None else np.where(present, column, np.nan)
+
+    def n_missing(self, name: str) -> int:
+        """Count the missing cells, as the header says."""
+        with _corrupt_where_unreadable():
+            place = self._nodes + 16 * self._fields[name].node + 8
+            return int(struct.unpack_from("<q", self._data.data, place)[0])
 
     def texts(self, name: str) -> tuple[Codes, list[str]]:
         """Read a column of text as codes into its distinct values.
@@ -222,7 +228,7 @@ def _bytes_of(source: Path | bytes) -> Bytes:
 
 
 @dataclass(frozen=True)
-class _Flat:
+class FlatTable:
     """A flatbuffers table: fields are found through its vtable; absent ones are None."""
 
     data: memoryview
@@ -241,9 +247,9 @@ class _Flat:
         place = self._field(index)
         return default if place is None else int(struct.unpack_from(code, self.data, place)[0])
 
-    def table(self, index: int) -> "_Flat | None":
+    def table(self, index: int) -> "FlatTable | None":
         place = self._field(index)
-        return None if place is None else _Flat(self.data, _followed(self.data, place))
+        return None if place is None else FlatTable(self.data, _followed(self.data, place))
 
     def vector(self, index: int) -> tuple[int, int]:
         """Place of the first element, and how many there are."""
@@ -253,14 +259,20 @@ class _Flat:
         start = _followed(self.data, place)
         return start + 4, int(struct.unpack_from("<I", self.data, start)[0])
 
-    def tables(self, index: int) -> Iterator["_Flat"]:
+    def tables(self, index: int) -> Iterator["FlatTable"]:
         start, n = self.vector(index)
         for place in range(start, start + 4 * n, 4):
-            yield _Flat(self.data, _followed(self.data, place))
+            yield FlatTable(self.data, _followed(self.data, place))
 
     def text(self, index: int) -> str:
         start, n = self.vector(index)
         return bytes(self.data[start : start + n]).decode("utf-8")
+
+
+def flat_root(data: bytes) -> FlatTable:
+    """Give the table that a flatbuffer is about."""
+    view = memoryview(data)
+    return FlatTable(view, _followed(view, 0))
 
 
 def _followed(data: memoryview, place: int) -> int:
@@ -275,15 +287,15 @@ class _Field:
     node: int
 
 
-def _footer(data: Bytes) -> _Flat:
+def _footer(data: Bytes) -> FlatTable:
     if data[:6].tobytes() != b"ARROW1" or data[-6:].tobytes() != b"ARROW1":
         raise CorruptArtefact("the data is no Arrow file")
     (size,) = struct.unpack("<i", data[-10:-6].tobytes())
     start = len(data) - 10 - size
-    return _Flat(data.data, _followed(data.data, start))
+    return FlatTable(data.data, _followed(data.data, start))
 
 
-def _fields(footer: _Flat) -> Iterator[_Field]:
+def _fields(footer: FlatTable) -> Iterator[_Field]:
     schema = footer.table(1)
     if schema is None:
         raise CorruptArtefact("the Arrow file has no schema")
@@ -300,7 +312,7 @@ def _n_buffers(fields: dict[str, _Field]) -> int:
     return sum(_BUFFERS[field.kind] for field in fields.values())
 
 
-def _blocks(footer: _Flat) -> Iterator[tuple[int, int]]:
+def _blocks(footer: FlatTable) -> Iterator[tuple[int, int]]:
     """Where each record batch's metadata begins, and how long it is."""
     start, n = footer.vector(3)
     for place in range(start, start + 24 * n, 24):
