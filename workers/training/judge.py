@@ -98,8 +98,8 @@ class Verdicts:
 
 
 def _as_losses(losses: Sequence[Loss], residuals: Floats) -> Floats:
-    pairs = zip(losses, residuals, strict=True)
-    return np.array([float(loss.values(residual)) for loss, residual in pairs])
+    places = range(len(losses))
+    return np.concatenate([losses[k].values(residuals[k : k + 1]) for k in places])
 
 
 def judge(

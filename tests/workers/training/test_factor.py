@@ -1,5 +1,6 @@
 """The factor of weighted [1 X Y] stands for its rows, however they come and wherever they lie."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -121,7 +122,7 @@ def test_cuts_memory_order_and_threads_change_no_bit(columns: int, threads: int)
         edges = [0, *cuts, n]
         return [
             (list(X[a:b].T.copy()), np.asfortranarray(Y[a:b]), omega[a:b])
-            for a, b in zip(edges, edges[1:], strict=False)
+            for a, b in itertools.pairwise(edges)
         ]
 
     cut = factor(blocks(1, 100, 101, n // 2, n - 3), threads=threads)
