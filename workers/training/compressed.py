@@ -13,6 +13,7 @@ from workers.training.factor import (
     scaling_of,
 )
 from workers.training.forms import choose_form
+from workers.training.losses import SQUARED, Loss
 from workers.training.problem import Problem
 from workers.training.samples import Floats, Rows, Sample
 from workers.training.scaling import Scaling
@@ -54,7 +55,9 @@ class Factored:
     def moments(self) -> tuple[float, float]:
         return moments_of(self.factor)
 
-    def loss(self, coef: Floats, intercept: Floats) -> float:
+    def loss(self, coef: Floats, intercept: Floats, measure: Loss = SQUARED) -> float:
+        if measure != SQUARED:
+            raise ValueError(f"the factor of the rows does not know their {measure.name} loss")
         return loss_of(self.factor, coef, intercept)
 
     def largest(self) -> Floats:

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.jobs import StopReason
+from workers.training.losses import Loss
 from workers.training.problem import Floats
 from workers.training.progress import Ints, Progress
 from workers.training.rate import stability_bound
+from workers.training.schedules import rates
 from workers.training.setup import Setup
 
 __all__ = ["Limits", "Readings", "Verdicts", "judge"]
@@ -56,6 +58,7 @@ class Limits:
     Attributes:
         tol: relative change of the objective, not below the precision of the dtype; 0 for never.
         target_gap: part of the first gap at which to stop; 0 for never.
+        variance: of the targets; under another loss that of a residual of one standard deviation.
         noise: change of the objective that is rounding: a perfect fit's loss never comes to rest,
             but jumps about between 0 and the squares of the targets' last digits.
     """
@@ -72,14 +75,20 @@ class Limits:
         given = [setup.hyperparameters for setup in setups]
         eps = np.array([np.finfo(h.dtype).eps for h in given], dtype=np.float64)
         tol = np.array([h.tol for h in given], dtype=np.float64)
+        losses = [Loss.of(h) for h in given]
         squares = np.array([setup.mean_square for setup in setups], dtype=np.float64)
+        noise = np.square(NOISE * eps) * squares
+        variance = np.array([setup.variance for setup in setups], dtype=np.float64)
+        if losses[0].name != "squared":
+            noise = _as_losses(losses, np.sqrt(noise))
+            variance = _as_losses(losses, np.sqrt(variance))
         return cls(
             tol=np.where(tol > 0, np.maximum(tol, eps), 0),
             target_gap=np.array([h.target_gap or 0.0 for h in given], dtype=np.float64),
-            noise=np.square(NOISE * eps) * squares,
+            noise=noise,
             patience=np.array([h.patience for h in given], dtype=np.int64),
             max_epochs=np.array([h.max_epochs for h in given], dtype=np.int64),
-            variance=np.array([setup.variance for setup in setups], dtype=np.float64),
+            variance=variance,
         )
 
 
@@ -89,6 +98,11 @@ class Verdicts:
 
     counts: Ints
     stops: dict[int, StopReason]  # by lane
+
+
+def _as_losses(losses: Sequence[Loss], residuals: Floats) -> Floats:
+    places = range(len(losses))
+    return np.concatenate([losses[k].values(residuals[k : k + 1]) for k in places])
 
 
 def judge(
@@ -156,8 +170,9 @@ def _diverged(
         diverged |= ~readings.finite
     for lane in np.flatnonzero(~calm.all(axis=0)):
         model = int(models[lane])
-        if setups[model].rate >= _bound(model, progress, setups):
-            diverged[:, lane] |= ~calm[:, lane]
+        begun = int(progress.epoch[model])
+        fast = rates(setups[model], begun, begun + len(calm)) >= _bound(model, progress, setups)
+        diverged[:, lane] |= ~calm[:, lane] & fast
     return _first(diverged)
 
 

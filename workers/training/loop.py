@@ -14,6 +14,7 @@ from torch import Tensor
 
 from descend.errors import InvalidInput
 from descend.jobs import StopReason
+from workers.training import schedules
 from workers.training.device import batch_key, is_solo
 from workers.training.gap import Minimum
 from workers.training.judge import Limits, Mask, Readings, judge
@@ -115,7 +116,7 @@ class Block:
     """What a block's epochs produced, still on the device: lists over its epochs."""
 
     params: list[Tensor] = field(default_factory=list)  # before each step
-    squares: list[Tensor] = field(default_factory=list)  # of the residuals
+    squares: list[Tensor] = field(default_factory=list)  # of the residuals; or another loss
     gradients: list[Tensor] = field(default_factory=list)
     held_squares: list[Tensor] = field(default_factory=list)
 
@@ -124,18 +125,25 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
     """Take `steps` epochs: forward, backward, update. No host sync."""
     design, block = state.design, Block()
     params, slots = state.params, state.slots
-    optimizer = state.optimizer.for_epochs(state.progress.epoch, state.lanes, steps)
+    begun, lanes = state.progress.epoch, state.lanes
+    factors = schedules.of_lanes(state.setups, lanes, begun, steps)
+    optimizer = state.optimizer.for_epochs(begun, lanes, steps, factors)
     for k in range(steps):
         block.params.append(params)
         if design.held_rows is not None and design.minus_held_goal is not None:
             residuals = torch.baddbmm(design.minus_held_goal, design.held_rows, params)
-            block.held_squares.append(residuals.square_())
+            block.held_squares.append(_held_values(design, residuals))
         squares, gradient = differentiate(design, params.detach().requires_grad_())
         block.squares.append(squares)
         block.gradients.append(gradient)
         params, slots = optimizer.step(params, gradient, slots, k)
     block.params.append(params)
     return block, replace(state, params=params, slots=slots)
+
+
+def _held_values(design: Design, residuals: Tensor) -> Tensor:
+    criterion = design.criterion
+    return residuals.square_() if criterion is None else criterion.held(residuals)
 
 
 def _settle(state: TrainingState, block: Block, ledger: Ledger) -> TrainingState:

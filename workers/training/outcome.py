@@ -10,7 +10,9 @@ from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
 from workers.training.certificate import excess
 from workers.training.compressed import Factored
 from workers.training.divergence import diagnose
+from workers.training.losses import SQUARED, Loss
 from workers.training.problem import Floats, Problem
+from workers.training.schedules import falls
 from workers.training.setup import Setup
 from workers.training.state import TrainingState
 
@@ -114,8 +116,10 @@ def _metrics(
     setup, progress = state.setups[index], state.progress
     h = setup.hyperparameters
     trained, held = setup.problem.trained, setup.problem.held
-    train_loss = trained.loss(coef, intercept)
-    eval_loss = None if held is None else held.loss(coef, intercept)
+    measure = Loss.of(h)
+    train_loss = trained.loss(coef, intercept, measure)
+    squares = train_loss if measure == SQUARED else trained.loss(coef, intercept)
+    eval_loss = None if held is None else held.loss(coef, intercept, measure)
     weights = params[: setup.problem.n_features]
     objective = train_loss + h.l2 * np.square(weights).sum() + h.l1 * np.abs(weights).sum()
     epochs = int(progress.epoch[index])
@@ -133,7 +137,7 @@ def _metrics(
         objective=_finite(objective),
         best_loss=_finite(best),
         best_epoch=best_epoch if np.isfinite(best) else None,
-        r2=_finite(1 - train_loss / setup.variance) if setup.variance > 0 else None,
+        r2=_finite(1 - squares / setup.variance) if setup.variance > 0 else None,
         **_closeness(state, index, params),
     )
 
@@ -164,6 +168,15 @@ def _above(metrics: Metrics) -> str:
     return f"{100 * metrics.relative_gap:.3g} %"
 
 
+def _closer(h: Hyperparameters) -> str:
+    falling = falls(h)
+    if Loss.of(h).curvature is None and not falling:
+        return f"the gradient of {h.loss} loss does not fade, but a schedule that falls"
+    if h.loss == "huber" and h.optimizer == "sgd":
+        return "more epochs, a larger huber_delta or optimizer adam"
+    return "more epochs" if falling or h.optimizer == "lbfgs" else "more epochs or a momentum"
+
+
 def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and np.isfinite(value) else None
 
@@ -180,7 +193,7 @@ def _warnings(
     if stop is StopReason.MAX_EPOCHS and h.tol > 0:
         told.append(
             f"stopped at max_epochs ({h.max_epochs}) before the objective settled within tol"
-            f" ({h.tol:g}): more epochs or a momentum will bring it closer to the optimum"
+            f" ({h.tol:g}): {_closer(h)} will bring it closer to the optimum"
         )
     if h.validation_fraction > 0 and setup.problem.n_eval == 0:
         told.append("too few rows to hold any out: eval_loss is empty")
