@@ -163,5 +163,5 @@ RESPONSES: dict[str, Any] = {
         "status": "ready",
         "parts": {"database": "ok", "broker": "ok", "workers": "ok", "storage": "ok"},
     },
-    "text/csv": "epoch,train_loss,eval_loss,learning_rate,grad_norm,gap\n0,18.67,,0.01,20.4,18.66\n",
+    "text/csv": "epoch,train_loss,eval_loss,learning_rate,grad_norm,gap\n0,18.7,,0.01,20.4,18.6\n",
 }
