@@ -14,7 +14,7 @@ from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
 from workers.training.spectrum import FULL_COLUMNS, FULL_COST, Spectrum, oriented, root_and_goal
 
-__all__ = ["Modes", "course", "epochs_to", "modes_of"]
+__all__ = ["Modes", "course", "epochs_to", "few_rows", "modes_of"]
 
 # What is left of the gap, as a part of it, that is rounding of the other modes.
 ROUNDING = 1e-12
@@ -90,7 +90,7 @@ def modes_of(problem: Problem, matrices: Matrices, start: Floats) -> Modes | Non
         if not np.isfinite(np.square(root).sum() + np.square(goal).sum()):
             return None
     n = len(matrices.A)
-    design, aim = _reduced(root[:n], goal[:n])
+    design, aim = few_rows(root[:n], goal[:n])
     root, goal = np.concatenate([design, root[n:]]), np.concatenate([aim, goal[n:]])
     left, singular, right = np.linalg.svd(root, full_matrices=False)
     above = singular > max(rows, columns) * np.finfo(np.float64).eps * singular[0]
@@ -205,7 +205,7 @@ def _minimum(root: Floats, goal: Floats, size: int) -> _Minimum:
     return _Minimum(solution / lengths[:, np.newaxis], basis, condition, rank)
 
 
-def _reduced(root: Floats, goal: Floats) -> tuple[Floats, Floats]:
+def few_rows(root: Floats, goal: Floats) -> tuple[Floats, Floats]:
     """Rotate many rows onto a few: no norm changes."""
     rows, columns = root.shape
     if rows <= columns + goal.shape[1]:
