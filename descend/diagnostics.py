@@ -26,7 +26,7 @@ class DiagnosedRow(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    row: int = Field(description="its number in the data set, from 0; missing rows are counted")
+    row: int = Field(description="its number among the rows that were read, from 0")
     actual: float
     predicted: float
     residual: float = Field(description="actual - predicted")
@@ -76,9 +76,9 @@ class TargetDiagnostics(BaseModel):
     max_cooks: float | None
     high_leverage: int = Field(description="training rows above twice the mean leverage")
     outliers: int = Field(description="training rows with |std_residual| > 3")
-    rows: list[DiagnosedRow] = Field(description="a sample of all rows, drawn by a fixed seed")
+    rows: list[DiagnosedRow] = Field(description="a sample of all rows, drawn by the job's seed")
     quantiles: Quantiles | None = Field(description="of training rows; null where there are none")
-    tests: list[ResidualTest]
+    tests: list[ResidualTest] = Field(description="empty where the residuals are rounding")
 
 
 class Diagnostics(BaseModel):
@@ -95,3 +95,18 @@ class Diagnostics(BaseModel):
     sampled: bool = Field(description="whether rows are fewer than there are")
     targets: list[TargetDiagnostics]
     warnings: list[str] = []
+
+    def thinned(self, model_id: str, points: int) -> "Diagnostics":
+        """Take fewer rows of each target, in the order of the data."""
+        return self.model_copy(
+            update={
+                "model_id": model_id,
+                "sampled": points < self.n_samples + self.n_eval_samples or self.sampled,
+                "targets": [
+                    one.model_copy(
+                        update={"rows": sorted(one.rows[:points], key=lambda row: row.row)}
+                    )
+                    for one in self.targets
+                ],
+            }
+        )

@@ -153,7 +153,7 @@ def _jacobian(setup: Setup) -> Floats | None:
         return told + theta[-1] if columns > X.shape[1] else told
 
     first = torch.from_numpy(np.ascontiguousarray(setup.start[:, 0]))
-    found = torch.autograd.functional.jacobian(predict, first)
+    found = torch.autograd.functional.jacobian(predict, first)  # type: ignore[no-untyped-call]
     assert isinstance(found, Tensor)  # noqa: S101 - one input, one output
     return np.asarray(found.numpy())
 
