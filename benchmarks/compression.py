@@ -1,12 +1,14 @@
-"""Time the factor of [1 X Y] and the exact fit, against scikit-learn's LinearRegression.
+"""Time the factor of [1 X Y] against scikit-learn's LinearRegression on the same rows.
 
-    python -m benchmarks.compression
+python -m benchmarks.compression
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
+from sklearn.linear_model import LinearRegression
 
 from workers.training.factor import factor
 
@@ -17,11 +19,12 @@ def main() -> None:
     for n_samples, n_features in SHAPES:
         X, Y = drawn(n_samples, n_features)
         columns = [np.ascontiguousarray(X[:, j]) for j in range(n_features)]
+        sizes = f"n={n_samples:,} d={n_features}:"
         for threads in (1, 2):
-            rows = seconds(lambda: factor([(X, Y, None)], threads=threads))
-            columnar = seconds(lambda: factor([(columns, Y, None)], threads=threads))
-            print(f"n={n_samples:.0e} d={n_features} threads={threads}:"
-                  f" rows {rows:.2f} s, columns {columnar:.2f} s", flush=True)
+            rows = seconds(partial(factor, [(X, Y, None)], threads=threads))
+            columnar = seconds(partial(factor, [(columns, Y, None)], threads=threads))
+            print(f"{sizes} factor, {threads} threads {rows:.2f} s, of columns {columnar:.2f} s")
+        print(f"{sizes} LinearRegression {seconds(partial(LinearRegression().fit, X, Y)):.2f} s")
 
 
 def drawn(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from service import errors
 from service.dependencies import Parts
 from service.doorbell import Doorbell
+from service.hosts import LoopbackHosts
 from service.openapi import allowed_methods, document, query_names
 from service.reconciler import Reconciler
 from service.routes import datasets, health, history, jobs, models
@@ -19,6 +20,7 @@ from service.uploads import Uploads
 from service.watcher import Watcher
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
+from storage.ingest_pool import IngestPool
 
 __all__ = ["create_app"]
 
@@ -44,6 +46,7 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         yield
         parts.watcher.close()
         reconciler.close()
+        parts.files.close()
         parts.doorbell.close()
         parts.database.close()
 
@@ -58,7 +61,9 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.parts = parts
-    app.add_middleware(Envelope)
+    if not parts.key.required:
+        app.add_middleware(LoopbackHosts)
+    app.add_middleware(Envelope)  # around it: a refusal, too, has an id
     errors.install(app)
     for routes in (datasets, jobs, history, models, health):
         app.include_router(routes.router)
@@ -73,6 +78,11 @@ def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
         database=database,
         artefacts=LocalArtefacts(settings.artefacts),
         uploads=Uploads(settings.data / "uploads"),
+        files=IngestPool(
+            processes=settings.ingest_processes,
+            memory_bytes=settings.ingest_memory_bytes,
+            seconds=settings.ingest_seconds,
+        ),
         doorbell=doorbell or Doorbell(settings.broker_url),
         watcher=Watcher(database, most_waiting=settings.most_waiting),
         key=ApiKey(read_key(settings.api_key_file)),

@@ -18,6 +18,7 @@ from service.uploads import Uploads
 from service.watcher import Watcher
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
+from storage.ingest_pool import IngestPool
 
 __all__ = [
     "GUARDS",
@@ -43,6 +44,7 @@ class Parts:
     database: Database
     artefacts: LocalArtefacts
     uploads: Uploads
+    files: IngestPool
     doorbell: Doorbell
     watcher: Watcher
     key: ApiKey

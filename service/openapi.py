@@ -68,10 +68,10 @@ _written: dict[bool, Json] = {}
 
 
 def body_of(operation: str, contents: dict[str, tuple[type[BaseModel], ...]]) -> Json:
-    """Describe a body that the handler reads itself: media type -> models; none: plain text."""
+    """Describe a body that the handler reads itself: media type -> models; none: text or bytes."""
     described: Json = {}
     for media_type, models in contents.items():
-        examples = REQUESTS[f"{operation} {media_type}"]
+        examples = REQUESTS.get(f"{operation} {media_type}", {})
         described[media_type] = {
             "schema": _schema(models),
             "examples": {name: {"value": value} for name, value in examples.items()},

@@ -19,12 +19,12 @@ from typing import BinaryIO
 
 from descend.errors import CorruptArtefact, StorageFull
 
-__all__ = ["LocalArtefacts", "durable"]
+__all__ = ["NO_ROOM", "LocalArtefacts", "durable", "no_room_is_storage_full"]
 
 _KEY = re.compile(r"[a-z]+(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
 _TEMPORARY = ".tmp-"
 _BLOCK = 2**20
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class LocalArtefacts:
@@ -126,7 +126,7 @@ def no_room_is_storage_full() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise StorageFull from error
         raise
 

@@ -8,7 +8,17 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-__all__ = ["CATALOGUE", "RegressionProblem", "longley", "notebook", "random_problem"]
+__all__ = [
+    "CATALOGUE",
+    "CERTIFIED",
+    "Certified",
+    "RegressionProblem",
+    "longley",
+    "norris",
+    "notebook",
+    "outliers",
+    "random_problem",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +78,66 @@ def longley() -> RegressionProblem:
     )
 
 
+# J. Norris, calibration of ozone monitors, NIST; as certified by NIST StRD. Pairs y, x.
+_NORRIS = """
+0.1 0.2 338.8 337.4 118.1 118.2 888.0 884.6 9.2 10.1 228.1 226.5 668.5 666.3 998.5 996.3
+449.1 448.6 778.9 777.0 559.2 558.2 0.3 0.4 0.1 0.6 778.1 775.5 668.8 666.9 339.3 338.0
+448.9 447.5 10.8 11.6 557.7 556.0 228.3 228.1 998.0 995.8 888.8 887.6 119.6 120.2 0.3 0.3
+0.6 0.3 557.6 556.8 339.3 339.1 888.0 887.2 998.5 999.0 778.9 779.0 10.2 11.1 117.6 118.3
+228.9 229.2 668.4 669.1 449.2 448.9 0.2 0.5
+"""
+
+
+def norris() -> RegressionProblem:
+    """Thirty-six readings of two monitors, nearly on the line y = x."""
+    pairs = np.array(_NORRIS.split(), dtype=np.float64).reshape(-1, 2)
+    return RegressionProblem(
+        "norris", pairs[:, 1:].copy(), pairs[:, :1].copy(), features=("x",), targets=("y",)
+    )
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What NIST certifies: of the intercept first, then the features in order."""
+
+    params: tuple[float, ...]
+    standard_errors: tuple[float, ...]
+    residual_sd: float
+    r2: float
+
+
+CERTIFIED = {
+    "norris": Certified(
+        params=(-0.262323073774029, 1.00211681802045),
+        standard_errors=(0.232818234301152, 0.429796848199937e-03),
+        residual_sd=0.884796396144373,
+        r2=0.999993745883712,
+    ),
+    "longley": Certified(
+        params=(
+            -3482258.63459582,
+            15.0618722713733,
+            -0.358191792925910e-01,
+            -2.02022980381683,
+            -1.03322686717359,
+            -0.511041056535807e-01,
+            1829.15146461355,
+        ),
+        standard_errors=(
+            890420.383607373,
+            84.9149257747669,
+            0.334910077722432e-01,
+            0.488399681651699,
+            0.214274163161675,
+            0.226073200069370,
+            455.478499142212,
+        ),
+        residual_sd=304.854073561965,
+        r2=0.995479004577296,
+    ),
+}
+
+
 def random_problem(
     name: str,
     *,
@@ -86,6 +156,14 @@ def random_problem(
     W = rng.normal(size=(n_features, n_targets))
     Y = X @ W + rng.normal(size=n_targets) + 0.3 * rng.normal(size=(n_samples, n_targets))
     return RegressionProblem(name, X, Y)
+
+
+def outliers() -> RegressionProblem:
+    """A plane of which one row in ten was read off a hundredfold: what other losses are for."""
+    problem = random_problem("outliers", n_samples=120, n_features=3, seed=10)
+    Y = problem.Y.copy()
+    Y[::10] *= 100
+    return replace(problem, Y=Y)
 
 
 def _weighted() -> RegressionProblem:

@@ -7,21 +7,21 @@ import contextlib
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from descend.errors import CorruptArtefact, InvalidInput
+from descend.encoding import Encoding
+from descend.errors import InvalidInput
 from descend.history import COLUMNS, History
 from descend.jobs import Hyperparameters, JobError, StopReason
-from storage.arrow import read_columns
 from workers import training
+from workers.loading import load_problem
 from workers.orders import Assignment
 from workers.reports import Entry, Fate
 
 __all__ = ["Batch", "Trainee", "batches", "load", "rehearse", "unloaded"]
 
-_SUCCESS = frozenset({StopReason.CONVERGED, StopReason.MAX_EPOCHS})
+_SUCCESS = frozenset({StopReason.CONVERGED, StopReason.TARGET_GAP, StopReason.MAX_EPOCHS})
 
 
 @dataclass(eq=False)
@@ -33,6 +33,7 @@ class Trainee:
 
     job: Assignment
     problem: training.Problem
+    encoding: Encoding
     device: str
     key: Hashable
     checkpoint: bytes | None
@@ -72,7 +73,7 @@ class Trainee:
     def start_over(self) -> None:
         """Train from epoch 0: the checkpoint is damaged, or of another version of the engine."""
         self.checkpoint, self.known_epochs, self.epochs_done = None, self.job.epochs_done, 0
-        self.warnings = ("the checkpoint could not be used: trained again from the start",)
+        self.warnings += ("the checkpoint could not be used: trained again from the start",)
 
     def failed(self, error: JobError) -> Entry:
         return self.entry(Fate.FAILED, stop_reason=StopReason.ERROR, error=error)
@@ -135,6 +136,7 @@ class Batch:
             coef=outcome.coef if succeeded else None,
             intercept=outcome.intercept if succeeded else None,
             metrics=metrics,
+            encoding=trainee.encoding if succeeded else None,
             error=outcome.error,
             resolved=outcome.resolved,
             engine=outcome.engine,
@@ -143,25 +145,24 @@ class Batch:
 
 
 def load(job: Assignment) -> Trainee:
-    """Read the job's columns and choose its device.
+    """Read the job's data and choose its device.
 
     Raises:
         DescendError: when the data cannot be read or the device is not there.
     """
-    if isinstance(job.data, Path) and not job.data.exists():
-        raise CorruptArtefact("the file of the job's data set is missing")
-    columns = read_columns(job.data, job.columns)
-    problem = training.Problem.of_rows(
-        X=np.column_stack([columns[name] for name in job.features]),
-        Y=np.column_stack([columns[name] for name in job.targets]),
-        sample_weight=None if job.weight is None else columns[job.weight],
-        features=job.features,
-        targets=job.targets,
-        hyperparameters=job.hyperparameters,
-    )
+    loaded = load_problem(job)
+    problem = loaded.problem
     device, _ = training.choose_device(problem, job.device)
-    key = (device, training.batch_key(problem, device))
-    return Trainee(job, problem, device, key, job.checkpoint, job.epochs_done)
+    return Trainee(
+        job=job,
+        problem=problem,
+        encoding=loaded.encoding,
+        device=device,
+        key=(device, training.batch_key(problem, device)),
+        checkpoint=job.checkpoint,
+        epochs_done=job.epochs_done,
+        warnings=loaded.warnings,
+    )
 
 
 def rehearse() -> None:

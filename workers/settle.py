@@ -81,16 +81,20 @@ def _outcome(entry: Entry, state: JobState, model: LinearModel | None = None) ->
 
 
 def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
-    coef, intercept = entry.coef, entry.intercept
-    if coef is None or intercept is None:
+    coef, intercept, encoding = entry.coef, entry.intercept, entry.encoding
+    if coef is None or intercept is None or encoding is None:
         raise ValueError("a success without weights")
-    if coef.shape != (len(claim.targets), len(claim.features)) or intercept.shape != coef.shape[:1]:
+    if [one.name for one in encoding.inputs] != list(claim.features):
+        raise ValueError("an encoding of other columns")
+    features = encoding.features
+    if coef.shape != (len(claim.targets), len(features)) or intercept.shape != coef.shape[:1]:
         raise ValueError(f"weights of shapes {coef.shape} and {intercept.shape}")
     return LinearModel(
-        features=list(claim.features),
+        features=features,
         targets=list(claim.targets),
         coef=coef.tolist(),
         intercept=intercept.tolist(),
+        encoding=None if encoding.is_plain else encoding,
         provenance=Provenance(
             job_id=claim.job_id,
             dataset_id=claim.dataset.dataset_id,

@@ -30,6 +30,7 @@ from service.dependencies import (
 )
 from service.openapi import METADATA_PARAMETER, body_of, refusals
 from service.uploads import store
+from storage.database import Transaction
 from storage.ingest import ingest_json
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
@@ -75,7 +76,8 @@ def _submit(parts: Parts, raw: bytes, idempotency_key: str | None) -> Job:
                 return earlier
     inline = None if isinstance(spec.dataset, str) else ingest_json(spec.dataset, name=spec.name)
     stored = inline and store(inline, parts.artefacts)
-    with parts.database.begin() as tx:
+
+    def add(tx: Transaction) -> tuple[Job, bool]:
         dataset = stored.dataset if stored else tx.datasets.get(str(spec.dataset))
         columns = admit(spec, dataset)
         job, created = tx.jobs.add(
@@ -92,6 +94,9 @@ def _submit(parts: Parts, raw: bytes, idempotency_key: str | None) -> Job:
         )
         if stored and created:
             tx.datasets.add(dataset, inline=stored.inline, artefact=stored.artefact)
+        return job, created
+
+    job, created = parts.database.together(add)
     if created:
         parts.doorbell.ring(queue_of(spec))
     return job

@@ -1,80 +1,41 @@
-"""The R factor of weighted [1, X, Y]: all that squared loss can ask of rows, mergeable (numpy).
+"""The R factor of weighted [1, X, Y]: all that squared loss asks of rows, mergeable (numpy).
 
     ||A theta - B||^2 over the rows  =  ||R_A theta - R_B||^2      for every theta
 
 Rows come in blocks, from memory or disk; nothing here reads or writes.
 """
 
+import hashlib
+import json
+import struct
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
-from descend.errors import InvalidInput
-from workers.training.householder import Tree, stacked, tile_rows, triangle
+from descend.errors import CorruptArtefact, InvalidInput
+from workers.training.accumulator import Accumulator, Factor, ratio_of, size_of
+from workers.training.householder import stacked, triangle
 from workers.training.problem import Floats
 from workers.training.scaling import Scaling
-from workers.training.tiles import Block, Columns, Frame, Reduced, Rows, Totals, power_of_two, reduce
+from workers.training.tiles import Block, Frame, Totals
 from workers.training.twofold import dot
 
 __all__ = [
     "Accumulator",
     "Factor",
     "factor",
+    "from_bytes",
     "loss_of",
     "matrices_of",
     "merge",
     "moments_of",
     "scaling_of",
     "select",
+    "to_bytes",
 ]
 
-# Tiles that a thread reduces before it hands back: some milliseconds.
-TILES_PER_TASK = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Factor:
-    """The R factor of sqrt(omega_i) [1, (x_i - shift_x) / size_x, (y_i - shift_y) / size_y].
-
-    Attributes:
-        n_rows: all rows, those of weight 0 too.
-        n_observations: rows with weight > 0.
-        weight_sum: sum of the weights, n_rows when unweighted; infinite where float64 cannot hold
-            it (its root R[0, 0] is always finite).
-        log_weight_sum: sum of log(omega) over the observations, 0 when unweighted.
-        weighted: whether any row came with a weight.
-        n_features: columns of X.
-        n_targets: columns of Y.
-        shift: near the columns' means, shape (n_features + n_targets,).
-        size: near their magnitudes about the shift, powers of two, same shape.
-        low: least value of each column in original units, same shape.
-        high: greatest value.
-        R: shape (1 + n_features + n_targets,) twice, upper triangular, diagonal >= 0; zero rows at
-            the end where there are fewer rows than columns.
-    """
-
-    n_rows: int
-    n_observations: int
-    weight_sum: float
-    log_weight_sum: float
-    weighted: bool
-    n_features: int
-    n_targets: int
-    shift: Floats
-    size: Floats
-    low: Floats
-    high: Floats
-    R: Floats
-
-    @property
-    def root_weight(self) -> float:
-        """sqrt(weight_sum), finite whatever the weights; refused where all are 0."""
-        root = float(self.R[0, 0]) if self.weighted else float(np.sqrt(self.n_rows))
-        if root == 0:
-            raise InvalidInput("every row has weight 0", param="sample_weight")
-        return root
+MAGIC = b"descend factor 1\n"
+ARRAYS = ("shift", "size", "low", "high", "R")
 
 
 def factor(
@@ -110,122 +71,6 @@ def factor(
     return accumulator.factor()
 
 
-class Accumulator:
-    """Takes rows block by block and holds their factor; see `factor`."""
-
-    def __init__(self, *, names: Sequence[str] | None = None, threads: int = 1) -> None:
-        self._names = tuple(names or ())
-        self._threads = threads
-        self._shape = (0, 0)
-        self._weighted = False
-        self._filled = 0
-        self._frame: Frame | None = None
-        self._totals: Totals | None = None
-        self._tree = Tree()
-
-    def add(self, X: Columns, Y: Columns, omega: Floats | None = None) -> None:
-        """Take some rows.
-
-        Args:
-            X: features, shape (n, n_features) in either memory order, or a sequence of columns.
-            Y: targets, likewise.
-            omega: weights, shape (n,), or None for 1.
-
-        Raises:
-            InvalidInput: as `factor` does.
-        """
-        block = Rows(X, Y, omega)
-        self._open(block)
-        self._weighted |= omega is not None
-        room, start = self._tile.shape[1], 0
-        while start < block.n_rows:
-            if self._filled == 0 and self._frame is not None:
-                start = self._take_tiles(block, start)
-            end = min(block.n_rows, start + room - self._filled)
-            block.fill(self._tile, self._filled, slice(start, end))
-            self._filled += end - start
-            start = end
-            if self._filled == room:
-                self._take([self._reduce(self._tile, room)])
-                self._filled = 0
-
-    def factor(self) -> Factor:
-        """Return the factor of the rows taken so far; more may follow."""
-        if self._filled == 0 and self._totals is None:
-            raise InvalidInput("there are no rows", param="X")
-        parts: list[Reduced] = []
-        if self._totals is not None and self._frame is not None:
-            parts.append(Reduced(self._totals, self._frame, self._tree.root()))
-        if self._filled:
-            parts.append(self._reduce(self._tile.copy(), self._filled))
-        frame, totals = parts[-1].frame, parts[0].totals
-        if len(parts) > 1:
-            totals = totals.plus(parts[1].totals)
-        size = _size(frame, totals)
-        return Factor(
-            **vars(totals),
-            weighted=self._weighted,
-            n_features=self._shape[0],
-            n_targets=self._shape[1],
-            shift=frame.shift,
-            size=size,
-            R=stacked([part.R * _ratio(part.frame.unit, frame.unit) for part in parts])
-            * _ratio(frame.unit, size),
-        )
-
-    def _open(self, block: Rows) -> None:
-        shape = (block.n_features, block.n_targets)
-        if self._shape == (0, 0):
-            self._shape = shape
-            columns = 1 + sum(shape)
-            self._tile = np.empty((columns + 1, tile_rows(columns)))
-            if not self._names:
-                self._names = tuple(f"X[:, {j}]" for j in range(shape[0]))
-                self._names += tuple(f"Y[:, {j}]" for j in range(shape[1]))
-        elif shape != self._shape:
-            raise InvalidInput(f"blocks have {self._shape} and {shape} columns", param="X")
-
-    def _take_tiles(self, block: Rows, start: int) -> int:
-        """Reduce the whole tiles that follow, several at a time; return where they end."""
-        room = self._tile.shape[1]
-        end = start + (block.n_rows - start) // room * room
-        step = TILES_PER_TASK * room
-        tasks = [range(at, min(end, at + step), room) for at in range(start, end, step)]
-
-        def run(task: range) -> list[Reduced]:
-            tile = np.empty_like(self._tile)
-            reduced = []
-            for at in task:
-                block.fill(tile, 0, slice(at, at + room))
-                reduced.append(self._reduce(tile, room))
-            return reduced
-
-        if self._threads > 1 and len(tasks) > 1:
-            with ThreadPoolExecutor(self._threads) as pool:
-                for reduced in pool.map(run, tasks):
-                    self._take(reduced)
-        else:
-            for task in tasks:
-                self._take(run(task))
-        return end
-
-    def _reduce(self, tile: Floats, rows: int) -> Reduced:
-        return reduce(tile, rows, self._frame, weighted=self._weighted, names=self._names)
-
-    def _take(self, tiles: list[Reduced]) -> None:
-        for tile in tiles:
-            frame = tile.frame
-            if self._frame is not None:
-                frame = Frame(frame.shift, np.maximum(frame.unit, self._frame.unit))
-                if (frame.unit > self._frame.unit).any():
-                    self._tree.scale(_ratio(self._frame.unit, frame.unit))
-                if (frame.unit > tile.frame.unit).any():
-                    tile.R[:] *= _ratio(tile.frame.unit, frame.unit)
-            self._frame = frame
-            self._totals = tile.totals if self._totals is None else self._totals.plus(tile.totals)
-            self._tree.push(tile.R)
-
-
 def merge(a: Factor, b: Factor) -> Factor:
     """Compute the factor of the rows of a and b together.
 
@@ -239,8 +84,7 @@ def merge(a: Factor, b: Factor) -> Factor:
         raise InvalidInput("factors differ in their numbers of columns", param="features")
     shift = a.shift if a.n_rows >= b.n_rows else b.shift
     totals = _totals(a).plus(_totals(b))
-    # Where the parts lie far apart the shift to the other's zero may exceed both sizes.
-    size = np.maximum(_size(Frame(shift, np.maximum(a.size, b.size)), totals), 1e-300)
+    size = size_of(Frame(shift, np.maximum(a.size, b.size)), totals)
     return Factor(
         **vars(totals),
         weighted=a.weighted or b.weighted,
@@ -274,15 +118,14 @@ def scaling_of(factor: Factor, *, standardize: bool, fit_intercept: bool) -> Sca
         return Scaling(np.zeros(d), np.ones(d))
     root = factor.root_weight
     shift, size = factor.shift[:d], factor.size[:d]
-    constant = factor.low[:d] == factor.high[:d]
     R = factor.R[:, 1 : 1 + d] / root
     if not fit_intercept:
         R[0] += shift / size
-        scale = np.where(constant, np.abs(factor.low[:d]), _norms(R) * size)
+        scale = _norms(R) * size
         return Scaling(np.zeros(d), np.where(scale == 0, 1, scale))
-    mean = np.where(constant, factor.low[:d], shift + R[0] * size)
-    scale = np.where(constant, 0, _norms(R[1:]) * size)
-    return Scaling(mean, np.where(scale == 0, 1, scale))
+    # A constant column lies at its shift: R holds exact zeros for it, and its mean is exact.
+    scale = _norms(R[1:]) * size
+    return Scaling(shift + R[0] * size, np.where(scale == 0, 1, scale))
 
 
 def matrices_of(factor: Factor, scaling: Scaling, *, intercept: bool) -> tuple[Floats, Floats]:
@@ -315,7 +158,7 @@ def matrices_of(factor: Factor, scaling: Scaling, *, intercept: bool) -> tuple[F
 
 
 def moments_of(factor: Factor) -> tuple[float, float]:
-    """Compute the targets' weighted population variance and mean square, each the mean over them."""
+    """Compute the targets' population variance and mean square, weighted, each a mean over them."""
     d = factor.n_features
     still = np.zeros(factor.n_targets)
     inner = factor.R / factor.root_weight
@@ -356,38 +199,60 @@ def loss_of(factor: Factor, coef: Floats, intercept: Floats) -> float:
         return float(np.square(residuals).sum() / t)
 
 
+def to_bytes(factor: Factor) -> bytes:
+    """Write a factor: magic, length of the header, header (JSON), float64 arrays, SHA-256 of all.
+
+    Notes:
+        Little-endian; `from_bytes` gives back every bit. (13 + columns) columns 8 bytes or so.
+    """
+    plain = {k: v for k, v in vars(factor).items() if k not in ARRAYS}
+    for name in ("weight_sum", "log_weight_sum"):
+        plain[name] = float(plain[name]).hex()
+    header = json.dumps(plain).encode()
+    arrays = [np.ascontiguousarray(getattr(factor, name), dtype="<f8") for name in ARRAYS]
+    body = b"".join(
+        [MAGIC, struct.pack("<I", len(header)), header, *(array.tobytes() for array in arrays)]
+    )
+    return body + hashlib.sha256(body).digest()
+
+
+def from_bytes(data: bytes) -> Factor:
+    """Read what `to_bytes` wrote.
+
+    Raises:
+        CorruptArtefact: when the bytes are not a factor, or not all of it.
+    """
+    body, told = data[:-32], data[-32:]
+    if not body.startswith(MAGIC) or hashlib.sha256(body).digest() != told:
+        raise CorruptArtefact("the stored factor is damaged: compute it again from the rows")
+    start = len(MAGIC) + 4
+    (length,) = struct.unpack("<I", body[len(MAGIC) : start])
+    plain = json.loads(body[start : start + length])
+    for name in ("weight_sum", "log_weight_sum"):
+        plain[name] = float.fromhex(plain[name])
+    width = plain["n_features"] + plain["n_targets"]
+    numbers = np.frombuffer(body[start + length :], dtype="<f8").astype(np.float64)
+    shift, size, low, high = numbers[: 4 * width].reshape(4, width)
+    R = numbers[4 * width :].reshape(1 + width, 1 + width)
+    return Factor(**plain, shift=shift, size=size, low=low, high=high, R=R)
+
+
 def _moved(factor: Factor, inner: Floats, columns: slice, frame: Frame) -> Floats:
     """Bring columns of R, given as `inner` in the factor's own frame, into another one."""
     shift, size = factor.shift[columns], factor.size[columns]
-    low, high = factor.low[columns], factor.high[columns]
     moved = inner[:, 1:][:, columns] * (size / frame.unit)
     moved[0] += (shift - frame.shift) / frame.unit * inner[0, 0]
-    constant = low == high
-    moved[:, constant] = 0
-    moved[0, constant] = ((low - frame.shift) / frame.unit)[constant] * inner[0, 0]
     return moved
 
 
 def _translated(factor: Factor, shift: Floats, size: Floats) -> Floats:
-    R = factor.R * _ratio(factor.size, size)
+    R = factor.R * ratio_of(factor.size, size)
     R[0, 1:] += (factor.shift / size - shift / size) * R[0, 0]
     return R
 
 
 def _totals(factor: Factor) -> Totals:
     return Totals(**{name: getattr(factor, name) for name in Totals.__dataclass_fields__})
-
-
-def _size(frame: Frame, totals: Totals) -> Floats:
-    """Take powers of two near the columns' greatest distance from the shift."""
-    low, high, shift = (v / frame.unit for v in (totals.low, totals.high, frame.shift))
-    reach = np.maximum(high - shift, shift - low)
-    reach = np.where(reach > 0, reach, np.abs(shift))
-    return power_of_two(reach) * frame.unit
-
-
-def _ratio(unit: Floats, size: Floats) -> Floats:
-    return np.concatenate([[1.0], unit / size])
 
 
 def _norms(R: Floats) -> Floats:

@@ -6,9 +6,10 @@ from torch import Tensor
 
 from descend.errors import InvalidInput
 from descend.gradients import Difference, Gradients, Minimum
+from workers.training.certificate import Certificate, certify
 from workers.training.modes import Modes, few_rows, modes_of
 from workers.training.objective import Matrices, arrange, differentiate
-from workers.training.plan import TOO_LARGE, no_minimum, parameters_of, told_modes
+from workers.training.plan import TOO_LARGE, parameters_of, told_modes
 from workers.training.problem import Floats, Problem
 from workers.training.samples import Rows
 from workers.training.setup import Setup, prepare
@@ -59,7 +60,8 @@ def gradients(problem: Problem) -> Gradients:
     told = (theta, by_autograd, by_hand, differences, np.array([objective]))
     if not all(np.isfinite(values).all() for values in told):
         raise InvalidInput("the gradient is beyond the range of its dtype: scale the columns")
-    modes = modes_of(problem, arranged, theta)
+    minimum = setup.certificate or certify(problem, arranged)
+    modes = modes_of(problem, arranged, theta, minimum)
     jacobian = _jacobian(setup)
     return Gradients(
         coordinates="standardized" if h.standardize else "original",
@@ -77,10 +79,10 @@ def gradients(problem: Problem) -> Gradients:
         finite_differences_difference=_difference(differences, by_autograd),
         jacobian=None if jacobian is None else jacobian.tolist(),
         eigenvalues=[] if modes is None else modes.eigenvalues.tolist(),
-        minimum=_minimum(setup, modes),
+        minimum=_minimum(setup, minimum),
         modes=[] if modes is None else told_modes(modes),
         unreachable=0.0 if modes is None else modes.unreachable,
-        refused=_refused(problem, modes, jacobian),
+        refused=_refused(modes, jacobian),
     )
 
 
@@ -158,15 +160,15 @@ def _jacobian(setup: Setup) -> Floats | None:
     return np.asarray(found.numpy())
 
 
-def _minimum(setup: Setup, modes: Modes | None) -> Minimum | None:
-    if modes is None or no_minimum(setup.hyperparameters, modes):
+def _minimum(setup: Setup, found: Certificate | None) -> Minimum | None:
+    if found is None:
         return None
-    coef, intercept = setup.original(modes.solution)
+    coef, intercept = setup.original(found.params)
     if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         return None
     return Minimum(
-        loss=modes.min_loss,
-        objective=modes.min_objective,
+        loss=found.loss,
+        objective=found.objective,
         coef=coef.tolist(),
         intercept=intercept.tolist(),
     )
@@ -178,10 +180,8 @@ def _difference(found: Floats, by_autograd: Floats) -> Difference:
     return Difference(absolute=absolute, relative=absolute / size if size else 0.0)
 
 
-def _refused(problem: Problem, modes: Modes | None, jacobian: Floats | None) -> str | None:
+def _refused(modes: Modes | None, jacobian: Floats | None) -> str | None:
     reasons = [] if modes is not None else [TOO_LARGE]
-    if problem.hyperparameters.l1 > 0:
-        reasons.append("with l1 the minimum has no closed form")
     if jacobian is None:
         reasons.append(f"the Jacobian is told up to {JACOBIAN_CELLS} numbers")
     return "; ".join(reasons) or None

@@ -14,12 +14,12 @@ __all__ = ["Tree", "panel", "stacked", "tile_rows", "triangle"]
 # Factors stacked before they are reduced to one.
 FAN_IN = 32
 # Columns of one reflector block. Measured, 1e7 x 12: 4 in 0.23 s, 12 in 0.30 s, dgeqrf in 0.29 s;
-# 1e6 x 102: 16 in 0.80 to 0.86 s, 4 in 1.04 s, dgeqrf in 1.29 s. Two BLAS threads make dgeqrf slower.
+# 1e6 x 102: 16 in 0.80 to 0.86 s, 4 in 1.04 s, dgeqrf in 1.29 s, with two BLAS threads in 3.1 s.
 PANELS = ((32, 4), (64, 8), (256, 16))
 WIDEST_PANEL = 32
 # A tile that fills the L2 cache (1 MiB) is twice as slow as one that leaves room.
 TILE_NUMBERS = 1 << 17
-MOST_ROWS = 4096
+MOST_ROWS = 8192
 
 
 def _routine() -> "ctypes._FuncPointer":
@@ -108,7 +108,7 @@ class Tree:
         """Multiply the columns of every factor."""
         for level in self.levels:
             for R in level:
-                R *= ratio
+                np.multiply(R, ratio, out=R)
 
     def root(self) -> Floats:
         """Reduce what is there to one factor; more may be pushed afterwards."""

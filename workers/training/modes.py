@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workers.training.certificate import Certificate, excess
 from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
 from workers.training.spectrum import FULL_COLUMNS, FULL_COST, Spectrum, oriented, root_and_goal
@@ -32,22 +33,14 @@ class Modes:
         excess: each mode's part in the initial gap, summed over targets, same shape.
         vectors: unit vectors in the coordinates of training, shape (n_modes, columns).
         unreachable: part of the initial gap along eigenvalues that count as 0.
-        min_objective: the least value of the objective.
-        min_loss: the data term there.
-        solution: [W; b] there, shape (columns, n_targets).
-        condition: of the design with columns of equal length, without l2; None where rank is short.
-        rank: of that design.
+        minimum: of the objective.
     """
 
     eigenvalues: Floats
     excess: Floats
     vectors: Floats
     unreachable: float
-    min_objective: float
-    min_loss: float
-    solution: Floats
-    condition: float | None
-    rank: int
+    minimum: Certificate
 
     @property
     def gap(self) -> float:
@@ -62,57 +55,49 @@ class Modes:
         return Spectrum(float(values[0]), float(values[-1]), self.vectors[0], len(values))
 
 
-def modes_of(problem: Problem, matrices: Matrices, start: Floats) -> Modes | None:
+def modes_of(
+    problem: Problem, matrices: Matrices, start: Floats, minimum: Certificate | None
+) -> Modes | None:
     r"""Split the distance from the minimum by the eigenvectors of the Hessian.
 
     J(theta) = 1/2 ||R theta - g||^2 with R'R = H, R = U diag(s) V':  lambda_i = s_i^2 and
-    excess_i = 1/2 ||s_i v_i' start - u_i' g||^2.
+    excess_i = 1/2 ||s_i v_i' start - u_i' g||^2. An l1 term is left out of J.
 
     Args:
-        problem: for l2, the intercept, and the number of rows and targets.
+        problem: for l2, the intercept and the number of targets.
         matrices: the problem in the coordinates of training.
         start: [W; b] before the first step, shape (columns, n_targets).
+        minimum: of the objective.
 
     Returns:
-        The modes; None where the problem is too large (see `spectrum`), or its squares overflow.
+        The modes; None where the minimum is not known or the problem too large (see `spectrum`).
 
     Notes:
-        A singular value below max(shape) * eps of the largest counts as 0. The minimum is that of
-        the design with columns of equal length, max(n_samples, columns) * eps: short columns are
-        columns too, even where descent will not live to see them move.
+        A singular value below max(shape) * eps of the largest counts as 0, though the column that
+        it is of may be independent of the others: what is left of the gap there no step shortens.
         Cost: O(rows * columns^2).
     """
     root, goal = root_and_goal(problem, matrices)
     rows, columns = root.shape
-    if columns > FULL_COLUMNS or rows * columns * min(rows, columns) > FULL_COST:
+    too_large = columns > FULL_COLUMNS or rows * columns * min(rows, columns) > FULL_COST
+    if minimum is None or too_large:
         return None
-    with np.errstate(over="ignore"):
-        if not np.isfinite(np.square(root).sum() + np.square(goal).sum()):
-            return None
-    n = len(matrices.A)
-    design, aim = few_rows(root[:n], goal[:n])
-    root, goal = np.concatenate([design, root[n:]]), np.concatenate([aim, goal[n:]])
+    root, goal = few_rows(root, goal)
     left, singular, right = np.linalg.svd(root, full_matrices=False)
     above = singular > max(rows, columns) * np.finfo(np.float64).eps * singular[0]
     rotated = singular[:, np.newaxis] * (right @ start) - left.T @ goal
-    excess = (np.square(rotated).sum(axis=1) / 2)[above]
-    size = max(problem.trained.n, columns)
-    least = _minimum(root, goal, size)
-    bare = least if len(design) == len(root) else _minimum(design, aim, size)
-    gap = float(np.square(least.basis.T @ (root @ start - goal)).sum() / 2)
-    rest = gap - float(excess.sum())
-    min_objective = float(np.square(root @ least.solution - goal).sum() / 2)
-    penalty = problem.hyperparameters.l2 * np.square(least.solution[: problem.n_features]).sum()
+    parts = (np.square(rotated).sum(axis=1) / 2)[above]
+    unreachable = 0.0
+    if problem.hyperparameters.l1 == 0:
+        gap = excess(problem, matrices, minimum, start)
+        rest = gap - float(parts.sum())
+        unreachable = rest if rest > ROUNDING * gap else 0.0
     return Modes(
         eigenvalues=np.square(singular[above]),
-        excess=excess,
+        excess=parts,
         vectors=np.array([oriented(vector) for vector in right[above]]).reshape(-1, columns),
-        unreachable=rest if rest > ROUNDING * gap else 0.0,
-        min_objective=min_objective,
-        min_loss=max(0.0, min_objective - float(penalty)),
-        solution=least.solution,
-        condition=bare.condition,
-        rank=bare.rank,
+        unreachable=unreachable,
+        minimum=minimum,
     )
 
 
@@ -180,29 +165,7 @@ def course(modes: Modes, *, rate: float, epochs: int) -> Floats:
         coarse = np.exp(BLOCK * np.arange(-(-epochs // BLOCK))[:, np.newaxis] * doubled)
         fine[0], coarse[0] = 1.0, 1.0  # 0 times an infinite logarithm: a mode gone in one step
         values: Floats = ((coarse * modes.excess) @ fine.T).reshape(-1)[:epochs]
-    return values + (modes.unreachable + modes.min_objective)
-
-
-@dataclass(frozen=True, eq=False)
-class _Minimum:
-    solution: Floats
-    basis: Floats
-    condition: float | None
-    rank: int
-
-
-def _minimum(root: Floats, goal: Floats, size: int) -> _Minimum:
-    """Solve with columns of equal length; the shortest solution in those where rank is short."""
-    lengths = np.linalg.norm(root, axis=0)
-    lengths = np.where(lengths > 0, lengths, 1.0)
-    left, singular, right = np.linalg.svd(root / lengths, full_matrices=False)
-    above = singular > size * np.finfo(np.float64).eps * singular[0]
-    basis = left[:, above]
-    solution = right[above].T @ ((basis.T @ goal) / singular[above, np.newaxis])
-    rank, columns = int(above.sum()), root.shape[1]
-    full = rank == columns and rank > 0
-    condition = float(singular[0] / singular[-1]) if full else None
-    return _Minimum(solution / lengths[:, np.newaxis], basis, condition, rank)
+    return values + (modes.unreachable + modes.minimum.objective)
 
 
 def few_rows(root: Floats, goal: Floats) -> tuple[Floats, Floats]:

@@ -7,10 +7,12 @@ import numpy as np
 from descend.jobs import Hyperparameters
 from descend.plans import GAPS, GapEpochs, Mode, Plan
 from descend.statistics import INTERCEPT
+from workers.training.certificate import Certificate, certify
 from workers.training.divergence import guilty_columns, largest_parts
+from workers.training.losses import Loss
 from workers.training.modes import Modes, epochs_to, modes_of
 from workers.training.objective import Matrices
-from workers.training.outcome import ENGINE
+from workers.training.outcome import engine_of
 from workers.training.problem import Floats, Problem
 from workers.training.rate import best_rate, stability_bound
 from workers.training.setup import Setup, prepare
@@ -25,7 +27,7 @@ ILL_CONDITIONED = 1e6
 # Vectors are told while all of them together have at most so many components.
 VECTOR_CELLS = 10_000
 HISTORY_BYTES = 48  # of an epoch
-TOO_LARGE = "the problem is too large for all eigenvalues: only the largest was computed"
+TOO_LARGE = "the problem is too large, or its numbers are: only the largest eigenvalue is told"
 
 
 def plan(problem: Problem, device: str) -> Plan:
@@ -44,29 +46,29 @@ def plan(problem: Problem, device: str) -> Plan:
         small. Cost: one singular value decomposition of the design.
     """
     setup, arranged = prepare(problem)
-    modes = modes_of(problem, arranged, setup.start)
+    minimum = setup.certificate or certify(problem, arranged)
+    modes = modes_of(problem, arranged, setup.start, minimum)
     found = spectrum(problem, arranged) if modes is None else modes.spectrum
     h = setup.hyperparameters
     direction = largest_parts(found.direction, parameters_of(problem))
     bound = _bound(h, found)
     refused = no_closed_form(h, modes)
-    told = None if no_minimum(h, modes) else modes
     told_plan = Plan(
-        engine=ENGINE,
+        engine=engine_of(problem),
         device=device,
         n_samples=problem.n_train,
         n_eval_samples=problem.n_eval,
         n_columns=arranged.A.shape[1],
-        rank=found.rank if modes is None else modes.rank,
-        condition_number=None if modes is None else finite(modes.condition),
+        rank=found.rank if minimum is None else minimum.rank,
+        condition_number=None if minimum is None else finite(minimum.condition),
         hessian_condition=_over(found.largest, found.smallest),
         modes=[] if modes is None else told_modes(modes),
-        unreachable=0.0 if told is None else told.unreachable,
+        unreachable=0.0 if modes is None else modes.unreachable,
         initial_loss=_initial_loss(setup),
-        initial_objective=None if told is None else finite(told.min_objective + told.gap),
-        min_objective=None if told is None else finite(told.min_objective),
-        min_loss=None if told is None else finite(told.min_loss),
-        minimum_refused=no_minimum(h, modes),
+        initial_objective=_initial_objective(setup),
+        min_objective=None if minimum is None else minimum.objective,
+        min_loss=None if minimum is None else minimum.loss,
+        minimum_refused=no_minimum(h, minimum),
         learning_rate=finite(setup.rate),
         stability_bound=bound,
         best_rate=best_rate(_as_sgd(h), found),
@@ -88,13 +90,11 @@ def expected_epochs(plan: Plan, hyperparameters: Hyperparameters) -> int:
     return min(hyperparameters.max_epochs, max(known))
 
 
-def no_minimum(h: Hyperparameters, modes: Modes | None) -> str | None:
+def no_minimum(h: Hyperparameters, minimum: Certificate | None) -> str | None:
     """Say why no minimum is told; None where one is."""
     if h.loss != "squared":
         return f"{h.loss} loss has no minimum in closed form"
-    if h.l1 > 0:
-        return "with l1 the minimum has no closed form"
-    return TOO_LARGE if modes is None else None
+    return TOO_LARGE if minimum is None else None
 
 
 def no_closed_form(h: Hyperparameters, modes: Modes | None) -> str | None:
@@ -107,7 +107,9 @@ def no_closed_form(h: Hyperparameters, modes: Modes | None) -> str | None:
         return "mini-batches have no closed form; the bound is that of descent on all rows"
     if h.schedule is not None and h.schedule.type != "constant":
         return "the closed form is of a constant rate"
-    return no_minimum(h, modes)
+    if h.loss != "squared" or h.l1 > 0:
+        return "the closed form is of squared loss without l1"
+    return TOO_LARGE if modes is None else None
 
 
 def parameters_of(problem: Problem) -> list[str]:
@@ -149,10 +151,16 @@ def _over(largest: float, smallest: float | None) -> float | None:
 
 
 def _initial_loss(setup: Setup) -> float | None:
-    if setup.hyperparameters.loss != "squared":
-        return None
+    measure = Loss.of(setup.hyperparameters)
     with np.errstate(over="ignore", invalid="ignore"):
-        return finite(setup.problem.trained.loss(*setup.original(setup.start)))
+        return finite(setup.problem.trained.loss(*setup.original(setup.start), measure))
+
+
+def _initial_objective(setup: Setup) -> float | None:
+    loss, h = _initial_loss(setup), setup.hyperparameters
+    weights = setup.start[: setup.problem.n_features]
+    penalties = h.l2 * np.square(weights).sum() + h.l1 * np.abs(weights).sum()
+    return None if loss is None else finite(loss + float(penalties))
 
 
 def _epochs(modes: Modes | None, rate: float, *, refused: str | None) -> list[GapEpochs]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from workers.training.losses import Loss
 from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
 
@@ -69,6 +70,8 @@ def spectrum(problem: Problem, matrices: Matrices) -> Spectrum:
         the largest alone, by Lanczos iteration from a fixed start.
 
     Notes:
+        Huber loss curves at most half as much as squared loss: its factor is 1 where that has 2,
+        and H bounds its Hessian. The others have no Hessian; for their rates the factor is 1.
         A singular value of sqrt(H) below max(shape) * eps of the largest counts as 0.
         Cost: O(rows * columns * min(rows, columns)), else some tens of passes over A.
     """
@@ -146,11 +149,18 @@ def _root(problem: Problem, matrices: Matrices) -> Floats:
     """R with H = R'R."""
     rows, columns = matrices.A.shape
     with np.errstate(over="ignore"):
-        root: Floats = matrices.A * np.sqrt(2 / (rows * problem.n_targets))
+        root: Floats = matrices.A * np.sqrt(_curvature(problem) / (rows * problem.n_targets))
+        if matrices.weights is not None:
+            root *= np.sqrt(matrices.weights)[:, np.newaxis]
     if problem.hyperparameters.l2 == 0:
         return root
     penalty = np.eye(problem.n_features, columns) * np.sqrt(2 * problem.hyperparameters.l2)
     return np.concatenate([root, penalty])
+
+
+def _curvature(problem: Problem) -> float:
+    curvature = Loss.of(problem.hyperparameters).curvature
+    return 1.0 if curvature is None else curvature
 
 
 def _largest(root: Floats) -> Spectrum:

@@ -1,4 +1,4 @@
-"""Tiles: as many rows as stay in the cache, copied out of blocks and reduced to a factor (numpy)."""
+"""Tiles: as many rows as stay in the cache, copied out of blocks and factored (numpy)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ class Rows:
         self.n_rows = lengths.pop()
 
     def fill(self, tile: Floats, at: int, rows: slice) -> None:
-        """Copy rows into a tile, from place `at` on: X, Y and weights under the tile's first row."""
+        """Copy rows into a tile, from place `at` on: X, Y and weights below its first row."""
         end, top = at + rows.stop - rows.start, 1
         for part in self._parts:
             if isinstance(part, np.ndarray):
@@ -134,9 +134,8 @@ def power_of_two(magnitudes: Floats) -> Floats:
 
 
 def _unit(magnitudes: Floats) -> Floats:
-    exact = power_of_two(magnitudes)
-    usual = (exact >= 2.0**-ORDINARY) & (exact <= 2.0**ORDINARY)
-    return np.where(usual, 1.0, exact)
+    usual = (magnitudes >= 2.0**-ORDINARY) & (magnitudes <= 2.0**ORDINARY)
+    return np.where(usual, 1.0, 1.0 if usual.all() else power_of_two(magnitudes))
 
 
 def _round_mean(values: Floats, low: Floats, high: Floats, unit: Floats) -> Floats:

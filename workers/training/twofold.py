@@ -4,7 +4,7 @@ import numpy as np
 
 from workers.training.problem import Floats
 
-__all__ = ["dot", "two_product", "two_sum"]
+__all__ = ["dot", "total", "two_product", "two_sum"]
 
 # 2^27 + 1 splits 53 bits into 26 and 26.
 SPLITTER = 134217729.0
@@ -52,7 +52,7 @@ def total(hi: Floats, lo: Floats) -> tuple[Floats, Floats]:
 
 def dot(a: Floats, b: Floats) -> Floats:
     """Compute sum(a * b) along the last axis as if in twice the working precision, rounded once."""
-    hi, lo = total(*two_product(a, b))
+    hi, _ = total(*two_product(a, b))
     # A product beyond 2^996 cannot be split: there the plain sum must do.
     return np.where(np.isfinite(hi), hi, (a * b).sum(axis=-1))
 

@@ -1,0 +1,262 @@
+"""Minimisers against certified values, scikit-learn, optimality conditions and quad precision."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, Ridge
+
+from tests.problems import (
+    CATALOGUE,
+    CERTIFIED,
+    Floats,
+    RegressionProblem,
+    longley,
+    norris,
+    random_problem,
+)
+from workers.training.exact import lasso, refine, solve
+from workers.training.factor import Factor, factor, matrices_of, scaling_of
+from workers.training.twofold import dot, total, two_product, two_sum
+
+
+def factored(problem: RegressionProblem) -> Factor:
+    return factor([(problem.X, problem.Y, problem.sample_weight)])
+
+
+def solved(problem: RegressionProblem, *, l2: float = 0.0, intercept: bool = True) -> Floats:
+    """[W; b] in original units, by way of standardised ones."""
+    f = factored(problem)
+    scaling = scaling_of(f, standardize=True, fit_intercept=intercept)
+    A, B = matrices_of(f, scaling, intercept=intercept)
+    params = solve(A, B, n_rows=f.n_rows, l2=l2, intercept=intercept).params
+    b = params[-1] if intercept else np.zeros(f.n_targets)
+    coef, b = scaling.to_original(params[: f.n_features].T, b)
+    return np.concatenate([coef.T, b[np.newaxis]]) if intercept else coef.T
+
+
+def digits(params: Floats, name: str) -> float:
+    """LRE: correct digits of the worst coefficient."""
+    certified = np.array(CERTIFIED[name].params)
+    found = np.concatenate([params[-1], params[:-1, 0]])
+    return float(-np.log10(np.abs(found - certified) / np.abs(certified) + 1e-17).max())
+
+
+@pytest.mark.parametrize("problem", [longley(), norris()], ids=lambda p: p.name)
+def test_a_refined_solution_has_the_certified_digits(problem: RegressionProblem) -> None:
+    params = solved(problem)
+
+    refined = refine(lambda: [(problem.X, problem.Y, None)], params, factored(problem))
+
+    assert digits(params, problem.name) > 10.5
+    assert digits(refined.params, problem.name) >= 14
+    assert 1 <= refined.passes <= 3
+
+
+def test_refinement_does_not_depend_on_blocks() -> None:
+    problem = longley()
+    X, Y = problem.X, problem.Y
+    blocks = [(X[:5], Y[:5], None), (list(X[5:].T), [Y[5:, 0]], None)]
+
+    refined = refine(lambda: blocks, solved(problem), factored(problem))
+
+    assert digits(refined.params, "longley") >= 14
+
+
+def test_refinement_reaches_the_weighted_ridge_solution_of_exact_arithmetic() -> None:
+    x = np.array([[1000.25], [1000.5], [1001.0], [1002.0], [1003.5]])
+    y = np.array([[1.0], [3.0], [2.0], [5.0], [4.0]])
+    omega = np.array([1.0, 2.0, 0.0, 3.0, 0.5])
+    penalty = 0.125
+    problem = RegressionProblem("weighted", x, y, omega)
+    f = factored(problem)
+
+    refined = refine(
+        lambda: [(x, y, omega)], np.array([[0.5], [-480.0]]), f, penalty=np.array([penalty])
+    )
+
+    rows = [tuple(map(Fraction, row)) for row in zip(x[:, 0], y[:, 0], omega, strict=True)]
+    s = [sum(w * u for u, w in pairs) for pairs in (
+        [(Fraction(1), w) for _, _, w in rows], [(a, w) for a, _, w in rows],
+        [(b, w) for _, b, w in rows], [(a * a, w) for a, _, w in rows],
+        [(a * b, w) for a, b, w in rows],
+    )]  # fmt: skip
+    slope = (s[4] - s[1] * s[2] / s[0]) / (s[3] + Fraction(penalty) - s[1] ** 2 / s[0])
+    b = (s[2] - slope * s[1]) / s[0]
+    np.testing.assert_allclose(refined.params[:, 0], [float(slope), float(b)], rtol=2e-16)
+
+
+def test_dependent_columns_are_not_refined() -> None:
+    problem = CATALOGUE["rank deficient"]()
+    params = solved(problem)
+
+    refined = refine(lambda: [(problem.X, problem.Y, None)], params, factored(problem))
+
+    assert refined.passes == 0
+    assert refined.params.tobytes() == params.tobytes()
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("l2", [0.0, 0.03])
+def test_solutions_equal_scikit_learns(name: str, *, intercept: bool, l2: float) -> None:
+    problem = CATALOGUE[name]()
+    f = factored(problem)
+    scaling = scaling_of(f, standardize=True, fit_intercept=intercept)
+    Z, omega = scaling.apply(problem.X), problem.sample_weight
+    alpha = l2 * f.weight_sum * f.n_targets
+    peer = Ridge(alpha=alpha, fit_intercept=intercept) if l2 else LinearRegression(
+        fit_intercept=intercept, tol=1e-14
+    )  # fmt: skip
+    peer.fit(Z, problem.Y, sample_weight=omega)
+
+    found = solve(
+        *matrices_of(f, scaling, intercept=intercept), n_rows=f.n_rows, l2=l2, intercept=intercept
+    )
+
+    expected = np.reshape(peer.coef_, (f.n_targets, -1)).T
+    size = np.abs(expected).max() + np.abs(problem.Y).max() + 1e-300
+    np.testing.assert_allclose(found.params[: f.n_features], expected, atol=1e-9 * size)
+    squares = np.square(np.reshape(peer.predict(Z), problem.Y.shape) - problem.Y)
+    objective = np.average(squares, axis=0, weights=omega).mean() + l2 * np.square(expected).sum()
+    assert found.objective == pytest.approx(objective, rel=1e-9, abs=1e-20 * size**2)
+    if l2 == 0:
+        design = np.concatenate([Z, np.ones((len(Z), int(intercept)))], axis=1)
+        assert found.rank == np.linalg.matrix_rank(design)
+        assert found.min_norm == (found.rank < design.shape[1])
+
+
+def test_the_smallest_weights_are_the_limit_of_ridge() -> None:
+    problem = CATALOGUE["rank deficient"]()
+    X = problem.X + 3.0
+    A, B = np.concatenate([X, np.ones((len(X), 1))], axis=1), problem.Y
+
+    least = solve(A, B, n_rows=len(A))
+
+    nearly = solve(A, B, n_rows=len(A), l2=1e-9)
+    assert least.rank == 4
+    assert least.min_norm
+    assert least.condition == np.inf
+    np.testing.assert_allclose(least.params, nearly.params, atol=1e-6)
+
+
+def test_the_condition_is_that_of_columns_of_norm_1() -> None:
+    A = CATALOGUE["shifted and scaled"]().X
+    B = CATALOGUE["shifted and scaled"]().Y
+
+    found = solve(A, B, n_rows=len(A), intercept=False)
+
+    expected = np.linalg.cond(A / np.linalg.norm(A, axis=0))
+    assert found.condition == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("l1", [0.5, 0.1, 1e-3])
+@pytest.mark.parametrize("l2", [0.0, 0.05])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("name", ["longley", "several targets", "larger", "shifted and scaled"])
+def test_sparse_solutions_equal_scikit_learns(
+    name: str, *, l1: float, l2: float, intercept: bool
+) -> None:
+    problem = CATALOGUE[name]()
+    f = factored(problem)
+    scaling = scaling_of(f, standardize=True, fit_intercept=intercept)
+    Z = scaling.apply(problem.X)
+    # in units of the smallest l1 that leaves no weight
+    level = l1 * 2 * np.abs(Z.T @ (problem.Y - problem.Y.mean(axis=0))).max() / problem.Y.size
+    A, B = matrices_of(f, scaling, intercept=intercept)
+
+    found = lasso(A, B, l1=level, l2=l2, n_rows=f.n_rows, intercept=intercept)
+
+    # Dependent to seven digits, and sklearn stops short of its tolerance.
+    hard = name == "longley" and not intercept and l2 == 0
+    assert found.relative_gap <= 1e-12
+    for k in range(f.n_targets):
+        half, pull = f.n_targets * level / 2, f.n_targets * l2
+        kind = {"fit_intercept": intercept, "tol": 1e-15, "max_iter": 10**4}
+        peer = Lasso(alpha=half, **kind)
+        if l2:
+            peer = ElasticNet(alpha=half + pull, l1_ratio=half / (half + pull), **kind)
+        peer.fit(Z, problem.Y[:, k])
+        tolerance = (1e-4 if hard else 1e-10) * np.abs(peer.coef_).max()
+        np.testing.assert_allclose(found.params[: f.n_features, k], peer.coef_, atol=tolerance)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    shape=st.tuples(st.integers(1, 30), st.integers(1, 12), st.integers(1, 2)),
+    share=st.floats(1e-4, 1.2),
+    l2=st.sampled_from([0.0, 0.1]),
+    intercept=st.booleans(),
+)
+def test_sparse_solutions_satisfy_the_optimality_conditions(
+    seed: int, shape: tuple[int, int, int], share: float, l2: float, *, intercept: bool
+) -> None:
+    n, d, t = shape
+    rng = np.random.default_rng(seed)
+    X, Y = rng.normal(size=(n, d)), rng.normal(size=(n, t))
+    if d > 2:
+        X[:, 2] = X[:, 0]
+    A = np.concatenate([X, np.ones((n, 1))], axis=1) if intercept else X
+    l1 = share * 2 * np.abs(X.T @ Y).max() / (n * t)
+
+    found = lasso(A, Y, l1=l1, l2=l2, n_rows=n, intercept=intercept)
+
+    W = found.params[:d]
+    gradient = 2 / (n * t) * A.T @ (A @ found.params - Y)
+    gradient[:d] += 2 * l2 * W
+    scale = np.abs(X.T @ Y).max() / (n * t)
+    assert found.relative_gap <= 1e-12
+    np.testing.assert_allclose(gradient[:d][W != 0], -l1 * np.sign(W[W != 0]), atol=2e-5 * scale)
+    assert (np.abs(gradient[:d]) <= l1 + 2e-5 * scale).all()
+    np.testing.assert_allclose(gradient[d:], 0, atol=1e-12 * max(1, np.abs(Y).max()))
+
+
+def test_the_gap_bounds_the_distance_from_the_optimum() -> None:
+    problem = random_problem("gap", n_samples=60, n_features=12, condition=1e3, seed=9)
+    A, B = problem.X, problem.Y
+    best = lasso(A, B, l1=1e-3, n_rows=60, intercept=False).objective
+
+    early = lasso(A, B, l1=1e-3, n_rows=60, intercept=False, tolerance=0.3)
+
+    assert early.objective - best <= early.gap
+    assert early.relative_gap <= 0.3
+
+
+def test_a_penalty_that_leaves_no_weight_leaves_exact_zeros() -> None:
+    problem = longley()
+    f = factored(problem)
+    scaling = scaling_of(f, standardize=True, fit_intercept=True)
+
+    found = lasso(*matrices_of(f, scaling, intercept=True), l1=1e9, n_rows=16)
+
+    assert (found.params[:-1] == 0).all()
+    assert found.params[-1, 0] == pytest.approx(problem.Y.mean(), rel=1e-14)
+
+
+@given(st.floats(-1e100, 1e100), st.floats(-1e100, 1e100))
+def test_sum_and_product_lose_nothing(a: float, b: float) -> None:
+    s, e = two_sum(np.array([a]), np.array([b]))
+
+    assert Fraction(a) + Fraction(b) == Fraction(s[0]) + Fraction(e[0])
+    if abs(a * b) > 1e-200:
+        p, f = two_product(np.array([a]), np.array([b]))
+        assert Fraction(a) * Fraction(b) == Fraction(p[0]) + Fraction(f[0])
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32))
+def test_pairs_add_up_in_twice_the_precision(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=n) * 10.0 ** rng.integers(-6, 7, size=n)
+    b = np.concatenate([rng.normal(size=n), [1.0]])
+    a = np.concatenate([a, [-float(a @ b[:-1])]])
+
+    hi, lo = total(*two_product(a, b))
+
+    exact = sum((Fraction(x) * Fraction(y) for x, y in zip(a, b, strict=True)), Fraction(0))
+    size = float(np.abs(a * b).max())
+    assert abs(Fraction(float(hi)) + Fraction(float(lo)) - exact) <= Fraction(size * 1e-29)
+    assert float(dot(a, b)) == pytest.approx(float(exact), rel=1e-13, abs=size * 1e-29)
