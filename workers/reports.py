@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from descend.encoding import Encoding
 from descend.history import COLUMNS, History
 from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
+from descend.statistics import Statistics
 from workers.spool import Blobs, Document, read_file, write_file
 
 __all__ = ["Entry", "Fate", "RunnerReport", "read_report", "write_report"]
@@ -44,6 +45,8 @@ class Entry:
     intercept: NDArray[np.float64] | None = None
     metrics: Metrics | None = None
     encoding: Encoding | None = None
+    statistics: Statistics | None = None
+    covariance: bytes | None = None
     error: JobError | None = None
     resolved: Hyperparameters | None = None
     engine: str | None = None
@@ -102,6 +105,8 @@ def _row(entry: Entry, blobs: Blobs) -> Document:
         "intercept": place(None if intercept is None else intercept.astype("<f8").tobytes()),
         "metrics": _dumped(entry.metrics),
         "encoding": _dumped(entry.encoding),
+        "statistics": _dumped(entry.statistics),
+        "covariance": place(entry.covariance),
         "error": _dumped(entry.error),
         "resolved": _dumped(entry.resolved),
         "engine": entry.engine,
@@ -128,12 +133,18 @@ def _entry(row: Document, blobs: list[bytes]) -> Entry:
         intercept=None if intercept is None else _numbers(intercept),
         metrics=None if row["metrics"] is None else Metrics.model_validate(row["metrics"]),
         encoding=None if row["encoding"] is None else Encoding.model_validate(row["encoding"]),
+        statistics=_statistics(row["statistics"]),
+        covariance=blob("covariance"),
         error=None if row["error"] is None else JobError.model_validate(row["error"]),
         resolved=_hyperparameters(row["resolved"]),
         engine=row["engine"],
         device=row["device"],
         warnings=tuple(str(warning) for warning in row["warnings"]),
     )
+
+
+def _statistics(body: Document | None) -> Statistics | None:
+    return None if body is None else Statistics.model_validate(body)
 
 
 def _dumped(value: BaseModel | None) -> Document | None:
