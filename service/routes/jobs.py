@@ -29,6 +29,7 @@ from service.dependencies import (
     Wait,
 )
 from service.openapi import METADATA_PARAMETER, body_of, refusals
+from service.references import initial_weights, validation_dataset
 from service.uploads import store
 from storage.database import Transaction
 from storage.ingest import ingest_json
@@ -80,6 +81,7 @@ def _submit(parts: Parts, raw: bytes, idempotency_key: str | None) -> Job:
     def add(tx: Transaction) -> tuple[Job, bool]:
         dataset = stored.dataset if stored else tx.datasets.get(str(spec.dataset))
         columns = admit(spec, dataset)
+        validation_dataset(spec, columns, tx)
         job, created = tx.jobs.add(
             spec,
             dataset,
@@ -88,6 +90,7 @@ def _submit(parts: Parts, raw: bytes, idempotency_key: str | None) -> Job:
             features=columns.features,
             weight=columns.weight,
             seed=_seed(spec),
+            init=initial_weights(spec, columns, tx),
             idempotency_key=idempotency_key,
             request_sha256=request_sha256,
             max_queued=parts.settings.limits.queued_jobs,

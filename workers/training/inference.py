@@ -39,7 +39,7 @@ def statistics_of(
         predictions need (mean, scale and root of workers.training.spread as float64, one after
         the other), None where there are none.
     """
-    refused = _refused_by_way(problem) or _refused_by_distance(problem, outcome)
+    refused = _refused_by_way(problem) or _refused_by_distance(outcome)
     found = _inferred(problem, outcome) if refused is None else Refusal(refused)
     if isinstance(found, Inference) and _distance(found, outcome) > NEAR_IN_ERRORS:
         found = Refusal(_not_there(outcome))
@@ -76,7 +76,7 @@ def _refused_by_way(problem: Problem) -> str | None:
     return None
 
 
-def _refused_by_distance(problem: Problem, outcome: TrainingOutcome) -> str | None:
+def _refused_by_distance(outcome: TrainingOutcome) -> str | None:
     """Refuse cheaply what is far from the optimum, as most training is when it ends."""
     metrics = outcome.metrics
     if metrics.gap is None or metrics.min_loss is None:
