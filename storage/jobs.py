@@ -159,6 +159,10 @@ class JobRepository(JobReading, JobHolding):
         return self.get(job_id)
 
 
+# A number that is read, checked and copied once costs as much as so many multiplications.
+PASS_COST = 20
+
+
 def _cost(dataset: Dataset, n_features: int, n_targets: int, h: Hyperparameters) -> int:
     """Multiplications at most, as far as a bigint can say; text columns count as one feature.
 
@@ -167,7 +171,7 @@ def _cost(dataset: Dataset, n_features: int, n_targets: int, h: Hyperparameters)
     rows, once = dataset.n_rows, 0
     if h.has_certificate:
         columns = 1 + n_features + n_targets
-        rows, once = min(rows, columns), rows * columns**2
+        rows, once = min(rows, columns), rows * columns * (columns + PASS_COST)
     return min(once + rows * (n_features + 1) * n_targets * h.max_epochs, 2**62)
 
 
