@@ -1,4 +1,4 @@
-"""Files made to break a reader: some written by hand, valid ones of every format mutated by seed."""
+"""Files made to break a reader: some by hand, and valid ones of every format, mutated by seed."""
 
 import io
 import random
