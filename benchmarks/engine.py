@@ -37,7 +37,9 @@ def notebook(dtype: str) -> training.Problem:
         dtype=dtype,
     )
     X = np.array([[1.0], [2.0], [3.0]])
-    return training.Problem.of_rows(X, 2 * X, None, ("x",), ("y",), asked.resolved(0))
+    return training.Problem.of_rows(
+        X, 2 * X, None, features=("x",), targets=("y",), hyperparameters=asked.resolved(0)
+    )
 
 
 def train(problems: list[training.Problem]) -> tuple[float, float]:

@@ -212,6 +212,10 @@ class Hyperparameters(BaseModel):
                 raise wrong_field(name, f"{name} is not used by {self.optimizer}: leave it out")
         if self.optimizer not in _UNUSED and self.learning_rate is None:
             raise wrong_field("learning_rate", 'give a number or "auto"')
+        if self.optimizer == "lbfgs" and self.loss in {"absolute", "quantile"}:
+            raise wrong_field(
+                "loss", f"lbfgs needs a smooth loss and {self.loss} has a kink: use adam, or huber"
+            )
         if self.nesterov and not self.momentum:
             raise wrong_field("nesterov", "nesterov needs a momentum above 0")
         return self

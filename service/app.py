@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from service import errors
 from service.dependencies import Parts
 from service.doorbell import Doorbell
+from service.hosts import LoopbackHosts
 from service.openapi import allowed_methods, document, query_names
 from service.reconciler import Reconciler
 from service.routes import datasets, health, history, jobs, models
@@ -60,7 +61,9 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.parts = parts
-    app.add_middleware(Envelope)
+    if not parts.key.required:
+        app.add_middleware(LoopbackHosts)
+    app.add_middleware(Envelope)  # around it: a refusal, too, has an id
     errors.install(app)
     for routes in (datasets, jobs, history, models, health):
         app.include_router(routes.router)

@@ -147,6 +147,7 @@ RESPONSES: dict[str, Any] = {
         "eval_loss": [None, None],
         "learning_rate": [0.01, 0.01],
         "grad_norm": [20.4, 18.6],
+        "gap": [18.66, 16.5],
     },
     "Job": _JOB,
     "Limits": Limits().model_dump(),
@@ -175,5 +176,5 @@ RESPONSES: dict[str, Any] = {
         "status": "ready",
         "parts": {"database": "ok", "broker": "ok", "workers": "ok", "storage": "ok"},
     },
-    "text/csv": "epoch,train_loss,eval_loss,learning_rate,grad_norm\n0,18.67,,0.01,20.4\n",
+    "text/csv": "epoch,train_loss,eval_loss,learning_rate,grad_norm,gap\n0,18.7,,0.01,20.4,18.6\n",
 }

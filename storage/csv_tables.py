@@ -170,19 +170,23 @@ def _is_finite(target: Path) -> bool:
 
 
 def _sink(scan: "pl.LazyFrame", target: Path, n_columns: int) -> None:
-    """Write to a place of its own first: what a failed attempt left running may still write."""
+    """Write to `target`, whole or not at all.
+
+    A pass that fails leaves threads of polars behind that write a little longer: to a file of its
+    own, which nobody reads, or they would write into the next attempt's.
+    """
     import polars as pl
 
-    place = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
+    attempt = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     try:
         scan.sink_ipc(
-            place,
+            attempt,
             compat_level=pl.CompatLevel.oldest(),
             record_batch_size=batch_rows(n_columns),
         )
-        place.rename(target)
+        attempt.rename(target)
     finally:
-        place.unlink(missing_ok=True)
+        attempt.unlink(missing_ok=True)
 
 
 def _polars_types() -> "dict[ColumnType, Any]":

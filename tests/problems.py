@@ -16,6 +16,7 @@ __all__ = [
     "longley",
     "norris",
     "notebook",
+    "outliers",
     "random_problem",
 ]
 
@@ -155,6 +156,14 @@ def random_problem(
     W = rng.normal(size=(n_features, n_targets))
     Y = X @ W + rng.normal(size=n_targets) + 0.3 * rng.normal(size=(n_samples, n_targets))
     return RegressionProblem(name, X, Y)
+
+
+def outliers() -> RegressionProblem:
+    """A plane of which one row in ten was read off a hundredfold: what other losses are for."""
+    problem = random_problem("outliers", n_samples=120, n_features=3, seed=10)
+    Y = problem.Y.copy()
+    Y[::10] *= 100
+    return replace(problem, Y=Y)
 
 
 def _weighted() -> RegressionProblem:

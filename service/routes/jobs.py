@@ -29,7 +29,9 @@ from service.dependencies import (
     Wait,
 )
 from service.openapi import METADATA_PARAMETER, body_of, refusals
+from service.references import initial_weights, validation_dataset
 from service.uploads import store
+from storage.database import Transaction
 from storage.ingest import ingest_json
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
@@ -75,9 +77,11 @@ def _submit(parts: Parts, raw: bytes, idempotency_key: str | None) -> Job:
                 return earlier
     inline = None if isinstance(spec.dataset, str) else ingest_json(spec.dataset, name=spec.name)
     stored = inline and store(inline, parts.artefacts)
-    with parts.database.begin() as tx:
+
+    def add(tx: Transaction) -> tuple[Job, bool]:
         dataset = stored.dataset if stored else tx.datasets.get(str(spec.dataset))
         columns = admit(spec, dataset)
+        validation_dataset(spec, columns, tx)
         job, created = tx.jobs.add(
             spec,
             dataset,
@@ -86,12 +90,16 @@ def _submit(parts: Parts, raw: bytes, idempotency_key: str | None) -> Job:
             features=columns.features,
             weight=columns.weight,
             seed=_seed(spec),
+            init=initial_weights(spec, columns, tx),
             idempotency_key=idempotency_key,
             request_sha256=request_sha256,
             max_queued=parts.settings.limits.queued_jobs,
         )
         if stored and created:
             tx.datasets.add(dataset, inline=stored.inline, artefact=stored.artefact)
+        return job, created
+
+    job, created = parts.database.together(add)
     if created:
         parts.doorbell.ring(queue_of(spec))
     return job

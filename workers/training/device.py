@@ -7,6 +7,7 @@ import torch
 from workers.training.errors import DeviceUnavailable
 from workers.training.objective import padded_targets
 from workers.training.problem import Problem
+from workers.training.schedules import falls
 
 __all__ = ["batch_key", "choose_device", "is_solo"]
 
@@ -23,6 +24,8 @@ def is_solo(problem: Problem, device: str) -> bool:
 
     On CUDA always: whether cuBLAS rounds alike whatever the number of models is not known.
     """
+    if problem.hyperparameters.optimizer in {"lbfgs", "exact"}:
+        return True
     elements = problem.trained.design_rows * (problem.n_features + 1) * padded_targets(problem)
     return device != "cpu" or elements > SOLO_ELEMENTS
 
@@ -37,7 +40,15 @@ def batch_key(problem: Problem, device: str) -> Hashable:
     h = problem.hyperparameters
     held = 0 if problem.held is None else problem.held.design_rows
     shape = (problem.trained.design_rows, held, problem.n_features, problem.n_targets)
-    terms = (h.fit_intercept, h.l1 > 0, h.l2 > 0, bool(h.momentum), bool(h.nesterov))
+    terms = (
+        h.loss,
+        falls(h),
+        h.fit_intercept,
+        h.l1 > 0,
+        h.l2 > 0,
+        bool(h.momentum),
+        bool(h.nesterov),
+    )
     alone = id(problem) if is_solo(problem, device) else None
     return (device, h.dtype, h.optimizer, shape, terms, alone)
 
@@ -57,6 +68,8 @@ def choose_device(problem: Problem, wanted: str) -> tuple[str, str]:
     """
     if wanted == "cpu":
         return "cpu", "cpu was asked for"
+    if problem.hyperparameters.optimizer == "exact":
+        return "cpu", "exact solves from a factor, which is small"
     available = torch.cuda.is_available()
     if wanted == "cuda":
         if not available:

@@ -1,18 +1,20 @@
 """Why a run diverged: the bound it broke, the direction and columns that set it, and remedies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from descend.jobs import Hyperparameters, JobError
+from descend.statistics import INTERCEPT
+from workers.training.losses import Loss
+from workers.training.objective import Matrices
 from workers.training.problem import Floats
-from workers.training.rate import adam_rate, auto_rate, best_rate, sgd_rate, stability_bound
+from workers.training.rate import adam_rate, auto_rate, best_rate, stability_bound
 from workers.training.setup import Setup
 from workers.training.spectrum import spectrum
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "guilty_columns", "largest_parts"]
 
-INTERCEPT = "(intercept)"
 # A column is named when it holds a tenth of the squared length of the steepest direction.
 GUILTY_SHARE = 0.1
 NAMED_AT_MOST = 10
@@ -50,14 +52,15 @@ def diagnose(setup: Setup, *, epoch: int, loss: float) -> JobError:
         remedies}. bound and best_rate are null for adam and adamw, which have none.
     """
     facts = _facts(setup)
+    h = setup.hyperparameters
     columns, direction = list(facts.columns), dict(facts.direction)
     remedies = list(_remedies(setup, facts))
     return JobError(
         code="diverged",
         message=_message(setup, facts, epoch=epoch, loss=loss),
-        param="hyperparameters.learning_rate",
+        param="hyperparameters." + ("optimizer" if h.optimizer == "lbfgs" else "learning_rate"),
         detail={
-            "learning_rate": facts.rate,
+            "learning_rate": None if h.learning_rate is None else facts.rate,
             "bound": facts.bound,
             "best_rate": facts.best,
             "epoch": epoch,
@@ -72,16 +75,16 @@ def _facts(setup: Setup) -> Facts:
     h, arranged = setup.hyperparameters, setup.matrices()
     found = spectrum(setup.problem, arranged)
     bound = stability_bound(h, found)
-    known = bound is not None and np.isfinite(bound) and bound > 0
+    known = bound is not None and np.isfinite(bound) and bound > 0 and not _boundless(h)
     names = [*setup.problem.features, *([INTERCEPT] if h.fit_intercept else [])]
-    direction = _named(found.direction, names)
-    guilty = _guilty(direction) or _largest_columns(setup)
+    direction = largest_parts(found.direction, names)
+    guilty = guilty_columns(direction) or _largest_columns(setup)
     return Facts(
         rate=setup.rate,
         bound=bound if known else None,
         best=best_rate(h, found) if known else None,
         safe=auto_rate(setup.problem, arranged, setup.start),
-        plain=sgd_rate(Hyperparameters(), found),
+        plain=_plain_rate(setup, arranged),
         adam=adam_rate(setup.problem, arranged, setup.start),
         columns=guilty,
         spread=_spread(setup, guilty[0]),
@@ -90,17 +93,37 @@ def _facts(setup: Setup) -> Facts:
     )
 
 
+def _boundless(h: Hyperparameters) -> str | None:
+    """Say why there is no bound to compare a rate with, where no Hessian sets one."""
+    if h.batch_size is not None:
+        return (
+            f"for steps on batches of {h.batch_size} rows: a batch may curve far more than all rows"
+            " together do"
+        )
+    if Loss.of(h).curvature is None:
+        return f"under {h.loss} loss, whose steps are as long near the minimum as far from it"
+    return None
+
+
+def _plain_rate(setup: Setup, arranged: Matrices) -> float:
+    plain = {"optimizer": "sgd", "momentum": 0.0, "nesterov": False}
+    h = setup.hyperparameters.model_copy(update=plain)
+    return auto_rate(replace(setup.problem, hyperparameters=h), arranged, setup.start)
+
+
 def _spread(setup: Setup, name: str) -> float:
     scaling = setup.problem.trained.scaling(standardize=True, fit_intercept=True)
     return float(scaling.scale[setup.problem.features.index(name)])
 
 
-def _named(vector: Floats, names: list[str]) -> dict[str, float]:
+def largest_parts(vector: Floats, names: list[str]) -> dict[str, float]:
+    """Name the ten largest components, largest first."""
     order = np.argsort(-np.abs(vector), kind="stable")[:NAMED_AT_MOST]
     return {names[place]: float(vector[place]) for place in order}
 
 
-def _guilty(direction: dict[str, float]) -> tuple[str, ...]:
+def guilty_columns(direction: dict[str, float]) -> tuple[str, ...]:
+    """Choose the columns that hold a tenth of the direction's squared length, at least one."""
     of_columns = {name: size for name, size in direction.items() if name != INTERCEPT}
     share = {name: size**2 for name, size in of_columns.items() if size}
     named = tuple(name for name, value in share.items() if value >= GUILTY_SHARE)
@@ -115,6 +138,8 @@ def _largest_columns(setup: Setup) -> tuple[str, ...]:
 def _message(setup: Setup, facts: Facts, *, epoch: int, loss: float) -> str:
     h = setup.hyperparameters
     told = f"the loss reached {loss:.3g} at epoch {epoch}"
+    if h.optimizer == "lbfgs":
+        return f"{told}: the numbers leave the range of {h.dtype}"
     if h.optimizer != "sgd":
         decayed = facts.rate * (h.weight_decay or 0.0)
         return (
@@ -122,6 +147,8 @@ def _message(setup: Setup, facts: Facts, *, epoch: int, loss: float) -> str:
             " bound: its step is about the rate in every coordinate, whatever the gradient"
             + (f"; but rate * weight_decay is {decayed:.3g}, above 2" if decayed >= 2 else "")
         )
+    if (why := _boundless(h)) is not None:
+        return f"{told}: learning_rate {facts.rate:.5g} is too large {why}"
     if facts.bound is None:
         return f"{told}: the columns are so large that the loss's curvature overflows"
     culprits = ", ".join(facts.columns)
@@ -139,14 +166,16 @@ def _message(setup: Setup, facts: Facts, *, epoch: int, loss: float) -> str:
 def _remedies(setup: Setup, facts: Facts) -> tuple[str, str, str]:
     h = setup.hyperparameters
     culprits = ", ".join(facts.columns)
-    if facts.bound is not None:
+    if h.optimizer == "lbfgs":
+        lower = f"Divide {culprits} by a power of ten, so that its values are near 1."
+    elif facts.bound is not None or _boundless(h) is not None:
         lower = f"Set learning_rate to {facts.safe:.5g}, or to auto, which is that on this data."
     else:
         lower = f"Set learning_rate to {facts.rate / 10:.5g}, a tenth of it, or to auto."
     if h.standardize:
         scale = (
             f"Remove or combine columns that repeat each other: together {culprits} curve the loss"
-            f" by {facts.curvature:.4g}, where one alone has 2."
+            f" by {facts.curvature:.4g}, where one alone has {Loss.of(h).curvature or 1:g}."
         )
     else:
         scale = (
@@ -155,7 +184,7 @@ def _remedies(setup: Setup, facts: Facts) -> tuple[str, str, str]:
         )
     if h.optimizer != "sgd":
         other = f"Use optimizer sgd with learning_rate {facts.plain:.5g}, which this data allows."
-    elif facts.bound is None:
+    elif facts.bound is None and _boundless(h) is None:
         other = f"Divide {culprits} by a power of ten, so that its values are near 1."
     else:
         other = f"Use optimizer adam, which has no such bound, at a rate near {facts.adam:.3g}."

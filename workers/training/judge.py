@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.jobs import StopReason
+from workers.training.losses import Loss
 from workers.training.problem import Floats
 from workers.training.progress import Ints, Progress
 from workers.training.rate import stability_bound
+from workers.training.schedules import rates
 from workers.training.setup import Setup
 
 __all__ = ["Limits", "Readings", "Verdicts", "judge"]
@@ -55,11 +57,14 @@ class Limits:
 
     Attributes:
         tol: relative change of the objective, not below the precision of the dtype; 0 for never.
+        target_gap: part of the first gap at which to stop; 0 for never.
+        variance: of the targets; under another loss that of a residual of one standard deviation.
         noise: change of the objective that is rounding: a perfect fit's loss never comes to rest,
             but jumps about between 0 and the squares of the targets' last digits.
     """
 
     tol: Floats
+    target_gap: Floats
     noise: Floats
     patience: Ints
     max_epochs: Ints
@@ -70,13 +75,20 @@ class Limits:
         given = [setup.hyperparameters for setup in setups]
         eps = np.array([np.finfo(h.dtype).eps for h in given], dtype=np.float64)
         tol = np.array([h.tol for h in given], dtype=np.float64)
+        losses = [Loss.of(h) for h in given]
         squares = np.array([setup.mean_square for setup in setups], dtype=np.float64)
+        noise = np.square(NOISE * eps) * squares
+        variance = np.array([setup.variance for setup in setups], dtype=np.float64)
+        if losses[0].name != "squared":
+            noise = _as_losses(losses, np.sqrt(noise))
+            variance = _as_losses(losses, np.sqrt(variance))
         return cls(
             tol=np.where(tol > 0, np.maximum(tol, eps), 0),
-            noise=np.square(NOISE * eps) * squares,
+            target_gap=np.array([h.target_gap or 0.0 for h in given], dtype=np.float64),
+            noise=noise,
             patience=np.array([h.patience for h in given], dtype=np.int64),
             max_epochs=np.array([h.max_epochs for h in given], dtype=np.int64),
-            variance=np.array([setup.variance for setup in setups], dtype=np.float64),
+            variance=variance,
         )
 
 
@@ -86,6 +98,11 @@ class Verdicts:
 
     counts: Ints
     stops: dict[int, StopReason]  # by lane
+
+
+def _as_losses(losses: Sequence[Loss], residuals: Floats) -> Floats:
+    places = range(len(losses))
+    return np.concatenate([losses[k].values(residuals[k : k + 1]) for k in places])
 
 
 def judge(
@@ -106,17 +123,21 @@ def judge(
         setups: of all models, for the stability bound, computed only for a model whose loss grew.
 
     Notes:
-        At the same epoch divergence goes before convergence before max_epochs.
+        At the same epoch divergence goes before the target gap before convergence before
+        max_epochs.
     """
     steps = len(readings.loss)
     fresh = progress.epoch[models] == 0
     progress.first[models[fresh]] = readings.loss[0, fresh]
+    if readings.gap is not None:
+        progress.first_gap[models[fresh]] = readings.gap[0, fresh]
     with np.errstate(invalid="ignore", over="ignore"):
         diverged = _diverged(readings, models, progress, limits=limits, setups=setups)
         stale = _stale(readings.objective, models, progress, limits)
     converged = _never(models) if stale is None else _first(stale >= limits.patience[models])
     fates = (
         (diverged, StopReason.DIVERGED),
+        (_near(readings.gap, models, progress, limits), StopReason.TARGET_GAP),
         (converged, StopReason.CONVERGED),
         (limits.max_epochs[models] - 1 - progress.epoch[models], StopReason.MAX_EPOCHS),
     )
@@ -149,8 +170,9 @@ def _diverged(
         diverged |= ~readings.finite
     for lane in np.flatnonzero(~calm.all(axis=0)):
         model = int(models[lane])
-        if setups[model].rate >= _bound(model, progress, setups):
-            diverged[:, lane] |= ~calm[:, lane]
+        begun = int(progress.epoch[model])
+        fast = rates(setups[model], begun, begun + len(calm)) >= _bound(model, progress, setups)
+        diverged[:, lane] |= ~calm[:, lane] & fast
     return _first(diverged)
 
 
@@ -174,6 +196,14 @@ def _stale(objective: Floats, models: Ints, progress: Progress, limits: Limits) 
     place = np.arange(len(objective))[:, np.newaxis]
     moved = np.where(quiet, -1 - progress.stale[models], place)
     return np.asarray(place - np.maximum.accumulate(moved, axis=0))
+
+
+def _near(gap: Floats | None, models: Ints, progress: Progress, limits: Limits) -> Ints:
+    """First epoch of the block at which each lane is within its target gap."""
+    target = limits.target_gap[models]
+    if gap is None or not target.any():
+        return _never(models)
+    return _first((gap <= target * progress.first_gap[models]) & (target > 0))
 
 
 def _first(condition: Mask) -> Ints:

@@ -11,6 +11,7 @@ from descend.jobs import StopReason
 from workers.training.judge import Readings, Verdicts
 from workers.training.problem import Floats
 from workers.training.progress import Ints, Progress
+from workers.training.schedules import falls, rates
 from workers.training.state import TrainingState
 
 __all__ = ["Ledger", "Segment"]
@@ -70,6 +71,7 @@ class Ledger:
         """One segment per model; columns that many models share are the same memory."""
         begun, counts = self._begun.tolist(), self._counts.tolist()
         numbered, repeated = cache(_numbered), cache(_repeated)
+        falling = falls(state.setups[0].hyperparameters)
         segments = []
         for row, model in enumerate(self._row):
             count, total = counts[row], begun[row] + counts[row]
@@ -79,7 +81,9 @@ class Ledger:
                 eval_loss=repeated(np.nan, count)
                 if self._held_loss is None
                 else self._held_loss[row, :count],
-                learning_rate=repeated(state.setups[model].rate, count),
+                learning_rate=rates(state.setups[model], begun[row], total)
+                if falling
+                else repeated(state.setups[model].rate, count),
                 grad_norm=self._norm[row, :count],
                 gap=repeated(np.nan, count) if self._gap is None else self._gap[row, :count],
                 total=total,

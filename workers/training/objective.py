@@ -1,22 +1,34 @@
 """The objective, its gradient by autograd, and the tensors they are computed from.
 
-    J(W, b) = 1 / (sum(omega) * n_targets) * sum_i omega_i ||x_i W + b - y_i||^2
+    J(W, b) = 1 / (sum(omega) * n_targets) * sum_i omega_i loss(x_i W + b - y_i)
               + l2 * ||W||_F^2  +  l1 * ||W||_1
 
 Full account, with what it equals elsewhere: docs/objective.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from descend.errors import InvalidInput
+from workers.training.losses import Criterion, Loss
 from workers.training.problem import Floats, Problem
+from workers.training.samples import Rows
 from workers.training.scaling import Scaling
 from workers.training.shapes import Float
 
-__all__ = ["Design", "Matrices", "arrange", "differentiate", "matrices", "padded_targets"]
+__all__ = [
+    "Design",
+    "Matrices",
+    "arrange",
+    "differentiate",
+    "matrices",
+    "padded",
+    "padded_targets",
+    "take",
+]
 
 # Rows of W are kept on 64-byte lines. MKL's batched product rounds differently by the position of
 # a matrix in memory unless its rows fill vector registers: measured with 3, 5 and 7 targets in
@@ -34,12 +46,16 @@ class Matrices:
             rows of the R factor of these.
         B: targets times the same factor, shape (rows, n_targets).
         held_rows, held_targets: the same for the held-out rows.
+        weights, held_weights: of the rows, their mean 1, under losses that no factor of a row can
+            weigh; there A and B are the rows themselves. None where nothing is left to weigh.
     """
 
     A: Floats
     B: Floats
     held_rows: Floats
     held_targets: Floats
+    weights: Floats | None = None
+    held_weights: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +71,7 @@ class Design:
     held_share: Float[Tensor, ""] | None
     l2_root: Float[Tensor, "lanes columns outputs"] | None  # sqrt(l2), 0 for the intercept
     l1: Float[Tensor, "lanes columns outputs"] | None  # l1, 0 for the intercept
+    criterion: Criterion | None = None  # None for squared loss
 
     def select(self, lanes: list[int]) -> "Design":
         """Keep these lanes, in this order; one lane named twice shares its memory."""
@@ -63,12 +80,15 @@ class Design:
             for name, value in vars(self).items()
             if isinstance(value, Tensor) and value.ndim == 3
         }
-        return Design(**{**vars(self), **changed})
+        criterion = None if self.criterion is None else self.criterion.select(lanes)
+        return Design(**{**vars(self), **changed, "criterion": criterion})
 
 
 def matrices(problem: Problem, scaling: Scaling) -> Matrices:
     """Bring a problem's rows into the coordinates of training (see Matrices)."""
     intercept = problem.hyperparameters.fit_intercept
+    if problem.hyperparameters.loss != "squared":
+        return _unfolded(problem, scaling)
     A, B = problem.trained.matrices(scaling, intercept=intercept)
     if problem.held is None:
         return Matrices(A, B, A[:0], B[:0])
@@ -92,7 +112,7 @@ def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, devic
         return take(stacked, lanes)
 
     def targets(parts: list[Floats]) -> Tensor:
-        return tensor([_widen(part, outputs) for part in parts])
+        return tensor([padded(part, outputs) for part in parts])
 
     def penalty(values: list[float]) -> Tensor | None:
         if not any(values):
@@ -112,6 +132,7 @@ def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, devic
         held_share=_share(held * first.n_targets, dtype, device) if held else None,
         l2_root=penalty([p.hyperparameters.l2**0.5 for p, _ in problems]),
         l1=penalty([p.hyperparameters.l1 for p, _ in problems]),
+        criterion=_criterion(problems, lanes, share),
     )
 
 
@@ -129,7 +150,7 @@ def differentiate(
         params: [W; b] of every lane, a leaf that requires grad and has none yet.
 
     Returns:
-        squared residuals (detached) and gradient.
+        squared residuals (detached), or another loss of them, weighted; and the gradient.
 
     Notes:
         The squares are added up to losses once for a block of epochs, not here: a reduction per
@@ -137,7 +158,8 @@ def differentiate(
         Residuals in one operation and r * r: mse_loss spends 6 of 48 microseconds on checks.
     """
     residuals = torch.baddbmm(design.minus_goal, design.A, params)
-    squares = residuals * residuals
+    criterion = design.criterion
+    squares = residuals * residuals if criterion is None else criterion.trained(residuals)
     if design.l2_root is None:
         torch.autograd.backward(squares, design.shares)
     else:
@@ -145,6 +167,38 @@ def differentiate(
         torch.autograd.backward((squares, penalty), (design.shares, torch.ones_like(penalty)))
     assert params.grad is not None  # noqa: S101 - a leaf that requires grad
     return squares.detach(), params.grad
+
+
+def _unfolded(problem: Problem, scaling: Scaling) -> Matrices:
+    intercept = problem.hyperparameters.fit_intercept
+    parts = [problem.trained] if problem.held is None else [problem.trained, problem.held]
+    found = []
+    for part in parts:
+        if not isinstance(part, Rows):
+            raise InvalidInput("a factor of the rows knows squared losses only", param="loss")
+        found.append(part.unfolded(scaling, intercept=intercept))
+    A, B, weights = found[0]
+    held_rows, held_targets, held_weights = found[-1] if len(found) > 1 else (A[:0], B[:0], None)
+    return Matrices(A, B, held_rows, held_targets, weights, held_weights)
+
+
+def _criterion(
+    problems: list[tuple[Problem, Matrices]], lanes: list[int], like: Tensor
+) -> Criterion | None:
+    found = Criterion.of([Loss.of(p.hyperparameters) for p, _ in problems], like)
+    if found is None:
+        return None
+
+    def column(parts: list[tuple[Floats, Floats | None]]) -> Tensor | None:
+        if all(weights is None for _, weights in parts):
+            return None
+        full = [np.ones(len(A)) if weights is None else weights for A, weights in parts]
+        stacked = np.stack(full)[:, :, np.newaxis]
+        return torch.from_numpy(stacked).to(device=like.device, dtype=like.dtype)
+
+    weights = column([(m.A, m.weights) for _, m in problems])
+    held = column([(m.held_rows, m.held_weights) for _, m in problems])
+    return replace(found, weights=weights, held_weights=held).select(lanes)
 
 
 def padded_targets(problem: Problem) -> int:
@@ -163,7 +217,8 @@ def take(values: Tensor, lanes: list[int]) -> Tensor:
     return values[torch.tensor(lanes, device=values.device)]
 
 
-def _widen(Y: Floats, outputs: int) -> Floats:
+def padded(Y: Floats, outputs: int) -> Floats:
+    """Append columns of 0 up to the width that W has in memory."""
     return np.pad(Y, ((0, 0), (0, outputs - Y.shape[1]))) if outputs > Y.shape[1] else Y
 
 

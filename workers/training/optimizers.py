@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from descend.jobs import Hyperparameters
+from workers.training.lbfgs import Lbfgs
 from workers.training.objective import Design, take
+from workers.training.problem import Floats
 from workers.training.progress import Ints
 from workers.training.shapes import Float
 
@@ -34,8 +36,13 @@ class Optimizer(Protocol):
     def slots(self, params: Params) -> Slots:
         """Return the state before the first step."""
 
-    def for_epochs(self, done: Ints, lanes: Sequence[int], steps: int) -> "Optimizer":
-        """Prepare for `steps` epochs: model m has done done[m], and lane l holds lanes[l]."""
+    def for_epochs(
+        self, done: Ints, lanes: Sequence[int], steps: int, factors: Floats | None = None
+    ) -> "Optimizer":
+        """Prepare for `steps` epochs: model m has done done[m], and lane l holds lanes[l].
+
+        factors: what a schedule makes of the rates in each of them, (lanes, steps).
+        """
 
     def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:
         """Take the k-th step since `for_epochs`; no host sync."""
@@ -66,14 +73,23 @@ class Sgd:
     momentum: Params | None
     nesterov: bool
     threshold: Params | None  # rate * l1
+    factors: tuple[Tensor, ...] = ()  # by epoch, where the rate falls
 
     def slots(self, params: Params) -> Slots:
         return {} if self.momentum is None else {"velocity": torch.zeros_like(params)}
 
-    def for_epochs(self, done: Ints, lanes: Sequence[int], steps: int) -> "Sgd":  # noqa: ARG002
-        return self
+    def for_epochs(
+        self,
+        done: Ints,  # noqa: ARG002
+        lanes: Sequence[int],  # noqa: ARG002
+        steps: int,  # noqa: ARG002
+        factors: Floats | None = None,
+    ) -> "Sgd":
+        return self if factors is None else replace(self, factors=_by_epoch(factors, self.rate))
 
-    def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:  # noqa: ARG002
+    def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:
+        if self.factors:
+            return self._at(self.factors[k]).step(params, gradient, slots, k)
         if self.momentum is None:
             return self._shrink(params - self.rate * gradient), slots
         if self.threshold is not None:
@@ -88,7 +104,12 @@ class Sgd:
             rate=take(self.rate, lanes),
             momentum=None if self.momentum is None else take(self.momentum, lanes),
             threshold=None if self.threshold is None else take(self.threshold, lanes),
+            factors=(),
         )
+
+    def _at(self, factor: Tensor) -> "Sgd":
+        threshold = None if self.threshold is None else self.threshold * factor
+        return replace(self, rate=self.rate * factor, threshold=threshold, factors=())
 
     def _inertial(self, params: Params, gradient: Params, velocity: Tensor) -> Step:
         assert self.momentum is not None  # noqa: S101 - held by step
@@ -127,19 +148,26 @@ class Adam:
     l1: Params | None
     betas: tuple[tuple[float, float], ...]  # by lane
     corrections: tuple[tuple[Tensor, Tensor], ...] = ()  # by epoch: rate / (1-b1^k), sqrt(1-b2^k)
+    factors: tuple[Tensor, ...] = ()  # by epoch, where the rate falls
 
     def slots(self, params: Params) -> Slots:
         return {"first": torch.zeros_like(params), "second": torch.zeros_like(params)}
 
-    def for_epochs(self, done: Ints, lanes: Sequence[int], steps: int) -> "Adam":
+    def for_epochs(
+        self, done: Ints, lanes: Sequence[int], steps: int, factors: Floats | None = None
+    ) -> "Adam":
         begun = done[list(lanes)].tolist()
         one = np.array([_powers(b, n, steps) for (b, _), n in zip(self.betas, begun, strict=True)])
         two = np.array([_powers(b, n, steps) for (_, b), n in zip(self.betas, begun, strict=True)])
         shape, like = (-1, steps, 1, 1), self.rate
         first = torch.from_numpy(1 - one).to(like.device, like.dtype).reshape(shape)
         second = torch.from_numpy(np.sqrt(1 - two)).to(like.device, like.dtype).reshape(shape)
-        pairs = ((self.rate / first[:, k], second[:, k]) for k in range(steps))
-        return replace(self, corrections=tuple(pairs))
+        if factors is None:
+            pairs = ((self.rate / first[:, k], second[:, k]) for k in range(steps))
+            return replace(self, corrections=tuple(pairs))
+        falling = _by_epoch(factors, like)
+        pairs = ((self.rate * falling[k] / first[:, k], second[:, k]) for k in range(steps))
+        return replace(self, corrections=tuple(pairs), factors=falling)
 
     def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:
         first = self.beta1 * slots["first"] + self.rest1 * gradient
@@ -147,7 +175,8 @@ class Adam:
         rate, root = self.corrections[k]
         step = rate / (second.sqrt() / root + self.eps)
         if self.decay is not None:
-            params = params - self.decay * params
+            decay = self.decay * self.factors[k] if self.factors else self.decay
+            params = params - decay * params
         moved = params - step * first
         if self.l1 is not None:
             moved = soft_threshold(moved, step * self.l1)
@@ -157,7 +186,7 @@ class Adam:
         betas = tuple(self.betas[lane] for lane in lanes)
         tensors = {name: v for name, v in vars(self).items() if isinstance(v, Tensor)}
         kept = {name: take(values, lanes) for name, values in tensors.items()}
-        return Adam(**{**vars(self), **kept, "betas": betas, "corrections": ()})
+        return Adam(**{**vars(self), **kept, "betas": betas, "corrections": (), "factors": ()})
 
 
 def optimizer_of(
@@ -165,6 +194,8 @@ def optimizer_of(
 ) -> Optimizer:
     """Build the optimizer of a batch: one (hyperparameters, rate) per lane, of one batch key."""
     first = lanes[0][0]
+    if first.optimizer == "lbfgs":
+        return Lbfgs.of(design, first.history_size or 1)
 
     def tensor(values: list[float]) -> Params:
         column = torch.tensor(values, dtype=torch.float64).to(params.device, params.dtype)
@@ -197,6 +228,10 @@ def optimizer_of(
 def soft_threshold(values: Tensor, threshold: Tensor) -> Tensor:
     """Move every value towards 0 by its threshold, and exactly to 0 where it is within it."""
     return values - torch.clamp(values, -threshold, threshold)
+
+
+def _by_epoch(factors: Floats, like: Tensor) -> tuple[Tensor, ...]:
+    return torch.from_numpy(factors.T.copy()).to(like.device, like.dtype)[..., None, None].unbind()
 
 
 def _powers(beta: float, done: int, steps: int) -> np.ndarray:

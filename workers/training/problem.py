@@ -75,9 +75,8 @@ class Problem:
         held = held_out(len(X), fraction, seed=hyperparameters.seed or 0)
         trained, kept = Rows(X, Y, sample_weight), None
         if held is not None:
-            trained, kept = _part(trained, ~held), _part(trained, held)
-            if kept.omega is not None and not kept.omega.any():
-                kept = Rows(kept.X, kept.Y, None)
+            kept = Rows.held(*_part(trained, held))
+            trained = Rows(*_part(trained, ~held))
         if trained.omega is not None and not trained.omega.any():
             raise InvalidInput(
                 "every row left to train on has weight 0", param="validation_fraction"
@@ -130,9 +129,9 @@ def held_out(n_samples: int, fraction: float, *, seed: int) -> NDArray[np.bool_]
     return chosen
 
 
-def _part(rows: Rows, mask: NDArray[np.bool_]) -> Rows:
+def _part(rows: Rows, mask: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats | None]:
     """Take some rows, in their order."""
-    return Rows(rows.X[mask], rows.Y[mask], None if rows.omega is None else rows.omega[mask])
+    return rows.X[mask], rows.Y[mask], None if rows.omega is None else rows.omega[mask]
 
 
 def _check_init(init: InitialWeights, features: tuple[str, ...], n_targets: int) -> None:

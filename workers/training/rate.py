@@ -3,6 +3,7 @@
 import numpy as np
 
 from descend.jobs import Hyperparameters
+from workers.training.losses import Loss
 from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
 from workers.training.spectrum import Spectrum, spectrum
@@ -25,14 +26,16 @@ def stability_bound(hyperparameters: Hyperparameters, spectrum: Spectrum) -> flo
     Returns:
         The bound; infinity where the Hessian is 0; None for adam and adamw, whose step is
         normalised by the gradient's own size: the Hessian sets no rate at which they diverge.
-        (adamw's decay does by itself, from 2 / weight_decay on.)
+        (adamw's decay does by itself, from 2 / weight_decay on.) None, too, for absolute and
+        quantile loss, whose gradient is bounded. For huber the bound of the objective's quadratic
+        part: twice that of squared loss.
 
     References:
         The roots of z^2 - (1 + mu - a) z + mu and z^2 - (1 + mu)(1 - a) z + mu (1 - a), with
         a = rate * lambda, lie in the unit circle below these bounds. B. Polyak, Some methods of
         speeding up the convergence of iteration methods (1964); W. Su et al., JMLR 17 (2016).
     """
-    if hyperparameters.optimizer != "sgd":
+    if hyperparameters.optimizer != "sgd" or Loss.of(hyperparameters).curvature is None:
         return None
     if spectrum.largest == 0:
         return float("inf")
@@ -54,7 +57,8 @@ def best_rate(hyperparameters: Hyperparameters, spectrum: Spectrum) -> float | N
         The rate; None for adam and adamw, where only the largest eigenvalue is known, and where
         the Hessian is 0 or overflows.
     """
-    if hyperparameters.optimizer != "sgd" or spectrum.smallest is None:
+    smooth = Loss.of(hyperparameters).curvature is not None
+    if hyperparameters.optimizer != "sgd" or not smooth or spectrum.smallest is None:
         return None
     mu = hyperparameters.momentum or 0.0
     if hyperparameters.nesterov:
@@ -73,6 +77,10 @@ def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
     estimated as the root mean square of the first residual over that of a typical (median) column.
     adamw's rate leaves at least nine tenths of a weight after one decay.
 
+    sgd under a loss of bounded slope: absolute and quantile take the rate by which the first
+    residuals, were all of them in the steepest direction, could be undone in as many steps (see
+    _bounded_rate); huber the larger of that and of what its curvature allows.
+
     Args:
         problem: for its hyperparameters.
         matrices: the problem in the coordinates of training.
@@ -80,7 +88,12 @@ def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
     """
     if problem.hyperparameters.optimizer != "sgd":
         return adam_rate(problem, matrices, start)
-    return sgd_rate(problem.hyperparameters, spectrum(problem, matrices))
+    h, found = problem.hyperparameters, spectrum(problem, matrices)
+    smooth, slope = sgd_rate(h, found), Loss.of(h).slope
+    if slope is None:
+        return smooth
+    bounded = _bounded_rate(h, matrices, start, slope=slope, largest=found.largest)
+    return bounded if Loss.of(h).curvature is None else max(smooth, bounded)
 
 
 def sgd_rate(hyperparameters: Hyperparameters, found: Spectrum) -> float:
@@ -89,8 +102,43 @@ def sgd_rate(hyperparameters: Hyperparameters, found: Spectrum) -> float:
     if bound is None or np.isinf(bound):
         return 1.0
     best = best_rate(hyperparameters, found) or bound
+    if hyperparameters.loss == "huber" and hyperparameters.momentum:
+        # Above these a momentum may circle for ever where the curvature is not the same everywhere:
+        # seen with momentum 0.9, at 13 times the minimum. Ghadimi et al., Global convergence of the
+        # heavy-ball method for convex optimization (2015), theorem 1; Nesterov (1983).
+        safe = 1.0 if hyperparameters.nesterov else 2 * (1 - hyperparameters.momentum)
+        best = min(best, safe / found.largest)
     # A Hessian that overflows leaves no rate: the run will say that it diverged, and why.
     return max(min(best, BELOW_THE_BOUND * bound), float(np.finfo(np.float64).tiny))
+
+
+def _bounded_rate(
+    h: Hyperparameters, matrices: Matrices, start: Floats, *, slope: float, largest: float
+) -> float:
+    """Choose sgd's rate under a loss of bounded slope.
+
+        rate = (1 - momentum) s / (slope lambda_max sqrt(max_epochs))
+
+    s is the mean size of the first residuals. A step along the steepest direction changes
+    predictions by at most rate * slope * lambda_max, so s takes sqrt(max_epochs) of them: the rate
+    distance / (slope sqrt(epochs)) of subgradient methods. At a fixed rate something of the size of
+    a step is always left; a tenth of max_epochs instead of its root left more, for the directions
+    in which the columns vary little were not reached.
+
+    References:
+        Y. Nesterov, Introductory Lectures on Convex Optimization (2004), section 3.2.3.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        residual = np.abs(matrices.B - matrices.A @ start).mean(axis=1)
+        size = float(np.average(residual, weights=matrices.weights))
+        rate = (1 - (h.momentum or 0.0)) * size / (slope * largest * h.max_epochs**0.5)
+    rate = rate if 0 < rate < np.inf else 0.001
+    return min(rate, BELOW_THE_BOUND / h.l2) if h.l2 else rate
+
+
+def _steps(h: Hyperparameters) -> float:
+    """A tenth of max_epochs, 10 to 1000: in so many steps the distance could be gone."""
+    return min(max(h.max_epochs / 10, 10.0), 1000.0)
 
 
 def adam_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
@@ -99,7 +147,7 @@ def adam_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
         typical = float(np.median(columns[columns > 0])) if columns.any() else 1.0
         residual = matrices.B - matrices.A @ start
         distance = float(_root_mean_square(residual.reshape(-1, 1))[0]) / typical
-    rate = distance / min(max(problem.hyperparameters.max_epochs / 10, 10), 1000)
+    rate = distance / _steps(problem.hyperparameters)
     rate = rate if 0 < rate < np.inf else 0.001
     decay = problem.hyperparameters.weight_decay or 0.0
     return min(rate, 0.1 / decay) if decay else rate

@@ -4,12 +4,13 @@ Either gives matrices A and B in the coordinates of training such that the mean 
 of (A theta - B)^2 is the weighted mean over the data, whatever theta is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from descend.errors import InvalidInput
+from workers.training.losses import SQUARED, Loss
 from workers.training.scaling import Floats, Scaling, fit_scaling
 
 __all__ = ["Floats", "Rows", "Sample", "check_rows"]
@@ -42,7 +43,7 @@ class Sample(Protocol):
     def moments(self) -> tuple[float, float]:
         """Variance and mean square of the targets, each the mean over targets."""
 
-    def loss(self, coef: Floats, intercept: Floats) -> float:
+    def loss(self, coef: Floats, intercept: Floats, measure: Loss = SQUARED) -> float:
         """Compute the data term of weights in original units."""
 
     def largest(self) -> Floats:
@@ -59,6 +60,23 @@ class Rows:
     X: Floats
     Y: Floats
     omega: Floats | None
+
+    @classmethod
+    def checked(cls, X: Floats, Y: Floats, omega: Floats | None) -> "Rows":
+        """Make rows to train on; refused by name where they cannot be.
+
+        Raises:
+            InvalidInput: param "X", "Y" or "sample_weight".
+        """
+        check_rows(X, Y, omega)
+        return cls(X, Y, omega)
+
+    @classmethod
+    def held(cls, X: Floats, Y: Floats, omega: Floats | None) -> "Rows":
+        """Make rows to validate on: where they all weigh nothing, they weigh alike."""
+        kept = None if omega is None or not omega.any() else omega
+        check_rows(X, Y, kept)
+        return cls(X, Y, kept)
 
     @property
     def n(self) -> int:
@@ -84,9 +102,18 @@ class Rows:
         A = np.concatenate([Z, np.ones((self.n, 1))], axis=1) if intercept else Z
         if self.omega is None:
             return A, self.Y
-        relative = self.omega / self.omega.max()
-        factor = np.sqrt(relative * (self.n / relative.sum()))[:, np.newaxis]
+        factor = np.sqrt(_relative(self.omega))[:, np.newaxis]
         return factor * A, factor * self.Y
+
+    def unfolded(
+        self, scaling: Scaling, *, intercept: bool
+    ) -> tuple[Floats, Floats, Floats | None]:
+        """Compute A and B with every row as it is, and the rows' weights, their mean 1.
+
+        For losses other than squared: into these no weight can be folded as a factor of the row.
+        """
+        A, B = replace(self, omega=None).matrices(scaling, intercept=intercept)
+        return A, B, None if self.omega is None else _relative(self.omega)
 
     def moments(self) -> tuple[float, float]:
         share: float | Floats = 1 / self.n
@@ -99,11 +126,11 @@ class Rows:
             mean_square = (share * np.square(self.Y)).sum() / self.n_targets
         return float(variance), float(mean_square)
 
-    def loss(self, coef: Floats, intercept: Floats) -> float:
-        squares = np.square(self.X @ coef.T + intercept - self.Y).mean(axis=1)
+    def loss(self, coef: Floats, intercept: Floats, measure: Loss = SQUARED) -> float:
+        values = measure.values(self.X @ coef.T + intercept - self.Y).mean(axis=1)
         if self.omega is None:
-            return float(squares.mean())
-        return float(np.average(squares, weights=self.omega))
+            return float(values.mean())
+        return float(np.average(values, weights=self.omega))
 
     def largest(self) -> Floats:
         return np.asarray(np.abs(self.X).max(axis=0))
@@ -136,3 +163,8 @@ def check_rows(X: Floats, Y: Floats, omega: Floats | None) -> None:
         raise InvalidInput(
             "sample weights must be finite, >= 0 and not all 0", param="sample_weight"
         )
+
+
+def _relative(omega: Floats) -> Floats:
+    relative = omega / omega.max()
+    return np.asarray(relative * (len(omega) / relative.sum()))

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from workers.training.losses import Loss
 from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
 
-__all__ = ["Dynamics", "Spectrum", "dynamics", "spectrum"]
+__all__ = ["Dynamics", "Spectrum", "dynamics", "oriented", "root_and_goal", "spectrum"]
 
 # Above this many multiplications (rows * columns * the smaller of both) only the largest
 # eigenvalue is computed: about a second of one core.
@@ -69,6 +70,8 @@ def spectrum(problem: Problem, matrices: Matrices) -> Spectrum:
         the largest alone, by Lanczos iteration from a fixed start.
 
     Notes:
+        Huber loss curves at most half as much as squared loss: its factor is 1 where that has 2,
+        and H bounds its Hessian. The others have no Hessian; for their rates the factor is 1.
         A singular value of sqrt(H) below max(shape) * eps of the largest counts as 0.
         Cost: O(rows * columns * min(rows, columns)), else some tens of passes over A.
     """
@@ -86,7 +89,7 @@ def spectrum(problem: Problem, matrices: Matrices) -> Spectrum:
     return Spectrum(
         largest=float(values[0]),
         smallest=float(above[-1]) if above.size else None,
-        direction=_oriented(directions[0]),
+        direction=oriented(directions[0]),
         rank=int(above.size),
     )
 
@@ -112,10 +115,8 @@ def dynamics(
         part that no weights can remove, so that a loss near its floor keeps its digits.
         Cost: one singular value decomposition and O(n_epochs * columns * (rows + columns)).
     """
-    root = _root(problem, matrices)
+    root, goal = root_and_goal(problem, matrices)
     rows = len(matrices.A)
-    goal = np.zeros((len(root), matrices.B.shape[1]))
-    goal[:rows] = matrices.B * np.sqrt(2 / (rows * problem.n_targets))
     left, singular, right = np.linalg.svd(root, full_matrices=False)
     excess = singular[:, np.newaxis] * (right @ start) - left.T @ goal
     floor = left @ (left.T @ goal) - goal
@@ -135,15 +136,31 @@ def dynamics(
     )
 
 
+def root_and_goal(problem: Problem, matrices: Matrices) -> tuple[Floats, Floats]:
+    """R and g with J(theta) = 1/2 ||R theta - g||^2 and H = R'R: the data's rows, then l2's."""
+    root, rows = _root(problem, matrices), len(matrices.A)
+    goal = np.zeros((len(root), matrices.B.shape[1]))
+    with np.errstate(over="ignore"):
+        goal[:rows] = matrices.B * np.sqrt(2 / (rows * problem.n_targets))
+    return root, goal
+
+
 def _root(problem: Problem, matrices: Matrices) -> Floats:
     """R with H = R'R."""
     rows, columns = matrices.A.shape
     with np.errstate(over="ignore"):
-        root: Floats = matrices.A * np.sqrt(2 / (rows * problem.n_targets))
+        root: Floats = matrices.A * np.sqrt(_curvature(problem) / (rows * problem.n_targets))
+        if matrices.weights is not None:
+            root *= np.sqrt(matrices.weights)[:, np.newaxis]
     if problem.hyperparameters.l2 == 0:
         return root
     penalty = np.eye(problem.n_features, columns) * np.sqrt(2 * problem.hyperparameters.l2)
     return np.concatenate([root, penalty])
+
+
+def _curvature(problem: Problem) -> float:
+    curvature = Loss.of(problem.hyperparameters).curvature
+    return 1.0 if curvature is None else curvature
 
 
 def _largest(root: Floats) -> Spectrum:
@@ -159,9 +176,10 @@ def _largest(root: Floats) -> Spectrum:
     operator = LinearOperator((columns, columns), matvec=hessian, dtype=np.float64)
     start = np.linspace(1, 2, columns)
     values, vectors = eigsh(operator, k=1, which="LA", v0=start, tol=1e-9)
-    return Spectrum(float(values[0] * size**2), None, _oriented(vectors[:, 0]), None)
+    return Spectrum(float(values[0] * size**2), None, oriented(vectors[:, 0]), None)
 
 
-def _oriented(vector: Floats) -> Floats:
+def oriented(vector: Floats) -> Floats:
+    """Choose the sign that makes the largest component positive."""
     top = vector[np.argmax(np.abs(vector))]
     return vector if top >= 0 else -vector

@@ -21,6 +21,8 @@ PROGRAMS: dict[str, dict[str, object]] = {
     "adamw with both penalties": {"optimizer": "adamw", "l1": 0.05, "l2": 0.1},
     "held-out rows": {"validation_fraction": 0.3},
     "float32": {"dtype": "float32", "optimizer": "adam"},
+    "huber": {"loss": "huber", "huber_delta": 0.5, "momentum": 0.5, "l2": 0.01},
+    "quantile, falling": {"loss": "quantile", "quantile": 0.3, "schedule": {"type": "cosine"}},
     "no intercept": {"fit_intercept": False, "standardize": False},
 }
 SHAPES = [(3, 1, 1), (16, 6, 1), (7, 4, 2), (40, 5, 3), (33, 9, 5), (60, 50, 1), (9, 12, 7)]
