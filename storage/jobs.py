@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from descend.datasets import Dataset
 from descend.errors import JobNotFound, QueueFull, WrongState
-from descend.jobs import Hyperparameters, Job, JobSpec, queue_of
+from descend.jobs import Hyperparameters, Job, JobKind, JobSpec, queue_of
 from storage import job_statements as sql
 from storage.dialects import instant
 from storage.job_holding import JobHolding
@@ -41,6 +41,7 @@ class JobRepository(JobReading, JobHolding):
         idempotency_key: str | None,
         request_sha256: str,
         max_queued: int,
+        kind: JobKind = JobKind.TRAIN,
     ) -> tuple[Job, bool]:
         """Queue a job; the same key with the same request gives the earlier job.
 
@@ -67,13 +68,18 @@ class JobRepository(JobReading, JobHolding):
             raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
         spec = spec.model_copy(update={"dataset": dataset.id})
         hyperparameters = spec.hyperparameters.resolved(seed)
+        # An answer is one step; its cost is that of a factorisation.
+        is_training = kind is JobKind.TRAIN
+        passes = hyperparameters.max_epochs if is_training else len(features) + len(targets) + 1
         row = {
             "id": job_id,
             "idempotency_key": idempotency_key,
             "request_sha256": request_sha256,
             "queue": queue,
-            "cost": _cost(dataset, len(features), len(targets), hyperparameters.max_epochs),
+            "cost": _cost(dataset, len(features), len(targets), passes),
             "seed": seed,
+            "kind": kind.value,
+            "max_epochs": hyperparameters.max_epochs if is_training else 1,
         } | _asked(spec, dataset)
         created_at = self._connection.scalar(sql.ADD[self._dialect], row)
         if created_at is None:  # PostgreSQL: another transaction with this key was faster
@@ -154,9 +160,9 @@ class JobRepository(JobReading, JobHolding):
         return self.get(job_id)
 
 
-def _cost(dataset: Dataset, n_features: int, n_targets: int, max_epochs: int) -> int:
+def _cost(dataset: Dataset, n_features: int, n_targets: int, passes: int) -> int:
     """Multiplications at most, as far as a bigint can say."""
-    return min(dataset.n_rows * (n_features + 1) * n_targets * max_epochs, 2**62)
+    return min(dataset.n_rows * (n_features + 1) * n_targets * passes, 2**62)
 
 
 def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
@@ -166,5 +172,4 @@ def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
         "name": spec.name,
         "dataset_id": dataset.id,
         "dataset_sha256": dataset.sha256,
-        "max_epochs": spec.hyperparameters.max_epochs,
     }

@@ -1,22 +1,40 @@
 """Fitted models: their weights are float64 bytes in the row."""
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select
+from numpy.typing import NDArray
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
 
 from descend.encoding import Encoding
 from descend.errors import ModelNotFound
 from descend.jobs import Page
 from descend.models import LinearModel, Provenance, Receipt
+from descend.statistics import Statistics
 from storage.dialects import instant, now
-from storage.tables import models
+from storage.tables import model_statistics, models
 
-__all__ = ["ModelRepository"]
+__all__ = ["KnownStatistics", "ModelRepository"]
 
 _ADD = insert(models).values(created_at=now())
 _BY_ID = select(models).where(models.c.id == bindparam("my_id"))
 _BY_JOB = select(models).where(models.c.job_id == bindparam("my_id"))
+_DELETE = delete(models).where(models.c.id == bindparam("my_id"))
+_ADD_STATISTICS = insert(model_statistics)
+_STATISTICS = (
+    select(models.c.id, model_statistics.c.data, model_statistics.c.covariance)
+    .outerjoin(model_statistics, model_statistics.c.model_id == models.c.id)
+    .where(models.c.id == bindparam("my_id"))
+)
+
+
+@dataclass(frozen=True, eq=False)
+class KnownStatistics:
+    """A model's statistics. `root`: S with residual_sd^2 S S' the covariance of the weights."""
+
+    statistics: Statistics
+    root: NDArray[np.float64] | None
 
 
 class ModelRepository:
@@ -42,6 +60,40 @@ class ModelRepository:
                 "coef": np.asarray(model.coef, "<f8").tobytes(),
             },
         )
+
+    def add_statistics(
+        self, model_id: str, statistics: Statistics, *, root: bytes | None = None
+    ) -> None:
+        """Store what is known of a model; `root`: bytes of the square S of Outcome.covariance."""
+        values = {
+            "model_id": model_id,
+            "data": statistics.model_dump_json(),
+            "covariance": root,
+        }
+        self._connection.execute(_ADD_STATISTICS, values)
+
+    def statistics(self, model_id: str) -> KnownStatistics | None:
+        """Read a model's statistics; None where it has none.
+
+        Raises:
+            ModelNotFound: when there is no such model.
+        """
+        row = self._connection.execute(_STATISTICS, {"my_id": model_id}).first()
+        if row is None:
+            raise ModelNotFound(f"there is no model {model_id}")
+        if row.data is None:
+            return None
+        root = None if row.covariance is None else np.frombuffer(row.covariance, "<f8")
+        size = 0 if root is None else round(len(root) ** 0.5)
+        return KnownStatistics(
+            statistics=Statistics.model_validate_json(row.data),
+            root=None if root is None else root.reshape(size, size),
+        )
+
+    def delete(self, model_id: str) -> None:
+        """Forget a model, with its statistics; ModelNotFound where there is none."""
+        if self._connection.execute(_DELETE, {"my_id": model_id}).rowcount == 0:
+            raise ModelNotFound(f"there is no model {model_id}")
 
     def get(self, model_id: str) -> LinearModel:
         """Read one model; ModelNotFound where there is none."""
