@@ -82,6 +82,7 @@ def _serve(settings: ServiceSettings, fd: int | None) -> None:
     # uvicorn raises its signal again when it has shut down in order; that is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
+    app.state.parts.files.warm()
     structlog.get_logger("service").info("serving", host=host, port=port)
     Server(config, watcher=app.state.parts.watcher).run(sockets=[listening])
 

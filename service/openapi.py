@@ -46,8 +46,11 @@ METADATA_PARAMETER: Json = {
 }
 LINKS: dict[str, list[tuple[str, str, str]]] = {
     # operation: the operations that its answer leads to, their parameter, where its value stands
+    "append_rows": [("get_dataset", "dataset_id", "$response.body#/id")],
     "create_dataset": [
         ("get_dataset", "dataset_id", "$response.body#/id"),
+        ("preview_dataset", "dataset_id", "$response.body#/id"),
+        ("append_rows", "dataset_id", "$response.body#/id"),
         ("delete_dataset", "dataset_id", "$response.body#/id"),
     ],
     "create_job": [

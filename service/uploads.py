@@ -16,8 +16,9 @@ from descend.datasets import Dataset
 from descend.errors import BodyTooLarge, MalformedBody
 from storage.artefacts import LocalArtefacts, no_room_is_storage_full
 from storage.ingest import Ingested
+from storage.leases import StoredData
 
-__all__ = ["Stored", "Uploads", "inflated", "receive", "store"]
+__all__ = ["Stored", "Uploads", "inflated", "link", "receive", "store", "stored_source"]
 
 BUFFER_BYTES = 2**20
 FREE_BYTES = 16 * 2**20
@@ -64,15 +65,14 @@ async def inflated(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
             more than a hundred times of what went in.
         MalformedBody: where it is no gzip, or ends too early.
     """
-    gzip, seen, out = _Gzip(), 0, 0
+    gzip, out = _Gzip(), 0
     async for chunk in chunks:
-        seen += len(chunk)
         gzip.feed(chunk)
         while piece := await run_in_threadpool(gzip.piece):
             out += len(piece)
             if out > limit:
                 raise BodyTooLarge(f"the body has more than {limit} bytes when it is inflated")
-            if out > FREE_BYTES and out > MOST_RATIO * seen:
+            if out > FREE_BYTES and out > MOST_RATIO * gzip.taken:
                 raise BodyTooLarge(f"the body inflates to more than {MOST_RATIO} times its size")
             yield piece
     if not gzip.ended:
@@ -85,6 +85,12 @@ class _Gzip:
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
         self._rest = b""
+        self._fed = 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes that went in so far."""
+        return self._fed - len(self._rest)
 
     @property
     def ended(self) -> bool:
@@ -92,6 +98,7 @@ class _Gzip:
 
     def feed(self, chunk: bytes) -> None:
         self._rest += chunk
+        self._fed += len(chunk)
 
     def piece(self) -> bytes:
         """Inflate at most a buffer; nothing where more must be fed."""
@@ -137,3 +144,19 @@ def store(ingested: Ingested, artefacts: LocalArtefacts) -> Stored:
     key = f"datasets/{ingested.dataset.id}.arrow"
     artefacts.put(key, ingested.path)
     return Stored(ingested.dataset, None, key)
+
+
+def stored_source(stored: StoredData, artefacts: LocalArtefacts) -> Path | bytes:
+    """Say where a dataset's canonical bytes are to be read."""
+    if stored.inline is not None:
+        return stored.inline
+    return artefacts.path(stored.artefact or "")
+
+
+def link(source: Path | bytes, place: Path) -> Path:
+    """Give canonical bytes a name of their own, under which nobody deletes them meanwhile."""
+    if isinstance(source, bytes):
+        place.write_bytes(source)
+    else:
+        place.hardlink_to(source)
+    return place

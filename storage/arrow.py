@@ -6,6 +6,7 @@ here: uncompressed record batches of float64, int64, bool and text. See the Arro
 "IPC File Format", and its Schema.fbs, Message.fbs and File.fbs; the words below are theirs.
 """
 
+import itertools
 import mmap
 import struct
 from collections.abc import Iterator, Sequence
@@ -159,6 +160,37 @@ class Batch:
                 raise CorruptArtefact("a column of text is torn")
             codes, levels = _coded(content.tobytes(), offsets.tolist(), self._present(field))
             return codes, [level.decode("utf-8") for level in levels]
+
+    def first(self, name: str, n: int) -> list[float | int | bool | str | None]:
+        """Give the first n cells of a column of any kind, None where one is missing.
+
+        Raises:
+            CorruptArtefact: when its buffers are not what the header says.
+        """
+        field, n = self._fields[name], min(n, self.n_rows)
+        with _corrupt_where_unreadable():
+            cells = self._cells(field, n)
+            present = self._present(field)
+        if present is None:
+            return cells
+        return [cell if there else None for cell, there in zip(cells, present[:n], strict=True)]
+
+    def _cells(self, field: "_Field", n: int) -> list[Any]:
+        values = field.first_buffer + 1
+        if field.kind == _BOOL:
+            bits: list[bool] = self._bits(values)[:n].tolist()
+            return bits
+        if _KINDS[field.kind] is not ColumnType.STRING:
+            dtype = "<i8" if field.kind == _INT else "<f8"
+            numbers: list[float | int] = self._values(values, dtype, n).tolist()
+            return numbers
+        dtype = "<i8" if field.kind == _LARGE_TEXT else "<i4"
+        offsets = self._values(values, dtype, n + 1).tolist()
+        content = self._buffer(values + 1)
+        return [
+            content[start:stop].tobytes().decode("utf-8")
+            for start, stop in itertools.pairwise(offsets)
+        ]
 
     def _present(self, field: "_Field") -> NDArray[np.bool_] | None:
         n_rows, n_missing = struct.unpack_from(

@@ -10,14 +10,20 @@ from descend.errors import DatasetInUse, DatasetNotFound
 from descend.jobs import Page
 from storage.dialects import instant, now
 from storage.leases import StoredData
-from storage.tables import datasets, jobs
+from storage.tables import dataset_parents, datasets, jobs
 
 __all__ = ["DatasetRepository"]
 
 _COLUMNS = TypeAdapter(list[Column])
 
 _ADD = insert(datasets).values(created_at=now()).returning(datasets.c.created_at)
-_VIEW = select(*(column for column in datasets.c if column.name not in {"inline", "artefact"}))
+_OF_THIS = dataset_parents.c.dataset_id == datasets.c.id
+_VIEW = select(
+    *(column for column in datasets.c if column.name not in {"inline", "artefact"}),
+    # Not a join: PostgreSQL does not lock rows of what may be absent.
+    select(dataset_parents.c.parent_id).where(_OF_THIS).scalar_subquery().label("parent_id"),
+    select(dataset_parents.c.n_rows).where(_OF_THIS).scalar_subquery().label("parent_rows"),
+)
 _GET = _VIEW.where(datasets.c.id == bindparam("my_id"))
 # A job may be added for a dataset only while no transaction is deleting it.
 _HOLD = _GET.with_for_update(read=True, key_share=True)
@@ -57,6 +63,15 @@ class DatasetRepository:
                 "artefact": artefact,
             },
         )
+        if dataset.parent_id is not None:
+            self._connection.execute(
+                insert(dataset_parents),
+                {
+                    "dataset_id": dataset.id,
+                    "parent_id": dataset.parent_id,
+                    "n_rows": dataset.parent_rows,
+                },
+            )
         return dataset.model_copy(
             update={"created_at": instant(created_at or 0), "urls": _urls(dataset.id)}
         )
@@ -127,10 +142,13 @@ def _dataset_of(row: RowMapping) -> Dataset:
         columns=_COLUMNS.validate_json(row["columns"]),
         default_target=json.loads(row["default_target"]) if row["default_target"] else None,
         warnings=json.loads(row["warnings"]),
+        parent_id=row["parent_id"],
+        parent_rows=row["parent_rows"],
         created_at=instant(row["created_at"]),
         urls=_urls(row["id"]),
     )
 
 
 def _urls(dataset_id: str) -> dict[str, str]:
-    return {"self": f"/v1/datasets/{dataset_id}"}
+    here = f"/v1/datasets/{dataset_id}"
+    return {"self": here, "preview": f"{here}/preview", "rows": f"{here}/rows"}

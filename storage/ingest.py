@@ -24,7 +24,7 @@ from storage.arrow_writer import write_arrow
 from storage.profile import profile, profile_table, warnings_about
 from storage.relations import warnings_about_relations
 
-__all__ = ["Ingested", "dataset_of", "ingest_json", "ingested_at", "read_columns"]
+__all__ = ["Ingested", "canonical_json", "dataset_of", "ingest_json", "ingested_at", "read_columns"]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,7 @@ def ingest_json(data: InlineData, *, name: str | None, brief: bool = True) -> In
         InvalidDataset: when a column mixes text, numbers and booleans, or there are too many.
     """
     xy = isinstance(data, InlineXY)
-    columns = _columns_of_xy(data) if isinstance(data, InlineXY) else _columns_of(data)
-    if len(columns) > MAX_COLUMNS:
-        raise InvalidDataset(f"there are {len(columns)} columns; at most {MAX_COLUMNS}")
+    columns = _columns(data)
     content = _arrow_bytes(columns)
     more: dict[str, Any] = {
         "default_target": [c for c in columns if c.startswith("y")] if xy else None,
@@ -78,6 +76,11 @@ def ingest_json(data: InlineData, *, name: str | None, brief: bool = True) -> In
     ingested = Ingested(dataset, Path(file.name), None)
     weakref.finalize(ingested, Path(file.name).unlink, missing_ok=True)
     return ingested
+
+
+def canonical_json(data: InlineData) -> bytes:
+    """Write the canonical file of data that was written in a request, and nothing about it."""
+    return _arrow_bytes(_columns(data))
 
 
 def dataset_of(
@@ -150,6 +153,13 @@ def _dataset(
 
 
 Columns = dict[str, tuple[ColumnType, Any]]
+
+
+def _columns(data: InlineData) -> Columns:
+    columns = _columns_of_xy(data) if isinstance(data, InlineXY) else _columns_of(data)
+    if len(columns) > MAX_COLUMNS:
+        raise InvalidDataset(f"there are {len(columns)} columns; at most {MAX_COLUMNS}")
+    return columns
 
 
 def _columns_of_xy(data: InlineXY) -> Columns:

@@ -2,8 +2,9 @@
 
 It is started by storage.ingest_pool with limits, an empty environment and no descriptor but its
 pipes: no database, no socket, no secret. An order comes as one line of JSON, an answer leaves as
-one. Whatever a file does to polars or numpy happens here; when this process dies of it, it is
-replaced. Its last words name a place in the code, never what a message might hold of the data.
+one; an empty line asks whether anybody is there. Whatever a file does to polars or numpy happens
+here; when this process dies of it, it is replaced. Its last words name a place in the code, never
+what a message might hold of the data.
 """
 
 import fcntl
@@ -37,8 +38,10 @@ def main() -> None:
     sys.excepthook = _last_words
     import polars  # noqa: F401  before the first order comes
 
-    _answer({"ready": True})
     for line in sys.stdin.buffer:
+        if line == b"\n":
+            _answer({"ready": True})
+            continue
         answer = _done(Order.model_validate_json(line))
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         _answer({**answer, "retiring": most > RETIRING_BYTES})

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from descend.datasets import ColumnType, Dataset, UploadFormat
 from descend.errors import InvalidDataset
+from storage.appending import append_rows
+from storage.arrow import open_table
 from storage.arrow_uploads import file_of_stream
 from storage.artefacts import NO_ROOM, no_room_is_storage_full
 from storage.csv_tables import CsvForm, read_csv
@@ -39,10 +41,13 @@ class Order(BaseModel):
     null_values: tuple[str, ...] | None = None
     text: tuple[str, ...] = ()
     most_bytes: int = 10 * 2**30
+    parent: Path | None = None
 
 
 def ingest_file(order: Order) -> Dataset:
     """Read the file at `order.path`; write its canonical file to `order.target`.
+
+    With a parent, which is a canonical file, the new rows come below its.
 
     Raises:
         InvalidDataset: when it is no table; it names the column and the row.
@@ -50,6 +55,9 @@ def ingest_file(order: Order) -> Dataset:
     """
     with no_room_is_storage_full():
         found = _READERS[order.format](order)
+        if order.parent is not None:
+            rows = order.target.rename(order.target.with_suffix(".rows"))
+            append_rows(order.parent, rows, order.target)
         return dataset_of(order.target, name=order.name, format_=order.format.value, **found)
 
 
@@ -130,10 +138,12 @@ def _damaged_where_polars_fails(format_: str) -> Iterator[None]:
 
 
 def _form(order: Order) -> CsvForm:
+    """New rows are read as the columns that they come below."""
+    kinds = dict.fromkeys(order.text, ColumnType.STRING)
     return CsvForm(
         delimiter=order.delimiter,
         null_values=order.null_values,
         decimal=order.decimal,
         encoding=order.encoding,
-        kinds=dict.fromkeys(order.text, ColumnType.STRING),
+        kinds=kinds if order.parent is None else open_table(order.parent).kinds,
     )

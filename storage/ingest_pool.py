@@ -110,24 +110,27 @@ class IngestPool:
         child: _Child | None = None
         try:
             child = self._taken() or self._start()
+            if not child.ready():
+                raise Unavailable("the process that reads files does not start")
             yield child
         finally:
             self._give_back(child)
             self._free.release()
 
     def _taken(self) -> "_Child | None":
-        with self._lock:
-            child = self._idle.pop() if self._idle else None
-        if child is None or child.lives:
-            return child
-        self._forget(child)
-        return None
+        """Take an idle child that is there still; what killed another is no fault of this file."""
+        while True:
+            with self._lock:
+                child = self._idle.pop() if self._idle else None
+            if child is None or child.ready():
+                return child
+            self._forget(child)
 
     def _give_back(self, child: "_Child | None") -> None:
         if child is None:
             return
         with self._lock:
-            if child.lives and not child.spoilt and not self._closed:
+            if not child.spoilt and not self._closed:
                 self._idle.append(child)
                 return
         self._forget(child)
@@ -167,33 +170,28 @@ class _Child:
             )
         finally:
             os.close(theirs)
-        self._ready = False
         self.spoilt = True  # until it has answered
 
-    @property
-    def lives(self) -> bool:
-        return self._process.poll() is None
+    def ready(self) -> bool:
+        """Ask whether it is there; a new one is after it has imported polars."""
+        self.spoilt = "ready" not in (self._said(b"\n", _START_SECONDS))
+        return not self.spoilt
 
     def ask(self, order: Order, seconds: float) -> dict[str, Any]:
-        """Hand over an order and wait for its answer; who gave none is `spoilt`.
-
-        Raises:
-            Unavailable: when the child does not start, for which no file is to blame.
-        """
-        if not self._ready and "ready" not in self._read(_START_SECONDS):
-            raise Unavailable("the process that reads files does not start")
-        self._ready, self.spoilt = True, True
-        pipe = self._process.stdin
-        if pipe is None:
-            return {}
-        try:
-            pipe.write(order.model_dump_json().encode() + b"\n")
-            pipe.flush()
-        except OSError:
-            return {"died": "before its order"}
-        answer = self._read(seconds)
+        """Hand over an order and wait for its answer; who gave none is `spoilt`."""
+        answer = self._said(order.model_dump_json().encode() + b"\n", seconds)
         self.spoilt = answer.get("retiring", True)
         return answer
+
+    def _said(self, line: bytes, seconds: float) -> dict[str, Any]:
+        if self._process.stdin is None:
+            return {}
+        try:
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except OSError:
+            return {"died": "before it was asked"}
+        return self._read(seconds)
 
     def _read(self, seconds: float) -> dict[str, Any]:
         """Read a line within so many seconds."""

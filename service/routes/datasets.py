@@ -4,25 +4,34 @@ import csv
 import hashlib
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Discriminator, Tag, TypeAdapter
 
-from descend.datasets import MEDIA_TYPES, Dataset, InlineColumns, InlineXY, UploadFormat
-from descend.errors import InvalidInput, MalformedBody, UnsupportedMediaType
+from descend.datasets import (
+    MEDIA_TYPES,
+    Dataset,
+    InlineColumns,
+    InlineXY,
+    Preview,
+    UploadFormat,
+)
+from descend.errors import DatasetNotFound, InvalidInput, MalformedBody, UnsupportedMediaType
 from descend.jobs import Page
 from descend.limits import DEFAULT_LIST, MAX_NAME_LENGTH
 from service.answers import answer
 from service.bodies import content_encoding, content_type, limited, parse
 from service.dependencies import GUARDS, Cursor, DatasetId, Filter, Limit, Parts, PartsOf
 from service.openapi import body_of, refusals
-from service.uploads import inflated, receive, store
+from service.uploads import inflated, link, receive, store, stored_source
+from storage.arrow import open_table
 from storage.csv_tables import NULL_WORDS
-from storage.ingest import Ingested, ingest_json
+from storage.ingest import Ingested, canonical_json, ingest_json
 from storage.ingest_files import Order
+from storage.leases import StoredData
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], dependencies=GUARDS)
 
@@ -112,16 +121,15 @@ async def _received(request: Request, parts: PartsOf) -> AsyncIterator[Upload]:
     limit = limits.inline_json_bytes if is_json else limits.upload_bytes
     digest = hashlib.sha256()
     chunks = _plain(request, _digested(limited(request, limit), digest), limit)
-    if is_json:
-        body = b"".join([chunk async for chunk in chunks])
-        _check_digest(request, digest.digest())
-        yield Upload(format_, body, Path())
-        return
     with parts.uploads.workspace() as folder:
         path = folder / "upload"
-        await receive(chunks, path)
+        body = b""
+        if is_json:
+            body = b"".join([chunk async for chunk in chunks])
+        else:
+            await receive(chunks, path)
         _check_digest(request, digest.digest())
-        yield Upload(format_, b"", path)
+        yield Upload(format_, body, path)
 
 
 def _plain(request: Request, chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
@@ -176,11 +184,85 @@ def _ingested(parts: Parts, upload: Upload, options: CsvOptions, *, name: str | 
         options.refuse_all()
     if upload.format is UploadFormat.JSON:
         return ingest_json(parse(upload.json, INLINE_DATA), name=name, brief=False)
-    order = options.order(upload.path, name=name)
+    return parts.files.ingest(_order(parts, upload, options, name=name))
+
+
+def _order(parts: Parts, upload: Upload, options: CsvOptions, *, name: str | None) -> Order:
     most_bytes = parts.settings.limits.upload_bytes
-    return parts.files.ingest(
-        order.model_copy(update={"format": upload.format, "most_bytes": most_bytes})
+    return options.order(upload.path, name=name).model_copy(
+        update={"format": upload.format, "most_bytes": most_bytes}
     )
+
+
+@router.post(
+    "/{dataset_id}/rows",
+    status_code=201,
+    response_model=Dataset,
+    responses=refusals(400, 404, 413, 415, 422, 503, 507),
+    openapi_extra=body_of("append_rows", BODIES),
+)
+def append_rows(
+    parts: PartsOf,
+    dataset_id: DatasetId,
+    upload: Annotated[Upload, Depends(_received)],
+    options: Annotated[CsvOptions, Depends()],
+    *,
+    name: Name = None,
+) -> Response:
+    """Make a new dataset: this one's rows, and below them those of the body."""
+    with parts.database.read() as tx:
+        parent, stored = tx.datasets.get(dataset_id), tx.datasets.stored(dataset_id)
+    order = _order(parts, upload, options, name=name or parent.name)
+    appended = _appended(parts, upload, options, order=order, parent=stored)
+    whose = {
+        "format": upload.format.value,
+        "parent_id": parent.id,
+        "parent_rows": parent.n_rows,
+        "default_target": parent.default_target,
+        "default_weight": parent.default_weight,
+    }
+    whole = replace(appended, dataset=appended.dataset.model_copy(update=whose))
+    kept = store(whole, parts.artefacts)
+    with parts.database.begin() as tx:
+        dataset = tx.datasets.add(kept.dataset, inline=kept.inline, artefact=kept.artefact)
+    return answer(dataset, 201, location=f"/v1/datasets/{dataset.id}")
+
+
+def _appended(
+    parts: Parts, upload: Upload, options: CsvOptions, *, order: Order, parent: StoredData
+) -> Ingested:
+    """Read the rows and put them below the parent's; JSON becomes a canonical file first."""
+    folder = upload.path.parent
+    try:
+        below = link(stored_source(parent, parts.artefacts), folder / "parent.arrow")
+    except FileNotFoundError:
+        raise DatasetNotFound from None
+    update: dict[str, object] = {"parent": below}
+    if upload.format is UploadFormat.JSON:
+        options.refuse_all()
+        upload.path.write_bytes(canonical_json(parse(upload.json, INLINE_DATA)))
+        update["format"] = UploadFormat.ARROW_FILE
+    elif upload.format is not UploadFormat.CSV:
+        options.refuse_all()
+    return parts.files.ingest(order.model_copy(update=update))
+
+
+@router.get("/{dataset_id}/preview", response_model=Preview, responses=refusals(404, 422, 500, 503))
+def preview_dataset(
+    parts: PartsOf,
+    dataset_id: DatasetId,
+    rows: Annotated[int, Query(ge=1, le=100, description="how many rows")] = 10,
+) -> Response:
+    """Read the first rows of a dataset."""
+    with parts.database.read() as tx:
+        stored = tx.datasets.stored(dataset_id)
+    try:
+        table = open_table(stored_source(stored, parts.artefacts))
+    except FileNotFoundError:
+        raise DatasetNotFound from None
+    columns = [table.batches[0].first(name, rows) for name in table.names]
+    cells = [list(row) for row in zip(*columns, strict=True)]
+    return answer(Preview(columns=list(table.names), rows=cells))
 
 
 @router.get("", response_model=Page[Dataset], responses=refusals(422, 503))

@@ -16,11 +16,13 @@ from workers.training.factor import Factor, factor, merge
 from workers.training.factor import from_bytes as factor_from_bytes
 from workers.training.factor import to_bytes as factor_to_bytes
 from workers.training.forms import choose_form
+from workers.training.inference import statistics_of
 from workers.training.ledger import Segment
 from workers.training.loop import advance, drop, start
 from workers.training.outcome import TrainingOutcome, outcome
 from workers.training.problem import Problem, held_out
 from workers.training.samples import Rows, Sample
+from workers.training.solution import solve_exactly
 from workers.training.state import TrainingState, save
 
 __all__ = [
@@ -47,5 +49,7 @@ __all__ = [
     "merge",
     "outcome",
     "save",
+    "solve_exactly",
     "start",
+    "statistics_of",
 ]

@@ -18,7 +18,7 @@ from workers.training.problem import Problem
 from workers.training.samples import Floats, Rows, Sample
 from workers.training.scaling import Scaling
 
-__all__ = ["Factored", "compress"]
+__all__ = ["Factored", "compress", "factor_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +74,18 @@ def compress(problem: Problem) -> Problem:
     form = choose_form(problem.n_train, problem.n_features, problem.n_targets, h)
     if form == "rows":
         return problem
-    held = None if problem.held is None else _factored(problem.held)
-    return replace(problem, trained=_factored(problem.trained), held=held)
+    held = None if problem.held is None else Factored(factor_of(problem.held))
+    return replace(problem, trained=Factored(factor_of(problem.trained)), held=held)
 
 
-def _factored(rows: Sample) -> Sample:
-    if not isinstance(rows, Rows):
-        return rows
-    return Factored(factor([(rows.X, rows.Y, rows.omega)]))
+def factor_of(sample: Sample) -> Factor:
+    """Return the R factor of a sample, computed where it is rows.
+
+    Raises:
+        ValueError: for rows that are not in memory.
+    """
+    if isinstance(sample, Factored):
+        return sample.factor
+    if isinstance(sample, Rows):
+        return factor([(sample.X, sample.Y, sample.omega)])
+    raise ValueError(f"{type(sample).__name__} has no factor")

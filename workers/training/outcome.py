@@ -16,7 +16,7 @@ from workers.training.schedules import falls
 from workers.training.setup import Setup
 from workers.training.state import TrainingState
 
-__all__ = ["TrainingOutcome", "engine_of", "outcome"]
+__all__ = ["TrainingOutcome", "engine_of", "outcome", "unrepresentable"]
 
 _SUCCESSES = frozenset({StopReason.CONVERGED, StopReason.TARGET_GAP, StopReason.MAX_EPOCHS})
 # Converged in fact: so near to the minimum, as a part of it or of the first epoch's distance.
@@ -66,7 +66,7 @@ def outcome(state: TrainingState, index: int) -> TrainingOutcome:
     metrics = _metrics(state, index, params=params, coef=coef, intercept=intercept)
     error = None
     if stop in _SUCCESSES and not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
-        stop, error = StopReason.ERROR, _unrepresentable(setup, coef)
+        stop, error = StopReason.ERROR, unrepresentable(setup, coef)
     elif stop is StopReason.DIVERGED:
         epoch = int(state.progress.epoch[index]) - 1
         error = diagnose(setup, epoch=epoch, loss=float(state.progress.last_loss[index]))
@@ -87,7 +87,7 @@ def engine_of(problem: Problem) -> str:
     return "compressed" if isinstance(problem.trained, Factored) else "eager"
 
 
-def _unrepresentable(setup: Setup, coef: Floats) -> JobError:
+def unrepresentable(setup: Setup, coef: Floats) -> JobError:
     """Columns of 1e-300 can be standardised, but their weights have no float64."""
     lost = np.flatnonzero(~np.isfinite(coef).all(axis=0)).tolist()
     names = [setup.problem.features[place] for place in lost]
