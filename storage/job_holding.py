@@ -123,7 +123,7 @@ class JobHolding:
             models = ModelRepository(self._connection)
             models.add(outcome.model, model_id=model_id, job_id=outcome.job_id)
             if outcome.statistics is not None:
-                models.add_statistics(model_id, outcome.statistics, root=outcome.covariance)
+                models.add_statistics(model_id, outcome.statistics, spread=outcome.covariance)
         if outcome.result is not None:
             values = {"job_id": outcome.job_id, "data": outcome.result}
             self._connection.execute(sql.SAVE_RESULT, values)

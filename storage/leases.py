@@ -96,9 +96,8 @@ class Outcome:
     Attributes:
         result: of a job that is not a training: its answer, JSON that has been checked.
         statistics: of the model, where there are any.
-        covariance: float64 bytes of the square matrix S, rows and columns in the order of
-            statistics.names and in original units: residual_sd^2 S S' is the covariance of a
-            target's weights.
+        covariance: what intervals about predictions need: mean and scale of the features, then
+            the square root of all weights, float64, one after the other; see storage.models.Spread.
     """
 
     job_id: str

@@ -11,11 +11,11 @@ from descend.encoding import Encoding
 from descend.errors import ModelNotFound
 from descend.jobs import Page
 from descend.models import LinearModel, Provenance, Receipt
-from descend.statistics import Statistics
+from descend.statistics import INTERCEPT, Statistics
 from storage.dialects import instant, now
 from storage.tables import model_statistics, models
 
-__all__ = ["KnownStatistics", "ModelRepository"]
+__all__ = ["KnownStatistics", "ModelRepository", "Spread"]
 
 _ADD = insert(models).values(created_at=now())
 _BY_ID = select(models).where(models.c.id == bindparam("my_id"))
@@ -29,12 +29,46 @@ _STATISTICS = (
 )
 
 
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How far a prediction's mean strays, in parts of residual_sd: sqrt(leverage).
+
+    v = [(x - mean) / scale, 1], without the 1 where there is no intercept; leverage = ||v root||^2.
+    """
+
+    mean: Floats
+    scale: Floats
+    root: Floats
+
+    @classmethod
+    def of(cls, data: bytes, statistics: Statistics) -> "Spread":
+        """Read the three, which stand one after the other; ValueError where they do not fit."""
+        numbers = np.frombuffer(data, "<f8")
+        size = len(statistics.names)
+        width = size - (INTERCEPT in statistics.names[-1:])
+        if len(numbers) != 2 * width + size**2:
+            raise ValueError(f"{len(numbers)} numbers for {size} weights")
+        mean, scale, root = np.split(numbers, [width, 2 * width])
+        return cls(mean, scale, root.reshape(size, size))
+
+    def leverage(self, X: Floats) -> Floats:
+        """Compute the leverage of each row of X, shape (n,)."""
+        V = (X - self.mean) / self.scale
+        reach = V @ self.root[: V.shape[1]]
+        if len(self.root) > V.shape[1]:
+            reach = reach + self.root[-1]
+        return np.asarray(np.square(reach).sum(axis=1))
+
+
 @dataclass(frozen=True, eq=False)
 class KnownStatistics:
-    """A model's statistics. `root`: S with residual_sd^2 S S' the covariance of the weights."""
+    """A model's statistics, and the spread of its predictions where it is kept."""
 
     statistics: Statistics
-    root: NDArray[np.float64] | None
+    spread: Spread | None
 
 
 class ModelRepository:
@@ -62,13 +96,13 @@ class ModelRepository:
         )
 
     def add_statistics(
-        self, model_id: str, statistics: Statistics, *, root: bytes | None = None
+        self, model_id: str, statistics: Statistics, *, spread: bytes | None = None
     ) -> None:
-        """Store what is known of a model; `root`: bytes of the square S of Outcome.covariance."""
+        """Store what is known of a model."""
         values = {
             "model_id": model_id,
             "data": statistics.model_dump_json(),
-            "covariance": root,
+            "covariance": spread,
         }
         self._connection.execute(_ADD_STATISTICS, values)
 
@@ -83,12 +117,9 @@ class ModelRepository:
             raise ModelNotFound(f"there is no model {model_id}")
         if row.data is None:
             return None
-        root = None if row.covariance is None else np.frombuffer(row.covariance, "<f8")
-        size = 0 if root is None else round(len(root) ** 0.5)
-        return KnownStatistics(
-            statistics=Statistics.model_validate_json(row.data),
-            root=None if root is None else root.reshape(size, size),
-        )
+        statistics = Statistics.model_validate_json(row.data)
+        spread = None if row.covariance is None else Spread.of(row.covariance, statistics)
+        return KnownStatistics(statistics, spread)
 
     def delete(self, model_id: str) -> None:
         """Forget a model, with its statistics; ModelNotFound where there is none."""

@@ -20,7 +20,7 @@ from workers.factors import FactorFolder, Kept, View
 from workers.orders import Assignment
 from workers.tables import Columns, JobTable, Part
 
-__all__ = ["Loaded", "load_problem"]
+__all__ = ["Loaded", "load_problem", "load_rows", "open_rows"]
 
 # Multiplications from which a factor is worth more threads than one.
 THREADS_PAY = 2e9
@@ -63,6 +63,27 @@ def load_problem(job: Assignment) -> Loaded:
         if folder:
             folder.keep(view, kept)
     return _of_factor(job, kept)
+
+
+def load_rows(job: Assignment) -> Loaded:
+    """Read a job's data as rows, whatever it would train on.
+
+    Raises:
+        DescendError: when the data cannot be read or does not fit the job.
+    """
+    table = open_rows(job)
+    h = job.hyperparameters
+    view = View(table.columns, h.validation_fraction, h.seed or 0)
+    return _of_rows(job, table, _parts(table, view))
+
+
+def open_rows(job: Assignment) -> JobTable:
+    """Open a job's table, to be read block by block.
+
+    Raises:
+        DescendError: when the data cannot be read or does not fit the job.
+    """
+    return JobTable(_open(job.data), _columns(job))
 
 
 def _columns(job: Assignment) -> Columns:

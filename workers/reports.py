@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from descend.encoding import Encoding
 from descend.history import COLUMNS, History
 from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
+from descend.statistics import Statistics
 from workers.spool import Blobs, Document, read_file, write_file
 
 __all__ = ["Entry", "Fate", "RunnerReport", "read_report", "write_report"]
@@ -31,7 +32,13 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One job's part of a report. `history`: the rows since the last report."""
+    """One job's part of a report.
+
+    Attributes:
+        history: the rows since the last report.
+        result: of a job that is not a training: its answer, JSON.
+        covariance: beside `statistics`, as storage.leases.Outcome has it.
+    """
 
     job_id: str
     fence: int
@@ -49,6 +56,9 @@ class Entry:
     engine: str | None = None
     device: str | None = None
     warnings: tuple[str, ...] = ()
+    result: bytes | None = None
+    statistics: Statistics | None = None
+    covariance: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +117,9 @@ def _row(entry: Entry, blobs: Blobs) -> Document:
         "engine": entry.engine,
         "device": entry.device,
         "warnings": list(entry.warnings),
+        "result": place(entry.result),
+        "statistics": _dumped(entry.statistics),
+        "covariance": place(entry.covariance),
     }
 
 
@@ -133,6 +146,11 @@ def _entry(row: Document, blobs: list[bytes]) -> Entry:
         engine=row["engine"],
         device=row["device"],
         warnings=tuple(str(warning) for warning in row["warnings"]),
+        result=blob("result"),
+        statistics=None
+        if row["statistics"] is None
+        else Statistics.model_validate(row["statistics"]),
+        covariance=blob("covariance"),
     )
 
 

@@ -26,7 +26,7 @@ STATISTICS = Statistics(
         )
     ],
 )
-ROOT = np.array([[0.2, 0.0], [0.1, 0.4]])
+SPREAD = np.array([2.0, 0.5, 0.2, 0.1, 0.0, 0.4])  # mean, scale, root by rows
 ANSWER = {"state": JobState.SUCCEEDED, "stop_reason": StopReason.ANSWERED, "model": None}
 
 
@@ -85,7 +85,7 @@ def test_lists_show_trainings_unless_asked(database: Database) -> None:
 def model_with_statistics(database: Database) -> str:
     job, _ = submit(database)
     (held,) = claim(database)
-    assert finish(database, held, statistics=STATISTICS, covariance=ROOT.tobytes())
+    assert finish(database, held, statistics=STATISTICS, covariance=SPREAD.tobytes())
     model_id = get(database, job.id).model_id
     assert model_id is not None
     return model_id
@@ -99,8 +99,9 @@ def test_statistics_are_stored_with_the_model(database: Database) -> None:
 
     assert known is not None
     assert known.statistics == STATISTICS
-    assert known.root is not None
-    assert known.root.tolist() == ROOT.tolist()
+    assert known.spread is not None
+    v = np.array([(3.0 - 2.0) / 0.5, 1.0]) @ [[0.2, 0.1], [0.0, 0.4]]
+    assert known.spread.leverage(np.array([[3.0]])) == pytest.approx([v @ v])
 
 
 def test_a_model_without_statistics_has_none(database: Database) -> None:
