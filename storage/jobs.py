@@ -68,19 +68,14 @@ class JobRepository(JobReading, JobHolding):
             raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
         spec = spec.model_copy(update={"dataset": dataset.id})
         hyperparameters = spec.hyperparameters.resolved(seed)
-        # An answer is one step; its cost is that of a factorisation.
-        is_training = kind is JobKind.TRAIN
-        passes = hyperparameters.max_epochs if is_training else len(features) + len(targets) + 1
         row = {
             "id": job_id,
             "idempotency_key": idempotency_key,
             "request_sha256": request_sha256,
             "queue": queue,
-            "cost": _cost(dataset, len(features), len(targets), passes),
             "seed": seed,
-            "kind": kind.value,
-            "max_epochs": hyperparameters.max_epochs if is_training else 1,
-        } | _asked(spec, dataset)
+        } | _asked(spec, dataset, kind)
+        row["cost"] = _cost(dataset, len(features), len(targets), row["max_epochs"])
         created_at = self._connection.scalar(sql.ADD[self._dialect], row)
         if created_at is None:  # PostgreSQL: another transaction with this key was faster
             return self._repeated(idempotency_key, request_sha256), False
@@ -160,16 +155,19 @@ class JobRepository(JobReading, JobHolding):
         return self.get(job_id)
 
 
-def _cost(dataset: Dataset, n_features: int, n_targets: int, passes: int) -> int:
+def _cost(dataset: Dataset, n_features: int, n_targets: int, max_epochs: int) -> int:
     """Multiplications at most, as far as a bigint can say."""
-    return min(dataset.n_rows * (n_features + 1) * n_targets * passes, 2**62)
+    return min(dataset.n_rows * (n_features + 1) * n_targets * max_epochs, 2**62)
 
 
-def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
+def _asked(spec: JobSpec, dataset: Dataset, kind: JobKind) -> dict[str, Any]:
+    """What the request says; an answer is one step, and one pass to a claim."""
     return {
         "priority": spec.priority,
         "timeout_seconds": spec.timeout_seconds,
         "name": spec.name,
         "dataset_id": dataset.id,
         "dataset_sha256": dataset.sha256,
+        "kind": kind.value,
+        "max_epochs": spec.hyperparameters.max_epochs if kind is JobKind.TRAIN else 1,
     }
