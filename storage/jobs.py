@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from descend.datasets import Dataset
 from descend.errors import JobNotFound, QueueFull, WrongState
 from descend.hyperparameters import InitialWeights
-from descend.jobs import Hyperparameters, Job, JobSpec, queue_of
+from descend.jobs import Hyperparameters, Job, JobKind, JobSpec, queue_of
 from storage import job_statements as sql
 from storage.dialects import instant
 from storage.job_holding import JobHolding
@@ -43,6 +43,7 @@ class JobRepository(JobReading, JobHolding):
         idempotency_key: str | None,
         request_sha256: str,
         max_queued: int,
+        kind: JobKind = JobKind.TRAIN,
     ) -> tuple[Job, bool]:
         """Queue a job; the same key with the same request gives the earlier job.
 
@@ -78,8 +79,8 @@ class JobRepository(JobReading, JobHolding):
             "queue": queue,
             "cost": _cost(dataset, len(features), len(targets), hyperparameters),
             "seed": seed,
-            "max_epochs": hyperparameters.max_epochs,
-        } | _asked(spec, dataset)
+            "max_epochs": hyperparameters.max_epochs if kind is JobKind.TRAIN else 1,
+        } | _asked(spec, dataset, kind)
         created_at = self._connection.scalar(sql.ADD[self._dialect], row)
         if created_at is None:  # PostgreSQL: another transaction with this key was faster
             return self._repeated(idempotency_key, request_sha256), False
@@ -175,7 +176,8 @@ def _cost(dataset: Dataset, n_features: int, n_targets: int, h: Hyperparameters)
     return min(once + rows * (n_features + 1) * n_targets * h.max_epochs, 2**62)
 
 
-def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
+def _asked(spec: JobSpec, dataset: Dataset, kind: JobKind) -> dict[str, Any]:
+    """What the request says; an answer is one step, and one pass to a claim."""
     return {
         "priority": spec.priority,
         "timeout_seconds": spec.timeout_seconds,
@@ -183,4 +185,5 @@ def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
         "dataset_id": dataset.id,
         "dataset_sha256": dataset.sha256,
         "validation_id": spec.hyperparameters.validation_dataset,
+        "kind": kind.value,
     }

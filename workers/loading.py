@@ -20,7 +20,7 @@ from workers.factors import FactorFolder, Kept, View
 from workers.orders import Assignment
 from workers.tables import Block, Columns, JobTable, Part
 
-__all__ = ["Loaded", "load_problem"]
+__all__ = ["Loaded", "load_problem", "load_rows", "open_rows"]
 
 # Multiplications from which a factor is worth more threads than one.
 THREADS_PAY = 2e9
@@ -67,6 +67,25 @@ def load_problem(job: Assignment) -> Loaded:
 def _view(job: Assignment) -> View:
     h = job.hyperparameters
     return View(_columns(job), h.validation_fraction, h.seed or 0)
+
+
+def load_rows(job: Assignment) -> Loaded:
+    """Read a job's data as rows, whatever it would train on.
+
+    Raises:
+        DescendError: when the data cannot be read or does not fit the job.
+    """
+    table = open_rows(job)
+    return _of_rows(job, table, _parts(table, _view(job)))
+
+
+def open_rows(job: Assignment) -> JobTable:
+    """Open a job's table, to be read block by block.
+
+    Raises:
+        DescendError: when the data cannot be read or does not fit the job.
+    """
+    return JobTable(_open(job.data), _columns(job))
 
 
 def _columns(job: Assignment) -> Columns:
