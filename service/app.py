@@ -38,6 +38,10 @@ __all__ = ["create_app", "settle_collector"]
 COLLECT_AFTER = 10_000
 
 
+# Tried in this order: what is asked for most comes first.
+ROUTES = (jobs, datasets, history, plans, gradients, models, diagnostics, health)
+
+
 def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -> FastAPI:
     """Build the service. Nothing is connected before the first request.
 
@@ -78,16 +82,7 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         app.add_middleware(LoopbackHosts)
     app.add_middleware(Envelope)  # around it: a refusal, too, has an id
     errors.install(app)
-    for routes in (  # tried in this order
-        jobs,
-        datasets,
-        history,
-        plans,
-        gradients,
-        models,
-        diagnostics,
-        health,
-    ):
+    for routes in ROUTES:
         app.include_router(routes.router)
     _describe(app, key_required=parts.key.required)
     return app

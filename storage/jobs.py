@@ -61,13 +61,7 @@ class JobRepository(JobReading, JobHolding):
         if earlier is not None:
             return earlier, False
         queue = queue_of(spec)
-        waiting, ahead = self._room.counted(
-            (queue, spec.priority),
-            max_queued=max_queued,
-            count=lambda: self._waiting(queue, spec.priority),
-        )
-        if waiting >= max_queued:
-            raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
+        ahead = self._ahead(queue, spec.priority, max_queued=max_queued)
         spec = spec.model_copy(update={"dataset": dataset.id})
         hyperparameters = spec.hyperparameters.resolved(seed)
         if init is not None:
@@ -99,6 +93,17 @@ class JobRepository(JobReading, JobHolding):
             created_at=instant(created_at),
             queue_position=ahead + 1,
         ), True
+
+    def _ahead(self, queue: str, priority: int, *, max_queued: int) -> int:
+        """Count the jobs that are served before a new one; QueueFull where there is no room."""
+        waiting, ahead = self._room.counted(
+            (queue, priority),
+            max_queued=max_queued,
+            count=lambda: self._waiting(queue, priority),
+        )
+        if waiting >= max_queued:
+            raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
+        return ahead
 
     def _waiting(self, queue: str, priority: int) -> tuple[int, int]:
         counted = {"my_queue": queue, "my_priority": priority}
