@@ -10,9 +10,9 @@ reporting, checkpoints and stopping:
 """
 
 from workers.training.device import batch_key, choose_device
+from workers.training.engine import advance, drop, start
 from workers.training.errors import CheckpointMismatch, DeviceUnavailable
 from workers.training.ledger import Segment
-from workers.training.loop import advance, drop, start
 from workers.training.outcome import TrainingOutcome, outcome
 from workers.training.problem import Problem
 from workers.training.state import TrainingState, save

@@ -8,14 +8,14 @@ from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
 from workers.training.divergence import diagnose
 from workers.training.losses import SQUARED, Loss
+from workers.training.minibatch import StreamedState
 from workers.training.problem import Floats
 from workers.training.schedules import falls
 from workers.training.setup import Setup
 from workers.training.state import TrainingState
 
-__all__ = ["ENGINE", "TrainingOutcome", "outcome"]
+__all__ = ["TrainingOutcome", "outcome"]
 
-ENGINE = "eager"
 _SUCCESSES = frozenset({StopReason.CONVERGED, StopReason.MAX_EPOCHS})
 
 
@@ -44,7 +44,7 @@ class TrainingOutcome:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def outcome(state: TrainingState, index: int) -> TrainingOutcome:
+def outcome(state: TrainingState | StreamedState, index: int) -> TrainingOutcome:
     """Read a model's result; of one still training, its present state.
 
     Returns:
@@ -72,7 +72,7 @@ def outcome(state: TrainingState, index: int) -> TrainingOutcome:
         metrics=metrics,
         error=error,
         resolved=setup.hyperparameters,
-        engine=ENGINE,
+        engine=state.engine,
         warnings=_warnings(setup, stop, params),
     )
 
@@ -89,7 +89,7 @@ def _unrepresentable(setup: Setup, coef: Floats) -> JobError:
     )
 
 
-def _params(state: TrainingState, index: int) -> Floats:
+def _params(state: TrainingState | StreamedState, index: int) -> Floats:
     if index in state.final:
         params = state.final[index]
     elif index in state.live:
@@ -101,7 +101,12 @@ def _params(state: TrainingState, index: int) -> Floats:
 
 
 def _metrics(
-    state: TrainingState, index: int, *, params: Floats, coef: Floats, intercept: Floats
+    state: TrainingState | StreamedState,
+    index: int,
+    *,
+    params: Floats,
+    coef: Floats,
+    intercept: Floats,
 ) -> Metrics:
     setup, progress = state.setups[index], state.progress
     h = setup.hyperparameters
