@@ -160,7 +160,7 @@ class Shift:
             self._answer(job)
             return
         try:
-            self._trainees.append(load(job))
+            self._trainees.append(load(job, scratch=self._desk.options.spool))
         except Exception as error:  # noqa: BLE001  whatever the data did, its neighbours go on
             self._ended.append(unloaded(job, Fate.FAILED, error=_told(error, [job])))
 
