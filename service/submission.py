@@ -11,11 +11,12 @@ from pydantic import BaseModel, TypeAdapter
 
 from descend.errors import DescendError, InvalidInput, WrongState, error_class
 from descend.ids import new_id
-from descend.jobs import InitialWeights, Job, JobKind, JobSpec, JobState, queue_of
+from descend.jobs import Job, JobKind, JobSpec, JobState, queue_of
 from service.admission import admit
 from service.answers import answer
 from service.bodies import parse
 from service.dependencies import Parts
+from service.references import initial_weights, validation_dataset
 from service.uploads import store
 from storage.database import Transaction
 from storage.ingest import ingest_json
@@ -47,16 +48,17 @@ def submit(
 
     def add(tx: Transaction) -> tuple[Job, bool]:
         dataset = stored.dataset if stored else tx.datasets.get(str(spec.dataset))
-        settled = _with_weights(tx, spec)
-        columns = admit(settled, dataset)
+        columns = admit(spec, dataset)
+        validation_dataset(spec, columns, tx)
         job, created = tx.jobs.add(
-            settled,
+            spec,
             dataset,
             job_id=new_id("job"),
             targets=columns.targets,
             features=columns.features,
             weight=columns.weight,
             seed=_seed(spec),
+            init=initial_weights(spec, columns, tx),
             idempotency_key=idempotency_key,
             request_sha256=request_sha256,
             max_queued=parts.settings.limits.queued_jobs,
@@ -140,25 +142,6 @@ def _digest(raw: bytes, kind: JobKind) -> str:
     """Hash a request: the same body asks two things of two routes."""
     about = b"" if kind is JobKind.TRAIN else kind.value.encode() + b"\n"
     return hashlib.sha256(about + raw).hexdigest()
-
-
-def _with_weights(tx: Transaction, spec: JobSpec) -> JobSpec:
-    """Put the weights that a job trained in the place of its id."""
-    h = spec.hyperparameters
-    if isinstance(h.init, InitialWeights) or not h.init.startswith("job_"):
-        return spec
-    job = tx.jobs.get(h.init)
-    if job.model_id is None:
-        raise InvalidInput(
-            f"job {job.id} is {job.state}: it has no weights", param="hyperparameters.init"
-        )
-    model = tx.models.get(job.model_id)
-    init = InitialWeights(
-        coef=model.coef,
-        intercept=model.intercept if h.fit_intercept else None,
-        features=model.features,
-    )
-    return spec.model_copy(update={"hyperparameters": h.model_copy(update={"init": init})})
 
 
 def _seed(spec: JobSpec) -> int:

@@ -6,6 +6,7 @@ careful way begins: all cells as text, counted column by column, so that a refus
 column and the rows. What a column is never depends on the way. (docs/decisions/0006)
 """
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,13 +170,23 @@ def _is_finite(target: Path) -> bool:
 
 
 def _sink(scan: "pl.LazyFrame", target: Path, n_columns: int) -> None:
+    """Write to `target`, whole or not at all.
+
+    A pass that fails leaves threads of polars behind that write a little longer: to a file of its
+    own, which nobody reads, or they would write into the next attempt's.
+    """
     import polars as pl
 
-    scan.sink_ipc(
-        target,
-        compat_level=pl.CompatLevel.oldest(),
-        record_batch_size=batch_rows(n_columns),
-    )
+    attempt = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
+    try:
+        scan.sink_ipc(
+            attempt,
+            compat_level=pl.CompatLevel.oldest(),
+            record_batch_size=batch_rows(n_columns),
+        )
+        attempt.rename(target)
+    finally:
+        attempt.unlink(missing_ok=True)
 
 
 def _polars_types() -> "dict[ColumnType, Any]":

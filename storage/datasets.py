@@ -3,7 +3,7 @@
 import json
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, or_, select
+from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select
 
 from descend.datasets import Column, Dataset
 from descend.errors import DatasetInUse, DatasetNotFound
@@ -33,10 +33,17 @@ _STORED = select(datasets.c.id, datasets.c.sha256, datasets.c.inline, datasets.c
 _LOCK = select(datasets.c.artefact).where(datasets.c.id == bindparam("my_id")).with_for_update()
 _USED = select(
     select(jobs.c.id)
-    .where(jobs.c.dataset_id == bindparam("my_id"), jobs.c.finished_at.is_(None))
+    .where(
+        or_(
+            jobs.c.dataset_id == bindparam("my_id"),
+            and_(jobs.c.validation_id.is_not(None), jobs.c.validation_id == bindparam("my_id")),
+        ),
+        jobs.c.finished_at.is_(None),
+    )
     .exists()
 )
 _DELETE = delete(datasets).where(datasets.c.id == bindparam("my_id"))
+_WITH_ARTEFACTS = select(datasets.c.id).where(datasets.c.artefact.is_not(None))
 _ARTEFACTS = select(datasets.c.artefact).where(datasets.c.artefact.is_not(None))
 
 
@@ -125,6 +132,10 @@ class DatasetRepository:
         self._connection.execute(_DELETE, {"my_id": dataset_id})
         artefact: str | None = row.artefact
         return artefact
+
+    def ids(self) -> set[str]:
+        """The ids of all datasets that have an artefact: what is kept beside them may stay."""
+        return set(self._connection.scalars(_WITH_ARTEFACTS))
 
     def artefacts(self) -> set[str]:
         """All artefact keys in use: what a sweep keeps."""

@@ -70,6 +70,7 @@ _GIVEN = [
     "seed",
     "max_epochs",
     "kind",
+    "validation_id",
 ]
 
 ADD: dict[str, Insert] = {

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from descend.datasets import Dataset
 from descend.errors import JobNotFound, QueueFull, WrongState
+from descend.hyperparameters import InitialWeights
 from descend.jobs import Hyperparameters, Job, JobKind, JobSpec, queue_of
 from storage import job_statements as sql
 from storage.dialects import instant
@@ -38,6 +39,7 @@ class JobRepository(JobReading, JobHolding):
         features: Sequence[str],
         weight: str | None,
         seed: int,
+        init: InitialWeights | None = None,
         idempotency_key: str | None,
         request_sha256: str,
         max_queued: int,
@@ -68,14 +70,19 @@ class JobRepository(JobReading, JobHolding):
             raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
         spec = spec.model_copy(update={"dataset": dataset.id})
         hyperparameters = spec.hyperparameters.resolved(seed)
+        if init is not None:
+            hyperparameters = hyperparameters.model_copy(update={"init": init})
         row = {
             "id": job_id,
             "idempotency_key": idempotency_key,
             "request_sha256": request_sha256,
             "queue": queue,
+            "cost": _cost(dataset, len(features), len(targets), hyperparameters),
             "seed": seed,
-        } | _asked(spec, dataset, kind)
-        row["cost"] = _cost(dataset, len(features), len(targets), row["max_epochs"])
+            "kind": kind.value,
+            # An answer is one step.
+            "max_epochs": hyperparameters.max_epochs if kind is JobKind.TRAIN else 1,
+        } | _asked(spec, dataset)
         created_at = self._connection.scalar(sql.ADD[self._dialect], row)
         if created_at is None:  # PostgreSQL: another transaction with this key was faster
             return self._repeated(idempotency_key, request_sha256), False
@@ -155,19 +162,24 @@ class JobRepository(JobReading, JobHolding):
         return self.get(job_id)
 
 
-def _cost(dataset: Dataset, n_features: int, n_targets: int, max_epochs: int) -> int:
-    """Multiplications at most, as far as a bigint can say."""
-    return min(dataset.n_rows * (n_features + 1) * n_targets * max_epochs, 2**62)
+def _cost(dataset: Dataset, n_features: int, n_targets: int, h: Hyperparameters) -> int:
+    """Multiplications at most, as far as a bigint can say; text columns count as one feature.
+
+    Squared loss on full batches is factored once, and trains on as many rows as it has columns.
+    """
+    rows, once = dataset.n_rows, 0
+    if h.has_certificate:
+        columns = 1 + n_features + n_targets
+        rows, once = min(rows, columns), rows * columns**2
+    return min(once + rows * (n_features + 1) * n_targets * h.max_epochs, 2**62)
 
 
-def _asked(spec: JobSpec, dataset: Dataset, kind: JobKind) -> dict[str, Any]:
-    """What the request says; an answer is one step, and one pass to a claim."""
+def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
     return {
         "priority": spec.priority,
         "timeout_seconds": spec.timeout_seconds,
         "name": spec.name,
         "dataset_id": dataset.id,
         "dataset_sha256": dataset.sha256,
-        "kind": kind.value,
-        "max_epochs": spec.hyperparameters.max_epochs if kind is JobKind.TRAIN else 1,
+        "validation_id": spec.hyperparameters.validation_dataset,
     }

@@ -6,7 +6,7 @@ the rows themselves.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from storage.arrow import Table, open_table
 from workers import training
 from workers.factors import FactorFolder, Kept, View
 from workers.orders import Assignment
-from workers.tables import Columns, JobTable, Part
+from workers.tables import Block, Columns, JobTable, Part
 
 __all__ = ["Loaded", "load_problem", "load_rows", "open_rows"]
 
@@ -28,18 +28,18 @@ THREADS_PAY = 2e9
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A job's problem, and what came to light while its data was read.
-
-    `table` is there for what needs the rows again: it is opened when it is asked for.
-    """
+    """A job's problem, and what came to light while its data was read."""
 
     problem: training.Problem
     encoding: Encoding
     warnings: tuple[str, ...]
     job: Assignment
 
-    def table(self) -> JobTable:
-        return JobTable(_open(self.job.data), _columns(self.job), self.encoding)
+    def blocks(self) -> Callable[[], Iterator[Block]]:
+        """Open the table again, for what needs the rows that were trained on."""
+        table = JobTable(_open(self.job.data), _columns(self.job), self.encoding)
+        trained, _ = _parts(table, _view(self.job))
+        return lambda: table.blocks(trained)
 
 
 def load_problem(job: Assignment) -> Loaded:
@@ -48,8 +48,7 @@ def load_problem(job: Assignment) -> Loaded:
     Raises:
         DescendError: when the data cannot be read or does not fit the job.
     """
-    h = job.hyperparameters
-    view = View(_columns(job), h.validation_fraction, h.seed or 0)
+    h, view = job.hyperparameters, _view(job)
     folder = None if job.factors is None else FactorFolder(job.factors)
     kept = folder.find(view) if folder and h.has_certificate else None
     if kept is None:
@@ -72,9 +71,7 @@ def load_rows(job: Assignment) -> Loaded:
         DescendError: when the data cannot be read or does not fit the job.
     """
     table = open_rows(job)
-    h = job.hyperparameters
-    view = View(table.columns, h.validation_fraction, h.seed or 0)
-    return _of_rows(job, table, _parts(table, view))
+    return _of_rows(job, table, _parts(table, _view(job)))
 
 
 def open_rows(job: Assignment) -> JobTable:
@@ -84,6 +81,11 @@ def open_rows(job: Assignment) -> JobTable:
         DescendError: when the data cannot be read or does not fit the job.
     """
     return JobTable(_open(job.data), _columns(job))
+
+
+def _view(job: Assignment) -> View:
+    h = job.hyperparameters
+    return View(_columns(job), h.validation_fraction, h.seed or 0)
 
 
 def _columns(job: Assignment) -> Columns:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from descend.jobs import Hyperparameters, JobKind
+from storage.artefacts import FACTORS
 from storage.jobs import Claim, StoredData
 from workers.spool import Blobs, Document, read_file, write_file
 
@@ -87,10 +88,10 @@ def _job(claim: Claim, blobs: Blobs, artefact_path: Callable[[str], Path]) -> Do
         "validation": _placed(claim.validation, blobs, artefact_path),
         "factors": None
         if data.artefact is None
-        else str(artefact_path(f"factors/{data.dataset_id}")),
+        else str(artefact_path(f"{FACTORS}/{data.dataset_id}")),
         "parent_factors": None
         if parent is None
-        else str(artefact_path(f"factors/{parent.dataset_id}")),
+        else str(artefact_path(f"{FACTORS}/{parent.dataset_id}")),
         "parent_rows": 0 if parent is None else parent.n_rows,
         "checkpoint": None if claim.checkpoint is None else blobs.add(claim.checkpoint),
         "epochs_done": claim.epochs_done,

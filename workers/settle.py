@@ -1,11 +1,15 @@
 """What an entry of a runner's report means for the job's row. Torch-free."""
 
+import hashlib
+import math
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 from descend.diagnostics import Diagnostics
 from descend.gradients import Gradients
 from descend.jobs import JobKind, JobState, StopReason
-from descend.models import LinearModel, Provenance
+from descend.models import LinearModel, Provenance, Receipt
 from descend.plans import Plan
 from descend.statistics import INTERCEPT, Statistics
 from storage.leases import Claim, Outcome, Report
@@ -141,6 +145,7 @@ def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
         coef=coef.tolist(),
         intercept=intercept.tolist(),
         encoding=None if encoding.is_plain else encoding,
+        receipt=_receipt(entry, claim, n_features=len(features)),
         provenance=Provenance(
             job_id=claim.job_id,
             dataset_id=claim.dataset.dataset_id,
@@ -153,3 +158,30 @@ def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
             engine=entry.engine or "eager",
         ),
     )
+
+
+def _receipt(entry: Entry, claim: Claim, *, n_features: int) -> Receipt:
+    h, metrics = claim.hyperparameters, entry.metrics
+    condition = None if metrics is None else metrics.condition_number
+    spec = claim.spec.model_dump_json() + h.model_dump_json()
+    return Receipt(
+        rank=None if metrics is None else metrics.rank,
+        n_columns=n_features + h.fit_intercept,
+        condition_number=condition,
+        digits_lost=None if condition is None else math.log10(max(condition, 1.0)),
+        dtype=h.dtype,
+        device=entry.device or "cpu",
+        engine=entry.engine or "eager",
+        data_sha256=claim.dataset.sha256,
+        spec_sha256=hashlib.sha256(spec.encode()).hexdigest(),
+        code_sha256=_code_sha256(),
+    )
+
+
+@cache
+def _code_sha256() -> str:
+    """Hash the engine's source: what trained, whatever the version says."""
+    digest = hashlib.sha256()
+    for path in sorted((Path(__file__).parent / "training").glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

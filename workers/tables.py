@@ -138,7 +138,8 @@ class JobTable:
     def _fit_input(self, name: str) -> Input:
         if self._table.kinds[name] is not ColumnType.STRING:
             fill = self._mean(name) if self._fills else None
-            return NumericInput(name=name, fill=fill)
+            boolean = self._table.kinds[name] is ColumnType.BOOL
+            return NumericInput(name=name, boolean=boolean, fill=fill)
         counts = self._level_counts(name)
         if not counts:
             raise InvalidDataset(f"column {name!r} is empty: leave it out", param=name)

@@ -28,6 +28,7 @@ from service.dependencies import GUARDS, Cursor, DatasetId, Filter, Limit, Parts
 from service.openapi import body_of, refusals
 from service.uploads import inflated, link, receive, store, stored_source
 from storage.arrow import open_table
+from storage.artefacts import FACTORS
 from storage.csv_tables import NULL_WORDS
 from storage.ingest import Ingested, canonical_json, ingest_json
 from storage.ingest_files import Order
@@ -290,4 +291,5 @@ def delete_dataset(parts: PartsOf, dataset_id: DatasetId) -> Response:
         artefact = tx.datasets.delete(dataset_id)
     if artefact is not None:
         parts.artefacts.delete(artefact)
+        parts.artefacts.delete_below(f"{FACTORS}/{dataset_id}")
     return Response(status_code=204)

@@ -39,12 +39,10 @@ def statistics_of(
         predictions need (mean, scale and root of workers.training.spread as float64, one after
         the other), None where there are none.
     """
-    refused = _refused_by_way(problem)
+    refused = _refused_by_way(problem) or _refused_by_distance(outcome)
     found = _inferred(problem, outcome) if refused is None else Refusal(refused)
-    if isinstance(found, Inference):
-        far = _distance(found, outcome, problem.n_targets)
-        if far > NEAR_IN_ERRORS:
-            found = Refusal(_not_there(outcome))
+    if isinstance(found, Inference) and _distance(found, outcome) > NEAR_IN_ERRORS:
+        found = Refusal(_not_there(outcome))
     if isinstance(found, Refusal):
         return _without(problem, outcome, found.reason), None
     sturdy = None
@@ -78,16 +76,22 @@ def _refused_by_way(problem: Problem) -> str | None:
     return None
 
 
-def _distance(found: Inference, outcome: TrainingOutcome, n_targets: int) -> float:
+def _refused_by_distance(outcome: TrainingOutcome) -> str | None:
+    """Refuse cheaply what is far from the optimum, as most training is when it ends."""
+    metrics = outcome.metrics
+    if metrics.gap is None or metrics.min_loss is None:
+        return "the design is too large for its minimum to be computed, on which statistics rest"
+    freedom = max(metrics.n_samples - (metrics.rank or 0), 1)
+    far = metrics.gap * freedom > NEAR_IN_ERRORS**2 * metrics.min_loss
+    return _not_there(outcome) if far else None
+
+
+def _distance(found: Inference, outcome: TrainingOutcome) -> float:
     """How far the weights are from the optimum, in standard errors, at most."""
-    gap = outcome.metrics.gap
-    variances = [one.residual_sd**2 for one in found.targets]
-    if gap is None:
-        return float("inf")
-    if gap == 0:
+    gap, least = outcome.metrics.gap or 0.0, min(one.residual_sd**2 for one in found.targets)
+    squares = gap * found.n_observations * len(found.targets)
+    if squares == 0:
         return 0.0
-    least = min(variances)
-    squares = gap * found.n_observations * n_targets
     return float(np.sqrt(squares / least)) if least > 0 else float("inf")
 
 

@@ -22,6 +22,8 @@ _SUCCESSES = frozenset({StopReason.CONVERGED, StopReason.TARGET_GAP, StopReason.
 # Converged in fact: so near to the minimum, as a part of it or of the first epoch's distance.
 CONVERGED_GAP = 1e-6
 CONVERGED_GAP_OF_FIRST = 1e-9
+# Beyond this condition number 24 bits leave less than three digits.
+SINGLE_HOLDS = 1e4
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +161,7 @@ def _closeness(state: TrainingState, index: int, params: Floats) -> dict[str, An
         "relative_gap": _finite(gap / minimum.objective) if minimum.objective > 0 else None,
         "duality_gap": minimum.duality_gap if setup.hyperparameters.l1 > 0 else None,
         "rank": minimum.rank,
+        "condition_number": _finite(minimum.condition),
     }
 
 
@@ -194,6 +197,11 @@ def _warnings(
         told.append(
             f"stopped at max_epochs ({h.max_epochs}) before the objective settled within tol"
             f" ({h.tol:g}): {_closer(h)} will bring it closer to the optimum"
+        )
+    if (metrics.condition_number or 0) > SINGLE_HOLDS and h.dtype == "float32":
+        told.append(
+            f"the design's condition number is {metrics.condition_number:.2g}: float32 leaves its"
+            " weights fewer than three digits; use float64"
         )
     if h.validation_fraction > 0 and setup.problem.n_eval == 0:
         told.append("too few rows to hold any out: eval_loss is empty")

@@ -122,6 +122,7 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
         relative_gap=0.0,
         duality_gap=minimum.duality_gap if h.l1 > 0 else None,
         rank=minimum.rank,
+        condition_number=minimum.condition if np.isfinite(minimum.condition) else None,
         **{name: value for name, value in told.items() if value is None or np.isfinite(value)},
     )
 
