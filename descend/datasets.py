@@ -194,7 +194,9 @@ class Column(BaseModel):
     mean: float | None = None
     std: float | None = None
     distinct: int | None = Field(
-        None, description="distinct values; null where not counted, beyond a million rows"
+        None,
+        description="distinct values; null where they are more than 100,000 numbers, or texts of"
+        " more than a million rows",
     )
     sample: list[Sample] = Field(
         [], description="the first distinct values; none for data that came inside a job"

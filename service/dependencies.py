@@ -32,6 +32,7 @@ __all__ = [
     "ModelId",
     "Parts",
     "PartsOf",
+    "UnguardedParts",
     "Wait",
     "known_query",
 ]
@@ -56,14 +57,17 @@ async def _parts(request: Request) -> Parts:
     return parts
 
 
-PartsOf = Annotated[Parts, Depends(_parts)]
-
-
-async def _authorised(request: Request) -> None:
+async def _authorised(request: Request) -> Parts:
     """Let in who has the key, and asks for nothing unknown."""
     parts: Parts = request.app.state.parts
     parts.key.check(request)
     await known_query(request)
+    return parts
+
+
+# Nobody is given the parts before the key is seen; FastAPI asks once for a guard and its value.
+PartsOf = Annotated[Parts, Depends(_authorised)]
+UnguardedParts = Annotated[Parts, Depends(_parts)]
 
 
 async def known_query(request: Request) -> None:

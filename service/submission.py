@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, TypeAdapter
 
+from descend.datasets import Dataset
 from descend.errors import DescendError, InvalidInput, WrongState, error_class
 from descend.ids import new_id
 from descend.jobs import Job, JobKind, JobSpec, JobState, queue_of
@@ -48,22 +49,8 @@ def submit(
 
     def add(tx: Transaction) -> tuple[Job, bool]:
         dataset = stored.dataset if stored else tx.datasets.get(str(spec.dataset))
-        columns = admit(spec, dataset)
-        validation_dataset(spec, columns, tx)
-        job, created = tx.jobs.add(
-            spec,
-            dataset,
-            job_id=new_id("job"),
-            targets=columns.targets,
-            features=columns.features,
-            weight=columns.weight,
-            seed=_seed(spec),
-            init=initial_weights(spec, columns, tx),
-            idempotency_key=idempotency_key,
-            request_sha256=request_sha256,
-            max_queued=parts.settings.limits.queued_jobs,
-            kind=kind,
-        )
+        keys = (idempotency_key, request_sha256)
+        job, created = _add(tx, spec, dataset, keys=keys, kind=kind, parts=parts)
         if stored and created:
             tx.datasets.add(dataset, inline=stored.inline, artefact=stored.artefact)
         return job, created
@@ -79,7 +66,22 @@ def queue(
 ) -> tuple[Job, bool]:
     """Queue a job that the service itself asks for, found again by its key."""
     dataset = tx.datasets.get(str(spec.dataset))
+    return _add(tx, spec, dataset, keys=(key, key), kind=kind, parts=parts)
+
+
+def _add(
+    tx: Transaction,
+    spec: JobSpec,
+    dataset: Dataset,
+    *,
+    keys: tuple[str | None, str],
+    kind: JobKind,
+    parts: Parts,
+) -> tuple[Job, bool]:
+    """Admit a job and queue it; `keys`: its idempotency key and the request's hash."""
     columns = admit(spec, dataset)
+    validation_dataset(spec, columns, tx)
+    idempotency_key, request_sha256 = keys
     return tx.jobs.add(
         spec,
         dataset,
@@ -88,8 +90,9 @@ def queue(
         features=columns.features,
         weight=columns.weight,
         seed=_seed(spec),
-        idempotency_key=key,
-        request_sha256=key,
+        init=initial_weights(spec, columns, tx),
+        idempotency_key=idempotency_key,
+        request_sha256=request_sha256,
         max_queued=parts.settings.limits.queued_jobs,
         kind=kind,
     )

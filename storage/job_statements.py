@@ -69,8 +69,8 @@ _GIVEN = [
     "dataset_sha256",
     "seed",
     "max_epochs",
-    "kind",
     "validation_id",
+    "kind",
 ]
 
 ADD: dict[str, Insert] = {

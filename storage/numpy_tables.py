@@ -20,6 +20,7 @@ from descend.datasets import ColumnType
 from descend.errors import InvalidDataset
 from descend.limits import MAX_COLUMNS
 from storage.arrow_writer import batch_rows, write_arrow
+from storage.artefacts import NO_ROOM
 from storage.frames import check_size
 
 __all__ = ["read_npy", "read_npz"]
@@ -31,6 +32,7 @@ _BAD_ARCHIVE = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
+    OSError,  # zipfile follows a forged offset
     NotImplementedError,
     RuntimeError,
     ValueError,
@@ -101,7 +103,7 @@ def _unpacked(path: Path, folder: Path, most_bytes: int) -> dict[str, Array]:
                 with archive.open(info) as packed, (folder / f"{name}.npy").open("wb") as file:
                     _copy(packed, file, info.file_size)
     except _BAD_ARCHIVE as error:
-        if isinstance(error, InvalidDataset):
+        if isinstance(error, InvalidDataset) or getattr(error, "errno", None) in NO_ROOM:
             raise
         raise InvalidDataset("the npz archive is damaged, or packed in an unusual way") from None
     return {name: _opened(folder / f"{name}.npy", name) for name in members}

@@ -13,9 +13,19 @@ from numpy.typing import NDArray
 from descend.datasets import Column, ColumnType
 from storage.arrow import Batch, Table
 
-__all__ = ["COUNTED_ROWS", "few_of", "is_sequence", "profile", "profile_table", "warnings_about"]
+__all__ = [
+    "COUNTED_ROWS",
+    "COUNTED_VALUES",
+    "few_of",
+    "is_sequence",
+    "profile",
+    "profile_table",
+    "warnings_about",
+]
 
-# Counting distinct values sorts the column; beyond this it is not worth the wait.
+# Counting distinct numbers sorts them; beyond so many different ones it is not worth the wait.
+COUNTED_VALUES = 100_000
+# Counting distinct texts keeps them.
 COUNTED_ROWS = 1_000_000
 # A set is quicker than a sort where the call itself is what costs.
 FEW_ROWS = 100
@@ -54,18 +64,42 @@ def profile_table(table: Table) -> list[Column]:
 
 
 def _number_column(table: Table, name: str, kind: ColumnType) -> Column:
-    seen, counted = _Numbers(), table.n_rows <= COUNTED_ROWS
-    different: list[Floats] = []
+    seen, different = _Numbers(), _Distinct()
     sample: list[float | int | bool] = []
     for batch in table.batches:
         values = batch.floats(name)
+        present = values[~np.isnan(values)] if batch.n_missing(name) else values
         seen.add(values)
-        if counted or not sample:
-            found, first = np.unique(values[~np.isnan(values)], return_index=True)
-            different.append(found)
-            sample = sample or [_cell(found[i], kind) for i in np.argsort(first)[:SAMPLE]]
-    distinct = len(np.unique(np.concatenate(different))) if counted and different else None
-    return seen.column(name, kind, distinct=distinct, sample=sample)
+        different.add(present)
+        if not sample and len(present):
+            sample = [_cell(value, kind) for value in _first_different(present)]
+    return seen.column(name, kind, distinct=different.count, sample=sample)
+
+
+@dataclass
+class _Distinct:
+    """The different values so far, until they are too many to be kept."""
+
+    values: Floats | None = field(default_factory=lambda: np.empty(0))
+
+    def add(self, present: Floats) -> None:
+        if self.values is not None:
+            self.values = np.union1d(self.values, present)
+            if len(self.values) > COUNTED_VALUES:
+                self.values = None
+
+    @property
+    def count(self) -> int | None:
+        return None if self.values is None else len(self.values)
+
+
+def _first_different(cells: Floats) -> Floats:
+    """Find the first values that differ; most columns have them near their top."""
+    for top in (cells[:1000], cells):
+        found, places = np.unique(top, return_index=True)
+        if len(found) >= SAMPLE:
+            break
+    return found[np.argsort(places)[:SAMPLE]]
 
 
 def _cell(value: np.float64, kind: ColumnType) -> float | int | bool:
@@ -135,7 +169,10 @@ class _Numbers:
 def _distinct(present: Floats) -> int | None:
     if len(present) <= FEW_ROWS:
         return len(set(present.tolist()))
-    return len(np.unique(present)) if len(present) <= COUNTED_ROWS else None
+    different = _Distinct()
+    for start in range(0, len(present), COUNTED_VALUES):
+        different.add(present[start : start + COUNTED_VALUES])
+    return different.count
 
 
 def _text_column(table: Table, name: str) -> Column:

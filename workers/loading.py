@@ -64,6 +64,11 @@ def load_problem(job: Assignment) -> Loaded:
     return _of_factor(job, kept)
 
 
+def _view(job: Assignment) -> View:
+    h = job.hyperparameters
+    return View(_columns(job), h.validation_fraction, h.seed or 0)
+
+
 def load_rows(job: Assignment) -> Loaded:
     """Read a job's data as rows, whatever it would train on.
 
@@ -81,11 +86,6 @@ def open_rows(job: Assignment) -> JobTable:
         DescendError: when the data cannot be read or does not fit the job.
     """
     return JobTable(_open(job.data), _columns(job))
-
-
-def _view(job: Assignment) -> View:
-    h = job.hyperparameters
-    return View(_columns(job), h.validation_fraction, h.seed or 0)
 
 
 def _columns(job: Assignment) -> Columns:

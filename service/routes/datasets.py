@@ -120,8 +120,11 @@ async def _received(request: Request, parts: PartsOf) -> AsyncIterator[Upload]:
     limits = parts.settings.limits
     is_json = format_ is UploadFormat.JSON
     limit = limits.inline_json_bytes if is_json else limits.upload_bytes
-    digest = hashlib.sha256()
-    chunks = _plain(request, _digested(limited(request, limit), digest), limit)
+    chunks = limited(request, limit)
+    claimed = request.headers.get("content-digest", "")
+    if claimed.startswith("sha-256="):
+        chunks = _held_to(chunks, claimed)
+    chunks = _plain(request, chunks, limit)
     with parts.uploads.workspace() as folder:
         path = folder / "upload"
         body = b""
@@ -129,7 +132,6 @@ async def _received(request: Request, parts: PartsOf) -> AsyncIterator[Upload]:
             body = b"".join([chunk async for chunk in chunks])
         else:
             await receive(chunks, path)
-        _check_digest(request, digest.digest())
         yield Upload(format_, body, path)
 
 
@@ -140,16 +142,13 @@ def _plain(request: Request, chunks: AsyncIterator[bytes], limit: int) -> AsyncI
     return inflated(chunks, limit) if encoding == "gzip" else chunks
 
 
-async def _digested(chunks: AsyncIterator[bytes], digest: "hashlib._Hash") -> AsyncIterator[bytes]:
+async def _held_to(chunks: AsyncIterator[bytes], claimed: str) -> AsyncIterator[bytes]:
+    """Where the caller says what it sent (RFC 9530), nothing else is taken for it."""
+    digest = hashlib.sha256()
     async for chunk in chunks:
         digest.update(chunk)
         yield chunk
-
-
-def _check_digest(request: Request, sha256: bytes) -> None:
-    """Where the caller says what it sent (RFC 9530), nothing else is taken for it."""
-    claimed = request.headers.get("content-digest", "")
-    if claimed.startswith("sha-256=") and claimed != f"sha-256=:{b64encode(sha256).decode()}:":
+    if claimed != f"sha-256=:{b64encode(digest.digest()).decode()}:":
         raise MalformedBody("the body that arrived does not have the Content-Digest it came with")
 
 
