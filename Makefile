@@ -26,7 +26,7 @@ up: $(INSTALLED) ## Serve on http://127.0.0.1:8000 until Ctrl-C (options: make u
 	@$(BIN)/descend up $(ARGS)
 
 test: $(INSTALLED) ## Run the tests (options: make test ARGS="-k history")
-	@$(BIN)/pytest -m "not chaos and not compose" $(ARGS)
+	@$(BIN)/pytest -m "not chaos and not compose and not hostile" $(ARGS)
 
 check: $(INSTALLED) ## Format, lint, types, imports and house rules; runs no other test
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -39,6 +39,9 @@ bench: $(INSTALLED) ## Measure the speed claims, each against a named peer
 
 chaos: $(INSTALLED) ## Run the longer fault suites
 	@$(BIN)/pytest -m chaos $(ARGS)
+
+hostile: $(INSTALLED) ## Send 10,000 broken files to a real service
+	@$(BIN)/pytest -m hostile $(ARGS)
 
 compose-test: $(INSTALLED) ## Build the images, run them with Docker, kill a worker, see the job end
 	@$(BIN)/pytest -m compose -s tests/compose
@@ -63,4 +66,4 @@ clean: ## Remove the environment, caches and the demo's folder; data folders sta
 	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install demo up test check bench chaos compose-test openapi secrets clean
+.PHONY: help install demo up test check bench chaos hostile compose-test openapi secrets clean

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-MEASURES = ("engine", "http")
+MEASURES = ("engine", "http", "ingest")
 
 # figure, its least value, what it says
 CLAIMS = (
@@ -25,6 +25,10 @@ CLAIMS = (
     ("engine", "thousand_jobs_ratio", 1500, "1,000 such jobs in one batch, against its loop"),
     ("http", "ratio_script_over_ours", 1.0, "warm submit to succeeded, against its loop alone"),
     ("http", "ratio_ours_over_delay", 1.5, "submissions a second, against .delay() in the handler"),
+    ("ingest", "csv_speed_ratio", 0.7, "CSV to a checked canonical file, against polars.read_csv"),
+    ("ingest", "npy_over_json_ratio", 10, "a million rows of ten as npy, against JSON"),
+    ("ingest", "arrow_over_json_ratio", 10, "a million rows of ten as Arrow, against JSON"),
+    ("ingest", "rss_bound_ratio", 1, "300 MiB, against the API's growth in an upload of 2 GB"),
 )
 
 

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
 
 __all__ = [
+    "MEDIA_TYPES",
     "UNION_TAGS",
     "Cell",
     "Column",
@@ -30,6 +31,9 @@ __all__ = [
     "InlineXY",
     "Matrix",
     "Number",
+    "Preview",
+    "Sample",
+    "UploadFormat",
     "Vector",
     "text",
     "wrong_field",
@@ -165,6 +169,9 @@ def _rectangular(rows: Matrix, name: str) -> Matrix:
     return rows
 
 
+Sample = Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True)] | float | str
+
+
 class ColumnType(StrEnum):
     """What a column holds; float64, int64 and bool can be trained on."""
 
@@ -186,7 +193,14 @@ class Column(BaseModel):
     max: float | None = None
     mean: float | None = None
     std: float | None = None
-    distinct: int | None = Field(None, description="distinct values; null where not counted")
+    distinct: int | None = Field(
+        None,
+        description="distinct values; null where they are more than 100,000 numbers, or texts of"
+        " more than a million rows",
+    )
+    sample: list[Sample] = Field(
+        [], description="the first distinct values; none for data that came inside a job"
+    )
 
     @property
     def is_numeric(self) -> bool:
@@ -205,7 +219,10 @@ class Dataset(BaseModel):
     id: str
     object: Literal["dataset"] = "dataset"
     name: str | None = None
-    format: str = Field(description="what was uploaded: csv or json")
+    format: str = Field(
+        description="what was uploaded: csv, parquet, arrow_stream, arrow_file, ndjson, json, npy"
+        " or npz"
+    )
     n_rows: int
     n_columns: int
     size_bytes: int = Field(description="bytes of the canonical Arrow file")
@@ -214,8 +231,45 @@ class Dataset(BaseModel):
     default_target: list[str] | None = Field(None, description="targets of an upload with X and y")
     default_weight: str | None = None
     warnings: list[str] = []
+    parent_id: str | None = Field(None, description="the dataset to which rows were appended")
+    parent_rows: int | None = Field(None, description="how many of the first rows are the parent's")
     created_at: datetime
     urls: dict[str, str] = {}
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
+
+
+class Preview(BaseModel):
+    """The first rows of a dataset; null is a missing cell."""
+
+    model_config = ConfigDict(frozen=True)
+
+    object: Literal["preview"] = "preview"
+    columns: list[str]
+    rows: list[list[Sample | None]]
+
+
+class UploadFormat(StrEnum):
+    """What an upload may be; a Dataset's `format` says which it was."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    ARROW_STREAM = "arrow_stream"
+    ARROW_FILE = "arrow_file"
+    NDJSON = "ndjson"
+    JSON = "json"
+    NPY = "npy"
+    NPZ = "npz"
+
+
+MEDIA_TYPES = {
+    "text/csv": UploadFormat.CSV,
+    "application/vnd.apache.parquet": UploadFormat.PARQUET,
+    "application/vnd.apache.arrow.stream": UploadFormat.ARROW_STREAM,
+    "application/vnd.apache.arrow.file": UploadFormat.ARROW_FILE,
+    "application/x-ndjson": UploadFormat.NDJSON,
+    "application/json": UploadFormat.JSON,
+    "application/x-npy": UploadFormat.NPY,
+    "application/x-npz": UploadFormat.NPZ,
+}

@@ -23,6 +23,7 @@ class NumericInput(BaseModel):
 
     kind: Literal["numeric"] = "numeric"
     name: str
+    boolean: bool = Field(False, description="true and false are given for 1 and 0")
     fill: float | None = Field(None, description="for a missing cell; null: there may be none")
 
     @property
@@ -76,8 +77,11 @@ class Encoding(BaseModel):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the columns are taken as they are."""
-        return all(isinstance(one, NumericInput) and one.fill is None for one in self.inputs)
+        """Whether the columns are numbers, taken as they are."""
+        return all(
+            isinstance(one, NumericInput) and one.fill is None and not one.boolean
+            for one in self.inputs
+        )
 
     def encode(self, records: Sequence[Record], *, unseen: Unseen = "error") -> NDArray[np.float64]:
         """Compute the design matrix of raw records.
@@ -111,9 +115,10 @@ def _number(column: NumericInput, place: int, record: Record) -> float:
     value = _cell(column, place, record)
     if value is None and column.fill is not None:
         return column.fill
-    if isinstance(value, str) or value is None:
-        told = "is missing" if value is None else "is text where the model has numbers"
-        raise InvalidInput(f"feature {column.name!r} {told}", param=_param(place, column.name))
+    if value is None:
+        raise InvalidInput(f"feature {column.name!r} is missing", param=_param(place, column.name))
+    if isinstance(value, str) or (isinstance(value, bool) and not column.boolean):
+        raise InvalidInput(f"feature {column.name!r} is a number", param=_param(place, column.name))
     return float(value)
 
 

@@ -15,6 +15,7 @@
     │   ├── WrongState                     409  wrong_state
     │   └── DatasetInUse                   409  dataset_in_use
     ├── Unauthorized                       401  unauthorized
+    ├── WrongHost                          421  wrong_host
     ├── QueueFull                          503  queue_full          retry later
     ├── Unavailable                        503  unavailable         retry later
     ├── StorageFull                        507  storage_full
@@ -48,6 +49,7 @@ __all__ = [
     "Unavailable",
     "Unreachable",
     "UnsupportedMediaType",
+    "WrongHost",
     "WrongState",
     "error_class",
 ]
@@ -153,6 +155,12 @@ class Unauthorized(DescendError):
     """A valid API key is needed: Authorization: Bearer dsc_<id>_<secret>."""
 
     code = "unauthorized"
+
+
+class WrongHost(DescendError):
+    """A server without an API key answers only to localhost, 127.0.0.1 and [::1]."""
+
+    code = "wrong_host"
 
 
 class QueueFull(DescendError):

@@ -261,6 +261,9 @@ class Metrics(BaseModel):
         None, description="with l1: a bound on the error of min_objective, relative"
     )
     rank: int | None = Field(None, description="columns of the design that are independent")
+    condition_number: float | None = Field(
+        None, description="of the design trained on, its columns scaled to equal length"
+    )
     r2: float | None = Field(None, description="1 - train_loss / variance of y")
     converged: bool = Field(
         False,

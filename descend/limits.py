@@ -9,6 +9,7 @@ __all__ = [
     "MAX_COLUMNS",
     "MAX_EPOCHS",
     "MAX_HISTORY_POINTS",
+    "MAX_LEVELS",
     "MAX_LIST",
     "MAX_METADATA_PAIRS",
     "MAX_NAME_LENGTH",
@@ -20,6 +21,7 @@ __all__ = [
 MAX_EPOCHS = 10_000_000
 MAX_COLUMNS = 10_000
 MAX_COEFFICIENTS = 1_000_000
+MAX_LEVELS = 1000
 MAX_LIST = 100
 DEFAULT_LIST = 20
 MAX_WAIT_SECONDS = 60
@@ -39,6 +41,7 @@ class Limits(BaseModel):
     upload_bytes: int = Field(10 * 2**30, ge=1, description="largest uploaded dataset, bytes")
     columns: int = Field(MAX_COLUMNS, description="columns of a dataset")
     coefficients: int = Field(MAX_COEFFICIENTS, description="features x targets of one model")
+    levels: int = Field(MAX_LEVELS, description="levels of a text column that is encoded")
     max_epochs: int = Field(MAX_EPOCHS, description="epochs of one job")
     queued_jobs: int = Field(10_000, ge=1, description="jobs waiting at once")
     list_default: int = Field(DEFAULT_LIST, description="items in a list when no limit is given")

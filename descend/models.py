@@ -1,5 +1,6 @@
 """A fitted linear model and the only predict in the house (numpy)."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from descend.encoding import Encoding
+from descend.encoding import Encoding, NumericInput, Record, Unseen
 from descend.errors import InvalidInput
 
 __all__ = ["LinearModel", "Provenance", "Receipt"]
@@ -100,6 +101,13 @@ class LinearModel(BaseModel):
             )
         coef = np.asarray(self.coef, dtype=np.float64)
         return rows @ coef.T + np.asarray(self.intercept, dtype=np.float64)
+
+    def encode(self, records: Sequence[Record], *, unseen: Unseen = "error") -> NDArray[np.float64]:
+        """Compute the design matrix of raw records (see Encoding.encode)."""
+        encoding = self.encoding or Encoding(
+            inputs=[NumericInput(name=name) for name in self.features]
+        )
+        return encoding.encode(records, unseen=unseen)
 
     def _named_features(self) -> str:
         shown = ", ".join(self.features[:10])

@@ -1,16 +1,18 @@
 """Checks a job against the columns of its dataset, at submission: what cannot train is refused."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from descend.datasets import Column, Dataset
 from descend.errors import InvalidInput
 from descend.jobs import InitialWeights, JobSpec
-from descend.limits import MAX_COEFFICIENTS
+from descend.limits import MAX_COEFFICIENTS, MAX_LEVELS
 
-__all__ = ["Admission", "admit"]
+__all__ = ["Admission", "admit", "admit_validation"]
 
 MOST_NAMES = 10
+# Up to here a text column may be different in every row: a small table of names.
+LEVELS_OF_AN_ID = 20
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,20 @@ def admit(spec: JobSpec, dataset: Dataset) -> Admission:
     weight = spec.weight or _default_weight(spec, dataset, targets)
     features = _features(spec, dataset, {*targets, weight})
     _refuse_overlap(spec, targets, weight, features)
-    _check_usable(dataset, targets, "target")
-    _check_usable(dataset, features, "features")
+    _check_numbers(dataset, targets, "target")
     if weight is not None:
         _check_weight(dataset, weight)
+    _check_cells(spec, dataset, {"target": targets, "weight": [weight] if weight else []})
+    _check_cells(spec, dataset, {"features": features})
+    _check_levels(spec, dataset, features)
     if len(features) * len(targets) > MAX_COEFFICIENTS:
         raise InvalidInput(
             f"{len(features)} features x {len(targets)} targets are more than"
             f" {MAX_COEFFICIENTS} coefficients",
             param="features",
         )
-    _check_init(spec, n_targets=len(targets), n_features=len(features))
+    if all(column.is_numeric for column in _columns(dataset, features)):
+        _check_init(spec, n_targets=len(targets), n_features=len(features))
     _check_rows(spec, dataset.n_rows)
     return Admission(targets, features, weight)
 
@@ -97,28 +102,52 @@ def _refuse_overlap(
         raise InvalidInput(f"column {spec.weight!r} is the weight and {role}", param="weight")
 
 
-def _check_usable(dataset: Dataset, names: Iterable[str], param: str) -> None:
+def _check_numbers(dataset: Dataset, names: Iterable[str], param: str) -> None:
+    for column in _columns(dataset, names):
+        if not column.is_numeric:
+            raise InvalidInput(f"column {column.name!r} holds text, not numbers", param=param)
+
+
+def _check_cells(spec: JobSpec, dataset: Dataset, columns: dict[str, Sequence[str]]) -> None:
+    """Missing cells need to be allowed for; a column of nothing else cannot be used at all."""
+    for param, names in columns.items():
+        for column in _columns(dataset, names):
+            if column.missing == dataset.n_rows:
+                raise InvalidInput(f"column {column.name!r} is empty: leave it out", param=param)
+            if column.missing and spec.missing == "error":
+                raise InvalidInput(
+                    f"column {column.name!r} has {column.missing} missing cells: set missing to"
+                    ' "drop", which leaves out their rows, or to "mean", which fills them in',
+                    param=param,
+                )
+
+
+def _check_levels(spec: JobSpec, dataset: Dataset, features: Sequence[str]) -> None:
+    for column in _columns(dataset, features):
+        if column.is_numeric:
+            continue
+        if spec.categorical == "error":
+            raise InvalidInput(
+                f'column {column.name!r} holds text: leave it out, or set categorical to "one_hot"',
+                param="features",
+            )
+        levels = column.distinct or 0
+        if levels > MAX_LEVELS or (levels > LEVELS_OF_AN_ID and 2 * levels > dataset.n_rows):
+            raise InvalidInput(
+                f"column {column.name!r} is text of {levels} distinct values in"
+                f" {dataset.n_rows} rows, too many to be levels: leave it out",
+                param="features",
+            )
+
+
+def _columns(dataset: Dataset, names: Iterable[str]) -> Iterator[Column]:
     columns = {column.name: column for column in dataset.columns}
-    for name in names:
-        _check_column(columns[name], param)
-
-
-def _check_column(column: Column, param: str) -> None:
-    if not column.is_numeric:
-        raise InvalidInput(
-            f"column {column.name!r} holds text; give numbers, or leave it out", param=param
-        )
-    if column.missing:
-        raise InvalidInput(
-            f"column {column.name!r} has {column.missing} missing cells;"
-            " fill them or leave out their rows",
-            param=param,
-        )
+    return (columns[name] for name in names)
 
 
 def _check_weight(dataset: Dataset, weight: str) -> None:
     _check_known(dataset, [weight], "weight")
-    _check_usable(dataset, [weight], "weight")
+    _check_numbers(dataset, [weight], "weight")
     column = dataset.column(weight)
     if column is None or column.min is None or column.max is None:
         return
@@ -133,6 +162,8 @@ def _check_init(spec: JobSpec, *, n_targets: int, n_features: int) -> None:
     if not isinstance(init, InitialWeights):
         return
     param = "hyperparameters.init"
+    if init.features is not None:
+        return  # held against the encoded columns, which the worker makes
     shape = (len(init.coef), len(init.coef[0]))
     if shape != (n_targets, n_features) or any(len(row) != n_features for row in init.coef):
         raise InvalidInput(
@@ -153,3 +184,20 @@ def _check_rows(spec: JobSpec, n_rows: int) -> None:
             "one row cannot be parted into rows to train on and rows held out",
             param="hyperparameters.validation_fraction",
         )
+
+
+def admit_validation(spec: JobSpec, validation: Dataset, columns: Admission) -> None:
+    """Check that the validation dataset has the job's columns, of the job's kinds.
+
+    Raises:
+        InvalidInput: names the column.
+    """
+    param = "hyperparameters.validation_dataset"
+    weight = () if columns.weight is None else (columns.weight,)
+    names = (*columns.features, *columns.targets, *weight)
+    try:
+        _check_known(validation, names, param)
+        _check_numbers(validation, (*columns.targets, *weight), param)
+        _check_cells(spec, validation, {param: names})
+    except InvalidInput as error:
+        raise InvalidInput(f"of the validation dataset: {error.message}", param=param) from error

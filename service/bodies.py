@@ -15,7 +15,15 @@ from descend.limits import MAX_COLUMNS
 from service.errors import InvalidFields
 from service.problems import FieldError, field_errors
 
-__all__ = ["JsonBody", "limited", "media_type", "parse", "read_json_body"]
+__all__ = [
+    "JsonBody",
+    "content_encoding",
+    "content_type",
+    "limited",
+    "media_type",
+    "parse",
+    "read_json_body",
+]
 
 T = TypeVar("T")
 
@@ -25,8 +33,17 @@ _parsing = 0
 
 def media_type(request: Request) -> str:
     """Name the body's media type; refuse encodings that are not read."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if content_encoding(request) != "identity":
         raise UnsupportedMediaType("send the body without Content-Encoding")
+    return content_type(request)
+
+
+def content_encoding(request: Request) -> str:
+    return request.headers.get("content-encoding", "identity").strip().lower()
+
+
+def content_type(request: Request) -> str:
+    """Name the body's media type; text must be UTF-8."""
     name, *parameters = request.headers.get("content-type", "").lower().split(";")
     for parameter in parameters:
         key, _, value = parameter.strip().partition("=")

@@ -18,6 +18,7 @@ from service.uploads import Uploads
 from service.watcher import Watcher
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
+from storage.ingest_pool import IngestPool
 
 __all__ = [
     "GUARDS",
@@ -30,6 +31,7 @@ __all__ = [
     "ModelId",
     "Parts",
     "PartsOf",
+    "UnguardedParts",
     "Wait",
     "known_query",
 ]
@@ -43,6 +45,7 @@ class Parts:
     database: Database
     artefacts: LocalArtefacts
     uploads: Uploads
+    files: IngestPool
     doorbell: Doorbell
     watcher: Watcher
     key: ApiKey
@@ -53,14 +56,17 @@ async def _parts(request: Request) -> Parts:
     return parts
 
 
-PartsOf = Annotated[Parts, Depends(_parts)]
-
-
-async def _authorised(request: Request) -> None:
+async def _authorised(request: Request) -> Parts:
     """Let in who has the key, and asks for nothing unknown."""
     parts: Parts = request.app.state.parts
     parts.key.check(request)
     await known_query(request)
+    return parts
+
+
+# Nobody is given the parts before the key is seen; FastAPI asks once for a guard and its value.
+PartsOf = Annotated[Parts, Depends(_authorised)]
+UnguardedParts = Annotated[Parts, Depends(_parts)]
 
 
 async def known_query(request: Request) -> None:

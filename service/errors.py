@@ -24,6 +24,7 @@ STATUS: dict[type[errors.DescendError], int] = {
     errors.Conflict: 409,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
+    errors.WrongHost: 421,
     errors.InvalidInput: 422,
     errors.CorruptArtefact: 500,
     errors.DescendError: 500,

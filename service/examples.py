@@ -33,13 +33,18 @@ REQUESTS: dict[str, dict[str, Any]] = {
     },
     "create_dataset application/json": {"X and y": _XY, "columns": _COLUMNS},
     "create_dataset text/csv": {"with a header": "hours,price\n1,2.0\n2,4.0\n3,6.0\n"},
+    "create_dataset application/x-ndjson": {
+        "a row a line": '{"hours": 1, "price": 2.0}\n{"hours": 2, "price": 4.0}\n'
+    },
+    "append_rows application/json": {"columns": _COLUMNS},
+    "append_rows text/csv": {"with a header": "hours,price\n4,8.0\n"},
     "predict application/json": {
         "rows by name": {"rows": [{"x0": 4.0}]},
         "rows as numbers": {"X": [[4.0]]},
     },
 }
 
-_PROFILE = {"dtype": "float64", "missing": 0, "distinct": 3}
+_PROFILE = {"dtype": "float64", "missing": 0, "distinct": 3, "sample": [1.0, 2.0, 3.0]}
 _DATASET = {
     "id": DATASET,
     "object": "dataset",
@@ -56,8 +61,14 @@ _DATASET = {
     "default_target": None,
     "default_weight": None,
     "warnings": [],
+    "parent_id": None,
+    "parent_rows": None,
     "created_at": CREATED,
-    "urls": {"self": f"/v1/datasets/{DATASET}"},
+    "urls": {
+        "self": f"/v1/datasets/{DATASET}",
+        "preview": f"/v1/datasets/{DATASET}/preview",
+        "rows": f"/v1/datasets/{DATASET}/rows",
+    },
 }
 _JOB = {
     "id": JOB,
@@ -136,6 +147,7 @@ RESPONSES: dict[str, Any] = {
         "eval_loss": [None, None],
         "learning_rate": [0.01, 0.01],
         "grad_norm": [20.4, 18.6],
+        "gap": [18.66, 16.5],
     },
     "Job": _JOB,
     "Limits": Limits().model_dump(),
@@ -149,6 +161,11 @@ RESPONSES: dict[str, Any] = {
         "has_more": False,
         "last_id": MODEL,
     },
+    "Preview": {
+        "object": "preview",
+        "columns": ["hours", "price"],
+        "rows": [[1.0, 2.0], [2.0, None]],
+    },
     "Predictions": {
         "object": "predictions",
         "model_id": MODEL,
@@ -159,5 +176,5 @@ RESPONSES: dict[str, Any] = {
         "status": "ready",
         "parts": {"database": "ok", "broker": "ok", "workers": "ok", "storage": "ok"},
     },
-    "text/csv": "epoch,train_loss,eval_loss,learning_rate,grad_norm\n0,18.67,,0.01,20.4\n",
+    "text/csv": "epoch,train_loss,eval_loss,learning_rate,grad_norm,gap\n0,18.7,,0.01,20.4,18.6\n",
 }

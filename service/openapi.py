@@ -46,8 +46,11 @@ METADATA_PARAMETER: Json = {
 }
 LINKS: dict[str, list[tuple[str, str, str]]] = {
     # operation: the operations that its answer leads to, their parameter, where its value stands
+    "append_rows": [("get_dataset", "dataset_id", "$response.body#/id")],
     "create_dataset": [
         ("get_dataset", "dataset_id", "$response.body#/id"),
+        ("preview_dataset", "dataset_id", "$response.body#/id"),
+        ("append_rows", "dataset_id", "$response.body#/id"),
         ("delete_dataset", "dataset_id", "$response.body#/id"),
     ],
     "create_job": [
@@ -68,10 +71,10 @@ _written: dict[bool, Json] = {}
 
 
 def body_of(operation: str, contents: dict[str, tuple[type[BaseModel], ...]]) -> Json:
-    """Describe a body that the handler reads itself: media type -> models; none: plain text."""
+    """Describe a body that the handler reads itself: media type -> models; none: text or bytes."""
     described: Json = {}
     for media_type, models in contents.items():
-        examples = REQUESTS[f"{operation} {media_type}"]
+        examples = REQUESTS.get(f"{operation} {media_type}", {})
         described[media_type] = {
             "schema": _schema(models),
             "examples": {name: {"value": value} for name, value in examples.items()},

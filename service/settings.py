@@ -26,3 +26,10 @@ class ServiceSettings(StorageSettings):
     reconcile_seconds: float = Field(
         2.0, gt=0, description="between two searches for lost leases and unheard bells, jittered"
     )
+    ingest_processes: int = Field(2, ge=1, description="uploaded files read at the same time")
+    ingest_memory_bytes: int = Field(
+        4 * 2**30, ge=2**29, description="what reading a file may allocate; beyond it is refused"
+    )
+    ingest_seconds: float = Field(
+        600.0, gt=0, description="what reading a file may take; beyond it is refused"
+    )

@@ -6,6 +6,7 @@ here: uncompressed record batches of float64, int64, bool and text. See the Arro
 "IPC File Format", and its Schema.fbs, Message.fbs and File.fbs; the words below are theirs.
 """
 
+import itertools
 import mmap
 import struct
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from descend.datasets import ColumnType
 from descend.errors import CorruptArtefact, InvalidDataset
 
-__all__ = ["Batch", "Table", "open_table", "read_columns"]
+__all__ = ["Batch", "FlatTable", "Table", "flat_root", "open_table", "read_columns"]
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -95,7 +96,7 @@ class Batch:
 
     def __init__(self, data: Bytes, block: tuple[int, int], fields: "dict[str, _Field]") -> None:
         place, metadata_length = block
-        message = _Flat(data.data, _followed(data.data, place + 8))
+        message = FlatTable(data.data, _followed(data.data, place + 8))
         header = message.table(2)
         if header is None or header.table(3) is not None:
             raise CorruptArtefact("the Arrow file is compressed")
@@ -129,6 +130,12 @@ class Batch:
             present = self._present(field)
             return column if present is None else np.where(present, column, np.nan)
 
+    def n_missing(self, name: str) -> int:
+        """Count the missing cells, as the header says."""
+        with _corrupt_where_unreadable():
+            place = self._nodes + 16 * self._fields[name].node + 8
+            return int(struct.unpack_from("<q", self._data.data, place)[0])
+
     def texts(self, name: str) -> tuple[Codes, list[str]]:
         """Read a column of text as codes into its distinct values.
 
@@ -153,6 +160,37 @@ class Batch:
                 raise CorruptArtefact("a column of text is torn")
             codes, levels = _coded(content.tobytes(), offsets.tolist(), self._present(field))
             return codes, [level.decode("utf-8") for level in levels]
+
+    def first(self, name: str, n: int) -> list[float | int | bool | str | None]:
+        """Give the first n cells of a column of any kind, None where one is missing.
+
+        Raises:
+            CorruptArtefact: when its buffers are not what the header says.
+        """
+        field, n = self._fields[name], min(n, self.n_rows)
+        with _corrupt_where_unreadable():
+            cells = self._cells(field, n)
+            present = self._present(field)
+        if present is None:
+            return cells
+        return [cell if there else None for cell, there in zip(cells, present[:n], strict=True)]
+
+    def _cells(self, field: "_Field", n: int) -> list[Any]:
+        values = field.first_buffer + 1
+        if field.kind == _BOOL:
+            bits: list[bool] = self._bits(values)[:n].tolist()
+            return bits
+        if _KINDS[field.kind] is not ColumnType.STRING:
+            dtype = "<i8" if field.kind == _INT else "<f8"
+            numbers: list[float | int] = self._values(values, dtype, n).tolist()
+            return numbers
+        dtype = "<i8" if field.kind == _LARGE_TEXT else "<i4"
+        offsets = self._values(values, dtype, n + 1).tolist()
+        content = self._buffer(values + 1)
+        return [
+            content[start:stop].tobytes().decode("utf-8")
+            for start, stop in itertools.pairwise(offsets)
+        ]
 
     def _present(self, field: "_Field") -> NDArray[np.bool_] | None:
         n_rows, n_missing = struct.unpack_from(
@@ -222,7 +260,7 @@ def _bytes_of(source: Path | bytes) -> Bytes:
 
 
 @dataclass(frozen=True)
-class _Flat:
+class FlatTable:
     """A flatbuffers table: fields are found through its vtable; absent ones are None."""
 
     data: memoryview
@@ -241,9 +279,9 @@ class _Flat:
         place = self._field(index)
         return default if place is None else int(struct.unpack_from(code, self.data, place)[0])
 
-    def table(self, index: int) -> "_Flat | None":
+    def table(self, index: int) -> "FlatTable | None":
         place = self._field(index)
-        return None if place is None else _Flat(self.data, _followed(self.data, place))
+        return None if place is None else FlatTable(self.data, _followed(self.data, place))
 
     def vector(self, index: int) -> tuple[int, int]:
         """Place of the first element, and how many there are."""
@@ -253,14 +291,20 @@ class _Flat:
         start = _followed(self.data, place)
         return start + 4, int(struct.unpack_from("<I", self.data, start)[0])
 
-    def tables(self, index: int) -> Iterator["_Flat"]:
+    def tables(self, index: int) -> Iterator["FlatTable"]:
         start, n = self.vector(index)
         for place in range(start, start + 4 * n, 4):
-            yield _Flat(self.data, _followed(self.data, place))
+            yield FlatTable(self.data, _followed(self.data, place))
 
     def text(self, index: int) -> str:
         start, n = self.vector(index)
         return bytes(self.data[start : start + n]).decode("utf-8")
+
+
+def flat_root(data: bytes) -> FlatTable:
+    """Give the table that a flatbuffer is about."""
+    view = memoryview(data)
+    return FlatTable(view, _followed(view, 0))
 
 
 def _followed(data: memoryview, place: int) -> int:
@@ -275,15 +319,15 @@ class _Field:
     node: int
 
 
-def _footer(data: Bytes) -> _Flat:
+def _footer(data: Bytes) -> FlatTable:
     if data[:6].tobytes() != b"ARROW1" or data[-6:].tobytes() != b"ARROW1":
         raise CorruptArtefact("the data is no Arrow file")
     (size,) = struct.unpack("<i", data[-10:-6].tobytes())
     start = len(data) - 10 - size
-    return _Flat(data.data, _followed(data.data, start))
+    return FlatTable(data.data, _followed(data.data, start))
 
 
-def _fields(footer: _Flat) -> Iterator[_Field]:
+def _fields(footer: FlatTable) -> Iterator[_Field]:
     schema = footer.table(1)
     if schema is None:
         raise CorruptArtefact("the Arrow file has no schema")
@@ -300,7 +344,7 @@ def _n_buffers(fields: dict[str, _Field]) -> int:
     return sum(_BUFFERS[field.kind] for field in fields.values())
 
 
-def _blocks(footer: _Flat) -> Iterator[tuple[int, int]]:
+def _blocks(footer: FlatTable) -> Iterator[tuple[int, int]]:
     """Where each record batch's metadata begins, and how long it is."""
     start, n = footer.vector(3)
     for place in range(start, start + 24 * n, 24):

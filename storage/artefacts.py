@@ -12,19 +12,22 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
 from descend.errors import CorruptArtefact, StorageFull
 
-__all__ = ["LocalArtefacts", "durable"]
+__all__ = ["FACTORS", "NO_ROOM", "LocalArtefacts", "durable", "no_room_is_storage_full"]
+
+# Below this, by dataset: what is kept because it is quicker to read than to make again.
+FACTORS = "factors"
 
 _KEY = re.compile(r"[a-z]+(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
 _TEMPORARY = ".tmp-"
 _BLOCK = 2**20
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class LocalArtefacts:
@@ -73,6 +76,10 @@ class LocalArtefacts:
         """Delete an artefact; fine where there is none."""
         self.path(key).unlink(missing_ok=True)
 
+    def delete_below(self, key: str) -> None:
+        """Delete every artefact whose key begins with this one; fine where there is none."""
+        shutil.rmtree(self.path(key), ignore_errors=True)
+
     def free_bytes(self) -> int:
         """Room left on the disk, for those who are not root."""
         self._root.mkdir(parents=True, exist_ok=True)
@@ -83,17 +90,18 @@ class LocalArtefacts:
             if not path.name.startswith(_TEMPORARY):
                 yield path.relative_to(self._root).as_posix()
 
-    def sweep(self, keep: set[str], older_than_seconds: float) -> list[str]:
+    def sweep(self, keep: Callable[[str], bool], older_than_seconds: float) -> list[str]:
         """Delete files that no row names and that no one can be writing any more.
 
-        Read `keep` from the rows after these seconds were chosen: bytes come before their row.
+        What `keep` says must have been read from the rows after these seconds were chosen: bytes
+        come before their row.
         """
         oldest = time.time() - older_than_seconds
         swept = []
         for path in list(self._files()):
             key = path.relative_to(self._root).as_posix()
             with contextlib.suppress(FileNotFoundError):
-                if key not in keep and path.stat().st_mtime < oldest:
+                if not keep(key) and path.stat().st_mtime < oldest:
                     path.unlink()
                     swept.append(key)
         return swept
@@ -126,7 +134,7 @@ def no_room_is_storage_full() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise StorageFull from error
         raise
 

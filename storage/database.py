@@ -4,11 +4,11 @@ Errors of the database become the contract's here, once.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from descend.errors import DescendError, InvalidInput, StorageFull, Unavailable
+from storage.company import Company
 from storage.datasets import DatasetRepository
 from storage.group_sync import GroupSync
 from storage.jobs import JobRepository
@@ -30,6 +31,8 @@ __all__ = ["HEAD", "Database", "Transaction"]
 HEAD = "0002"
 
 _BUSY_SECONDS = 5
+
+T = TypeVar("T")
 
 
 class Transaction:
@@ -74,6 +77,7 @@ class Database:
         self._jobs = jobs
         self._room = Room()
         self._turns = Turns()
+        self._company = Company(self.begin)
         if self.is_sqlite:
             self._writer, self._reader = _sqlite_writer(self.url), _sqlite_reader(self.url)
             self._sync: GroupSync | None = GroupSync(Path(self.url.database or ""))
@@ -96,6 +100,20 @@ class Database:
             wrote = self._changes(connection) != before
         if self._sync is not None and wrote:
             self._sync.wait()  # with the write lock given back: others commit meanwhile
+
+    def together(self, act: Callable[[Transaction], T]) -> T:
+        """Write like `begin`, in a transaction shared with other threads that wait for the writer.
+
+        The act may be run twice, but is committed at most once. On PostgreSQL, where writers do
+        not wait for one another, it has a transaction of its own.
+
+        Raises:
+            Unavailable, StorageFull: as `begin` does; and what the act raises, to its own thread.
+        """
+        if self.is_sqlite:
+            return self._company.together(act)
+        with self.begin() as tx:
+            return act(tx)
 
     def _changes(self, connection: Connection) -> int:
         """Rows that a SQLite connection has written so far."""

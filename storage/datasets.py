@@ -3,21 +3,27 @@
 import json
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, or_, select
+from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select
 
 from descend.datasets import Column, Dataset
 from descend.errors import DatasetInUse, DatasetNotFound
 from descend.jobs import Page
 from storage.dialects import instant, now
 from storage.leases import StoredData
-from storage.tables import datasets, jobs
+from storage.tables import dataset_parents, datasets, jobs
 
 __all__ = ["DatasetRepository"]
 
 _COLUMNS = TypeAdapter(list[Column])
 
 _ADD = insert(datasets).values(created_at=now()).returning(datasets.c.created_at)
-_VIEW = select(*(column for column in datasets.c if column.name not in {"inline", "artefact"}))
+_OF_THIS = dataset_parents.c.dataset_id == datasets.c.id
+_VIEW = select(
+    *(column for column in datasets.c if column.name not in {"inline", "artefact"}),
+    # Not a join: PostgreSQL does not lock rows of what may be absent.
+    select(dataset_parents.c.parent_id).where(_OF_THIS).scalar_subquery().label("parent_id"),
+    select(dataset_parents.c.n_rows).where(_OF_THIS).scalar_subquery().label("parent_rows"),
+)
 _GET = _VIEW.where(datasets.c.id == bindparam("my_id"))
 # A job may be added for a dataset only while no transaction is deleting it.
 _HOLD = _GET.with_for_update(read=True, key_share=True)
@@ -27,10 +33,17 @@ _STORED = select(datasets.c.id, datasets.c.sha256, datasets.c.inline, datasets.c
 _LOCK = select(datasets.c.artefact).where(datasets.c.id == bindparam("my_id")).with_for_update()
 _USED = select(
     select(jobs.c.id)
-    .where(jobs.c.dataset_id == bindparam("my_id"), jobs.c.finished_at.is_(None))
+    .where(
+        or_(
+            jobs.c.dataset_id == bindparam("my_id"),
+            and_(jobs.c.validation_id.is_not(None), jobs.c.validation_id == bindparam("my_id")),
+        ),
+        jobs.c.finished_at.is_(None),
+    )
     .exists()
 )
 _DELETE = delete(datasets).where(datasets.c.id == bindparam("my_id"))
+_WITH_ARTEFACTS = select(datasets.c.id).where(datasets.c.artefact.is_not(None))
 _ARTEFACTS = select(datasets.c.artefact).where(datasets.c.artefact.is_not(None))
 
 
@@ -57,6 +70,15 @@ class DatasetRepository:
                 "artefact": artefact,
             },
         )
+        if dataset.parent_id is not None:
+            self._connection.execute(
+                insert(dataset_parents),
+                {
+                    "dataset_id": dataset.id,
+                    "parent_id": dataset.parent_id,
+                    "n_rows": dataset.parent_rows,
+                },
+            )
         return dataset.model_copy(
             update={"created_at": instant(created_at or 0), "urls": _urls(dataset.id)}
         )
@@ -111,6 +133,10 @@ class DatasetRepository:
         artefact: str | None = row.artefact
         return artefact
 
+    def ids(self) -> set[str]:
+        """The ids of all datasets that have an artefact: what is kept beside them may stay."""
+        return set(self._connection.scalars(_WITH_ARTEFACTS))
+
     def artefacts(self) -> set[str]:
         """All artefact keys in use: what a sweep keeps."""
         return set(self._connection.scalars(_ARTEFACTS))
@@ -127,10 +153,13 @@ def _dataset_of(row: RowMapping) -> Dataset:
         columns=_COLUMNS.validate_json(row["columns"]),
         default_target=json.loads(row["default_target"]) if row["default_target"] else None,
         warnings=json.loads(row["warnings"]),
+        parent_id=row["parent_id"],
+        parent_rows=row["parent_rows"],
         created_at=instant(row["created_at"]),
         urls=_urls(row["id"]),
     )
 
 
 def _urls(dataset_id: str) -> dict[str, str]:
-    return {"self": f"/v1/datasets/{dataset_id}"}
+    here = f"/v1/datasets/{dataset_id}"
+    return {"self": here, "preview": f"{here}/preview", "rows": f"{here}/rows"}

@@ -1,4 +1,4 @@
-"""Tables on their way in: to a canonical Arrow file and a profile per column.
+"""Tables on their way in: what was written in a request, read here; files, in storage.ingest_files.
 
 A column is numeric only where every present cell is a real number. Refusals name the column and
 the row and never show a cell: data does not belong into messages and logs.
@@ -19,15 +19,12 @@ from descend.datasets import Cell, Column, ColumnType, Dataset, InlineColumns, I
 from descend.errors import InvalidDataset
 from descend.ids import new_id
 from descend.limits import INLINE_IN_ROW_BYTES, MAX_COLUMNS
-from storage.arrow import read_columns
-from storage.arrow_writer import arrow_of_floats
-from storage.csv_tables import CsvTable, read_csv
-from storage.profile import profile, warnings_about
+from storage.arrow import open_table, read_columns
+from storage.arrow_writer import write_arrow
+from storage.profile import profile, profile_table, warnings_about
+from storage.relations import warnings_about_relations
 
-__all__ = ["Ingested", "ingest_csv", "ingest_json", "read_columns"]
-
-# Cells of one record batch, so that the same table always becomes the same bytes.
-_BATCH_CELLS = 2**22
+__all__ = ["Ingested", "canonical_json", "dataset_of", "ingest_json", "ingested_at", "read_columns"]
 
 
 @dataclass(frozen=True)
@@ -39,30 +36,39 @@ class Ingested:
     inline: bytes | None
 
 
-def ingest_json(data: InlineData, *, name: str | None) -> Ingested:
+def ingested_at(dataset: Dataset, path: Path) -> Ingested:
+    """Take a canonical file into memory where it is small enough for its dataset's row."""
+    if dataset.size_bytes > INLINE_IN_ROW_BYTES:
+        return Ingested(dataset, path, None)
+    content = path.read_bytes()
+    path.unlink()
+    return Ingested(dataset, None, content)
+
+
+def ingest_json(data: InlineData, *, name: str | None, brief: bool = True) -> Ingested:
     """Read data that was written in a request.
 
     A file it makes, for more than fits into a row, is gone when the result is forgotten.
+
+    Args:
+        data: X and y, or columns.
+        name: of the dataset.
+        brief: leave out of the profile what a job has no time for: samples, pairs of columns.
 
     Raises:
         InvalidDataset: when a column mixes text, numbers and booleans, or there are too many.
     """
     xy = isinstance(data, InlineXY)
-    columns = _columns_of_xy(data) if isinstance(data, InlineXY) else _columns_of(data)
-    if len(columns) > MAX_COLUMNS:
-        raise InvalidDataset(f"there are {len(columns)} columns; at most {MAX_COLUMNS}")
+    columns = _columns(data)
     content = _arrow_bytes(columns)
-    profiles = [_profiled(column, kind, values) for column, (kind, values) in columns.items()]
-    dataset = _dataset(
-        name,
-        "json",
-        n_rows=len(next(iter(columns.values()))[1]),
-        columns=profiles,
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        default_target=[c for c in columns if c.startswith("y")] if xy else None,
-        default_weight="sample_weight" if "sample_weight" in columns and xy else None,
-    )
+    more: dict[str, Any] = {
+        "default_target": [c for c in columns if c.startswith("y")] if xy else None,
+        "default_weight": "sample_weight" if "sample_weight" in columns and xy else None,
+    }
+    if brief:
+        dataset = _described_briefly(name, content, columns, **more)
+    else:
+        dataset = dataset_of(content, name=name, format_="json", **more)
     if len(content) <= INLINE_IN_ROW_BYTES:
         return Ingested(dataset, None, content)
     with tempfile.NamedTemporaryFile(suffix=".arrow", delete=False) as file:
@@ -72,56 +78,67 @@ def ingest_json(data: InlineData, *, name: str | None) -> Ingested:
     return ingested
 
 
-def ingest_csv(
-    path: Path,
+def canonical_json(data: InlineData) -> bytes:
+    """Write the canonical file of data that was written in a request, and nothing about it."""
+    return _arrow_bytes(_columns(data))
+
+
+def dataset_of(
+    source: Path | bytes,
     *,
     name: str | None,
-    target: Path,
-    delimiter: str = ",",
-    null_values: tuple[str, ...] = (),
-    decimal: str = ".",
-    encoding: str = "utf-8",
-) -> Ingested:
-    """Read a CSV file with a header; write the canonical file to `target`, unless it is small.
-
-    Raises:
-        InvalidDataset: about the header, a row of another width, bytes that are not in the
-            encoding, NUL, or no rows; it names the column or the row, and shows no cell.
-    """
-    table = CsvTable(path, delimiter, null_values=null_values, decimal=decimal, encoding=encoding)
-    kinds = read_csv(table, target, batch_cells=_BATCH_CELLS)
-    columns = [
-        profile(c.name, read_columns(target, [c.name])[c.name], dtype=c.dtype)
-        if c.is_numeric
-        else c
-        for c in kinds.columns
+    format_: str,
+    warnings: list[str] | None = None,
+    **more: Any,
+) -> Dataset:
+    """Describe a canonical file in full."""
+    table = open_table(source)
+    columns = profile_table(table)
+    found = [
+        *(warnings or []),
+        *warnings_about(columns, table.n_rows),
+        *warnings_about_relations(table, columns),
     ]
-    with target.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    dataset = _dataset(
+    size, sha256 = _size_and_digest(source)
+    return _dataset(
         name,
-        "csv",
-        n_rows=kinds.n_rows,
+        format_,
+        n_rows=table.n_rows,
         columns=columns,
-        size_bytes=target.stat().st_size,
+        size_bytes=size,
         sha256=sha256,
-        warnings=kinds.warnings,
+        warnings=found,
+        **more,
     )
-    if dataset.size_bytes > INLINE_IN_ROW_BYTES:
-        return Ingested(dataset, target, None)
-    content = target.read_bytes()
-    target.unlink()
-    return Ingested(dataset, None, content)
+
+
+def _size_and_digest(source: Path | bytes) -> tuple[int, str]:
+    if isinstance(source, bytes):
+        return len(source), hashlib.sha256(source).hexdigest()
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return source.stat().st_size, digest
+
+
+def _described_briefly(
+    name: str | None, content: bytes, columns: "Columns", **more: Any
+) -> Dataset:
+    profiles = [_profiled(column, kind, values) for column, (kind, values) in columns.items()]
+    n_rows = len(next(iter(columns.values()))[1])
+    return _dataset(
+        name,
+        "json",
+        n_rows=n_rows,
+        columns=profiles,
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        warnings=warnings_about(profiles, n_rows),
+        **more,
+    )
 
 
 def _dataset(
-    name: str | None,
-    format_: str,
-    *,
-    n_rows: int,
-    columns: list[Column],
-    warnings: list[str] | None = None,
-    **more: Any,
+    name: str | None, format_: str, *, n_rows: int, columns: list[Column], **more: Any
 ) -> Dataset:
     return Dataset(
         id=new_id("ds"),
@@ -130,13 +147,19 @@ def _dataset(
         n_rows=n_rows,
         n_columns=len(columns),
         columns=columns,
-        warnings=(warnings or []) + warnings_about(columns, n_rows),
         created_at=datetime.now(UTC),  # until the database has said when
         **more,
     )
 
 
 Columns = dict[str, tuple[ColumnType, Any]]
+
+
+def _columns(data: InlineData) -> Columns:
+    columns = _columns_of_xy(data) if isinstance(data, InlineXY) else _columns_of(data)
+    if len(columns) > MAX_COLUMNS:
+        raise InvalidDataset(f"there are {len(columns)} columns; at most {MAX_COLUMNS}")
+    return columns
 
 
 def _columns_of_xy(data: InlineXY) -> Columns:
@@ -186,19 +209,10 @@ def _profiled(name: str, kind: ColumnType, values: Any) -> Column:
 
 
 def _arrow_bytes(columns: Columns) -> bytes:
-    if all(kind is ColumnType.FLOAT64 for kind, _ in columns.values()):
-        return arrow_of_floats({name: values for name, (_, values) in columns.items()})
-    import polars as pl
-
     file = BytesIO()
-    pl.DataFrame(
-        [
-            pl.Series(name, values, nan_to_null=kind is ColumnType.FLOAT64)
-            for name, (kind, values) in columns.items()
-        ]
-    ).write_ipc(
+    write_arrow(
         file,
-        compat_level=pl.CompatLevel.oldest(),
-        record_batch_size=max(1, _BATCH_CELLS // len(columns)),
+        {name: kind for name, (kind, _) in columns.items()},
+        [{name: values for name, (_, values) in columns.items()}],
     )
     return file.getvalue()

@@ -12,7 +12,7 @@ from descend.jobs import Hyperparameters, JobError, JobSpec, JobState
 from storage import lease_statements as sql
 from storage.dialects import instant
 from storage.history import chunks
-from storage.leases import Beat, Claim, Outcome, Report, StoredData
+from storage.leases import Beat, Claim, Outcome, Parent, Report, StoredData
 from storage.models import ModelRepository
 from storage.tables import jobs
 
@@ -225,7 +225,9 @@ def _claim_of(row: RowMapping) -> Claim:
             sha256=row["dataset_sha256"],
             inline=row["inline"],
             artefact=row["artefact"],
+            parent=Parent(row["parent_id"], row["parent_rows"]) if row["parent_id"] else None,
         ),
+        validation=_validation_of(row),
         targets=tuple(json.loads(row["targets"])),
         features=tuple(json.loads(row["features"])),
         weight=row["weight"],
@@ -233,4 +235,15 @@ def _claim_of(row: RowMapping) -> Claim:
         epochs_done=row["epochs_done"],
         started_at=instant(row["started_at"]),
         timeout_seconds=row["timeout_seconds"],
+    )
+
+
+def _validation_of(row: RowMapping) -> StoredData | None:
+    if row["validation_id"] is None:
+        return None
+    return StoredData(
+        dataset_id=row["validation_id"],
+        sha256=row["validation_sha256"] or "",
+        inline=row["validation_inline"],
+        artefact=row["validation_artefact"],
     )

@@ -69,6 +69,7 @@ _GIVEN = [
     "dataset_sha256",
     "seed",
     "max_epochs",
+    "validation_id",
 ]
 
 ADD: dict[str, Insert] = {

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from descend.datasets import Dataset
 from descend.errors import JobNotFound, QueueFull, WrongState
+from descend.hyperparameters import InitialWeights
 from descend.jobs import Hyperparameters, Job, JobSpec, queue_of
 from storage import job_statements as sql
 from storage.dialects import instant
@@ -38,6 +39,7 @@ class JobRepository(JobReading, JobHolding):
         features: Sequence[str],
         weight: str | None,
         seed: int,
+        init: InitialWeights | None = None,
         idempotency_key: str | None,
         request_sha256: str,
         max_queued: int,
@@ -67,13 +69,16 @@ class JobRepository(JobReading, JobHolding):
             raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
         spec = spec.model_copy(update={"dataset": dataset.id})
         hyperparameters = spec.hyperparameters.resolved(seed)
+        if init is not None:
+            hyperparameters = hyperparameters.model_copy(update={"init": init})
         row = {
             "id": job_id,
             "idempotency_key": idempotency_key,
             "request_sha256": request_sha256,
             "queue": queue,
-            "cost": _cost(dataset, len(features), len(targets), hyperparameters.max_epochs),
+            "cost": _cost(dataset, len(features), len(targets), hyperparameters),
             "seed": seed,
+            "max_epochs": hyperparameters.max_epochs,
         } | _asked(spec, dataset)
         created_at = self._connection.scalar(sql.ADD[self._dialect], row)
         if created_at is None:  # PostgreSQL: another transaction with this key was faster
@@ -154,9 +159,20 @@ class JobRepository(JobReading, JobHolding):
         return self.get(job_id)
 
 
-def _cost(dataset: Dataset, n_features: int, n_targets: int, max_epochs: int) -> int:
-    """Multiplications at most, as far as a bigint can say."""
-    return min(dataset.n_rows * (n_features + 1) * n_targets * max_epochs, 2**62)
+# A number that is read, checked and copied once costs as much as so many multiplications.
+PASS_COST = 20
+
+
+def _cost(dataset: Dataset, n_features: int, n_targets: int, h: Hyperparameters) -> int:
+    """Multiplications at most, as far as a bigint can say; text columns count as one feature.
+
+    Squared loss on full batches is factored once, and trains on as many rows as it has columns.
+    """
+    rows, once = dataset.n_rows, 0
+    if h.has_certificate:
+        columns = 1 + n_features + n_targets
+        rows, once = min(rows, columns), rows * columns * (columns + PASS_COST)
+    return min(once + rows * (n_features + 1) * n_targets * h.max_epochs, 2**62)
 
 
 def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
@@ -166,5 +182,5 @@ def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
         "name": spec.name,
         "dataset_id": dataset.id,
         "dataset_sha256": dataset.sha256,
-        "max_epochs": spec.hyperparameters.max_epochs,
+        "validation_id": spec.hyperparameters.validation_dataset,
     }

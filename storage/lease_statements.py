@@ -34,7 +34,14 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from descend.jobs import JobState, StopReason
 from storage.dialects import a_lease_after_start, held_fence, insert_for, now
 from storage.job_statements import CANCELLED, QUARANTINED, QUEUED, RUNNING, my_job, my_jobs
-from storage.tables import checkpoints, datasets, history_chunks, job_specs, jobs
+from storage.tables import (
+    checkpoints,
+    dataset_parents,
+    datasets,
+    history_chunks,
+    job_specs,
+    jobs,
+)
 
 MAX_CRASHES = 3
 ALONE_AFTER_CRASHES = 2
@@ -101,6 +108,7 @@ def _claim() -> ReturningUpdate[Any]:
 
 
 CLAIM = _claim()
+_validation = datasets.alias("validation")
 CLAIMED = (
     select(
         jobs.c.id,
@@ -119,10 +127,18 @@ CLAIMED = (
         jobs.c.dataset_sha256,
         datasets.c.inline,
         datasets.c.artefact,
+        dataset_parents.c.parent_id,
+        dataset_parents.c.n_rows.label("parent_rows"),
+        jobs.c.validation_id,
+        _validation.c.sha256.label("validation_sha256"),
+        _validation.c.inline.label("validation_inline"),
+        _validation.c.artefact.label("validation_artefact"),
         checkpoints.c.data.label("checkpoint"),
     )
     .join(job_specs, job_specs.c.job_id == jobs.c.id)
     .outerjoin(datasets, datasets.c.id == jobs.c.dataset_id)
+    .outerjoin(dataset_parents, dataset_parents.c.dataset_id == jobs.c.dataset_id)
+    .outerjoin(_validation, _validation.c.id == jobs.c.validation_id)
     .outerjoin(checkpoints, checkpoints.c.job_id == jobs.c.id)
     .where(jobs.c.id.in_(my_jobs))
     .order_by(jobs.c.priority.desc(), jobs.c.id)

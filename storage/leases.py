@@ -7,7 +7,7 @@ from descend.history import History
 from descend.jobs import Hyperparameters, JobError, JobSpec, JobState, Metrics, StopReason
 from descend.models import LinearModel
 
-__all__ = ["Beat", "Claim", "Outcome", "Report", "StoredData"]
+__all__ = ["Beat", "Claim", "Outcome", "Parent", "Report", "StoredData"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,15 @@ class StoredData:
     sha256: str
     inline: bytes | None
     artefact: str | None
+    parent: "Parent | None" = None
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The dataset that a dataset was made from by appending: its first n_rows are the parent's."""
+
+    dataset_id: str
+    n_rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +35,7 @@ class Claim:
 
     Attributes:
         hyperparameters: as resolved at submission; a rate of "auto" remains "auto".
+        validation: the dataset that is held out, where one was named.
         checkpoint: where to go on from; None means from the beginning.
         epochs_done: epochs that the checkpoint holds.
     """
@@ -37,6 +47,7 @@ class Claim:
     spec: JobSpec
     hyperparameters: Hyperparameters
     dataset: StoredData
+    validation: StoredData | None
     targets: tuple[str, ...]
     features: tuple[str, ...]
     weight: str | None

@@ -5,9 +5,10 @@ import json
 import numpy as np
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
+from descend.encoding import Encoding
 from descend.errors import ModelNotFound
 from descend.jobs import Page
-from descend.models import LinearModel, Provenance
+from descend.models import LinearModel, Provenance, Receipt
 from storage.dialects import instant, now
 from storage.tables import models
 
@@ -35,6 +36,8 @@ class ModelRepository:
                 "targets": json.dumps(model.targets),
                 "metrics": json.dumps(model.metrics),
                 "provenance": model.provenance.model_dump_json() if model.provenance else None,
+                "encoding": model.encoding.model_dump_json() if model.encoding else None,
+                "receipt": model.receipt.model_dump_json() if model.receipt else None,
                 "intercept": np.asarray(model.intercept, "<f8").tobytes(),
                 "coef": np.asarray(model.coef, "<f8").tobytes(),
             },
@@ -76,6 +79,8 @@ def _model_of(row: RowMapping) -> LinearModel:
         intercept=np.frombuffer(row["intercept"], "<f8").tolist(),
         metrics=json.loads(row["metrics"]),
         provenance=Provenance.model_validate_json(row["provenance"]) if row["provenance"] else None,
+        encoding=Encoding.model_validate_json(row["encoding"]) if row["encoding"] else None,
+        receipt=Receipt.model_validate_json(row["receipt"]) if row["receipt"] else None,
         created_at=instant(row["created_at"]),
         urls={"self": here, "predict": f"{here}/predict"},
     )

@@ -1,22 +1,43 @@
-"""A column's profile: what a person wants to know before training on it."""
+"""A table's profile: what a person wants to know of its columns before training on them.
+
+Numbers are read batch by batch, so that a table of any length is profiled in little memory.
+"""
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from descend.datasets import Column, ColumnType
+from storage.arrow import Batch, Table
 
-__all__ = ["COUNTED_ROWS", "profile", "warnings_about"]
+__all__ = [
+    "COUNTED_ROWS",
+    "COUNTED_VALUES",
+    "few_of",
+    "is_sequence",
+    "profile",
+    "profile_table",
+    "warnings_about",
+]
 
-# Counting distinct values sorts the column; beyond this it is not worth the wait.
+# Counting distinct numbers sorts them; beyond so many different ones it is not worth the wait.
+COUNTED_VALUES = 100_000
+# Counting distinct texts keeps them.
 COUNTED_ROWS = 1_000_000
 # A set is quicker than a sort where the call itself is what costs.
 FEW_ROWS = 100
+SAMPLE = 5
+SAMPLE_LENGTH = 100
+MOST_WARNINGS = 20
+
+Floats = NDArray[np.float64]
 
 
-def profile(name: str, values: NDArray[np.float64], *, dtype: ColumnType) -> Column:
-    """Describe a numeric column.
+def profile(name: str, values: Floats, *, dtype: ColumnType) -> Column:
+    """Describe a column of numbers that is in memory.
 
     Args:
         name: of the column.
@@ -25,47 +46,208 @@ def profile(name: str, values: NDArray[np.float64], *, dtype: ColumnType) -> Col
 
     Returns:
         Counts, minimum, maximum, mean and standard deviation (dividing by n) of the present
-        cells; None where there is no such number or it overflows.
+        cells; None where there is no such number or it overflows. No sample.
     """
-    missing = np.isnan(values)
-    n_missing = int(missing.sum())
-    present = values[~missing] if n_missing else values
-    if not len(present):
-        return Column(name=name, dtype=dtype, missing=n_missing, distinct=0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = float(present.mean()), float(present.std())
+    seen = _Numbers()
+    seen.add(values)
+    return seen.column(name, dtype, distinct=_distinct(values[~np.isnan(values)]))
+
+
+def profile_table(table: Table) -> list[Column]:
+    """Describe every column of a canonical file, with a sample of its values."""
+    return [
+        _text_column(table, name)
+        if kind is ColumnType.STRING
+        else _number_column(table, name, kind)
+        for name, kind in table.kinds.items()
+    ]
+
+
+def _number_column(table: Table, name: str, kind: ColumnType) -> Column:
+    seen, different = _Numbers(), _Distinct()
+    sample: list[float | int | bool] = []
+    for batch in table.batches:
+        values = batch.floats(name)
+        present = values[~np.isnan(values)] if batch.n_missing(name) else values
+        seen.add(values)
+        different.add(present)
+        if not sample and len(present):
+            sample = [_cell(value, kind) for value in _first_different(present)]
+    return seen.column(name, kind, distinct=different.count, sample=sample)
+
+
+@dataclass
+class _Distinct:
+    """The different values so far, until they are too many to be kept."""
+
+    values: Floats | None = field(default_factory=lambda: np.empty(0))
+
+    def add(self, present: Floats) -> None:
+        if self.values is not None:
+            self.values = np.union1d(self.values, present)
+            if len(self.values) > COUNTED_VALUES:
+                self.values = None
+
+    @property
+    def count(self) -> int | None:
+        return None if self.values is None else len(self.values)
+
+
+def _first_different(cells: Floats) -> Floats:
+    """Find the first values that differ; most columns have them near their top."""
+    for top in (cells[:1000], cells):
+        found, places = np.unique(top, return_index=True)
+        if len(found) >= SAMPLE:
+            break
+    return found[np.argsort(places)[:SAMPLE]]
+
+
+def _cell(value: np.float64, kind: ColumnType) -> float | int | bool:
+    if kind is ColumnType.BOOL:
+        return bool(value)
+    return int(value) if kind is ColumnType.INT64 else float(value)
+
+
+@dataclass
+class _Numbers:
+    """What is known of a column after some of its batches (Chan, Golub, LeVeque 1979, eq. 2.1)."""
+
+    rows: int = 0
+    present: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    mean: float = 0.0
+    spread: float = field(default=0.0, repr=False)  # sum of squared deviations from the mean
+    std: float = 0.0
+
+    def add(self, values: Floats) -> None:
+        missing = np.isnan(values)
+        cells = values[~missing] if missing.any() else values
+        self.rows += len(values)
+        if not len(cells):
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, std = float(cells.mean()), float(cells.std())
+            self._merge(len(cells), mean, std)
+        self.low = min(self.low, float(cells.min()))
+        self.high = max(self.high, float(cells.max()))
+
+    def _merge(self, n: int, mean: float, std: float) -> None:
+        if not self.present:
+            self.present, self.mean, self.std, self.spread = n, mean, std, n * std * std
+            return
+        total, step = self.present + n, mean - self.mean
+        self.spread += n * std * std + step * step * (self.present * n / total)
+        self.mean += step * (n / total)
+        self.present = total
+        self.std = math.sqrt(self.spread / total) if self.spread >= 0 else math.nan
+
+    def column(
+        self,
+        name: str,
+        dtype: ColumnType,
+        *,
+        distinct: int | None,
+        sample: list[float | int | bool] | None = None,
+    ) -> Column:
+        missing = self.rows - self.present
+        if not self.present:
+            return Column(name=name, dtype=dtype, missing=missing, distinct=0)
+        return Column(
+            name=name,
+            dtype=dtype,
+            missing=missing,
+            min=self.low,
+            max=self.high,
+            mean=self.mean if math.isfinite(self.mean) else None,
+            std=self.std if math.isfinite(self.std) else None,
+            distinct=distinct,
+            sample=sample or [],
+        )
+
+
+def _distinct(present: Floats) -> int | None:
+    if len(present) <= FEW_ROWS:
+        return len(set(present.tolist()))
+    different = _Distinct()
+    for start in range(0, len(present), COUNTED_VALUES):
+        different.add(present[start : start + COUNTED_VALUES])
+    return different.count
+
+
+def _text_column(table: Table, name: str) -> Column:
+    counted = table.n_rows <= COUNTED_ROWS
+    different: dict[str, None] = {}
+    for batch in table.batches if counted else table.batches[:1]:
+        different |= dict.fromkeys(batch.texts(name)[1])
     return Column(
         name=name,
-        dtype=dtype,
-        missing=n_missing,
-        min=float(present.min()),
-        max=float(present.max()),
-        mean=mean if math.isfinite(mean) else None,
-        std=std if math.isfinite(std) else None,
-        distinct=_distinct(present),
+        dtype=ColumnType.STRING,
+        missing=sum(batch.n_missing(name) for batch in table.batches),
+        distinct=len(different) if counted else None,
+        sample=[_shortened(text) for text in list(different)[:SAMPLE]],
     )
 
 
-def _distinct(present: NDArray[np.float64]) -> int | None:
-    if len(present) <= FEW_ROWS:
-        return len(set(present.tolist()))
-    return len(np.unique(present)) if len(present) <= COUNTED_ROWS else None
+def _shortened(text: str) -> str:
+    return text if len(text) <= SAMPLE_LENGTH else f"{text[:SAMPLE_LENGTH]}…"
 
 
 def warnings_about(columns: list[Column], n_rows: int) -> list[str]:
-    """Name the columns that will surprise."""
-    found = []
+    """Name the columns that will surprise, by what their profiles alone tell."""
+    found: dict[str, list[str]] = {}
     for column in columns:
-        if column.missing == n_rows:
-            found.append(f"column {column.name!r} is empty")
-        elif column.missing:
-            found.append(f"column {column.name!r} has {column.missing} missing cells")
-        if column.is_constant and n_rows > 1:
-            found.append(f"column {column.name!r} is constant")
-        if column.dtype is ColumnType.INT64 and _beyond_float(column):
-            found.append(f"column {column.name!r} has integers that float64 cannot hold exactly")
-    return found
+        for kind, warning in _about(column, n_rows):
+            found.setdefault(kind, []).append(f"column {column.name!r} {warning}")
+    return [
+        warning
+        for kind, warnings in found.items()
+        for warning in few_of(warnings, f"columns {kind}")
+    ]
+
+
+def few_of(warnings: list[str], what: str) -> list[str]:
+    """Keep so many warnings of one kind that they are read."""
+    if len(warnings) <= MOST_WARNINGS:
+        return warnings
+    more = len(warnings) - MOST_WARNINGS
+    return [*warnings[:MOST_WARNINGS], f"and {more} more {what}"]
+
+
+def _about(column: Column, n_rows: int) -> Iterator[tuple[str, str]]:
+    if column.missing == n_rows:
+        yield "are empty", "is empty"
+    elif column.missing:
+        yield "have missing cells", f"has {column.missing} missing cells"
+    if n_rows > 1 and (column.is_constant or (_is_text(column) and column.distinct == 1)):
+        yield "are constant", "is constant"
+    if column.dtype is ColumnType.INT64 and _beyond_float(column):
+        yield (
+            "have integers that float64 cannot hold exactly",
+            "has integers that float64 cannot hold exactly",
+        )
+    if _is_text(column) and column.missing == 0 and column.distinct == n_rows > 20:
+        yield "look like ids", "looks like an id: each of its texts stands in one row only"
+
+
+def _is_text(column: Column) -> bool:
+    return column.dtype is ColumnType.STRING
 
 
 def _beyond_float(column: Column) -> bool:
     return max(abs(column.min or 0), abs(column.max or 0)) > 2**53 - 1
+
+
+def is_sequence(batches: tuple[Batch, ...], name: str) -> bool:
+    """Say whether a column only rises or only falls."""
+    steps: set[float] = set()
+    last: float | None = None
+    for batch in batches:
+        values = batch.floats(name)
+        with np.errstate(invalid="ignore"):
+            signs = np.sign(np.diff(values, prepend=values[:1] if last is None else last))
+        steps |= set(np.unique(signs[1:] if last is None else signs).tolist())
+        if len(steps) != 1 or not steps & {-1.0, 1.0}:
+            return False
+        last = float(values[-1])
+    return True

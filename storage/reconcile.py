@@ -1,7 +1,7 @@
 """The tick of every process: any number of copies is harmless, for the SQL is idempotent."""
 
 from descend.jobs import QUEUES
-from storage.artefacts import LocalArtefacts
+from storage.artefacts import FACTORS, LocalArtefacts
 from storage.database import Database
 
 __all__ = ["ORPHAN_SECONDS", "UNHEARD_SECONDS", "reconcile", "sweep"]
@@ -28,5 +28,11 @@ def reconcile(database: Database) -> list[str]:
 def sweep(database: Database, artefacts: LocalArtefacts) -> list[str]:
     """Delete what killed uploads and lost transactions left behind; return the keys."""
     with database.read() as tx:
-        named = tx.datasets.artefacts()
-    return artefacts.sweep(named, ORPHAN_SECONDS)
+        named, living = tx.datasets.artefacts(), tx.datasets.ids()
+
+    def keep(key: str) -> bool:
+        """What rows name, and what is kept beside a dataset that is still there."""
+        kind, _, rest = key.partition("/")
+        return key in named or (kind == FACTORS and rest.partition("/")[0] in living)
+
+    return artefacts.sweep(keep, ORPHAN_SECONDS)

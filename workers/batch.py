@@ -5,23 +5,26 @@ The engine's states go in and out; what has happened since the last report colle
 
 import contextlib
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from descend.errors import CorruptArtefact, InvalidInput
+from descend.errors import InvalidInput
 from descend.history import COLUMNS, History
 from descend.jobs import Hyperparameters, JobError, StopReason
-from storage.arrow import read_columns
 from workers import training
+from workers.loading import Loaded, load_problem
 from workers.orders import Assignment
 from workers.reports import Entry, Fate
+from workers.tables import Block
 
-__all__ = ["Batch", "Trainee", "batches", "load", "rehearse", "unloaded"]
+__all__ = ["Trainee", "Work", "batches", "load", "rehearse", "unloaded", "work_on"]
 
-_SUCCESS = frozenset({StopReason.CONVERGED, StopReason.MAX_EPOCHS})
+_SUCCESS = frozenset(
+    {StopReason.CONVERGED, StopReason.TARGET_GAP, StopReason.SOLVED, StopReason.MAX_EPOCHS}
+)
+Blocks = Callable[[], Iterator[Block]]
 
 
 @dataclass(eq=False)
@@ -32,7 +35,7 @@ class Trainee:
     """
 
     job: Assignment
-    problem: training.Problem
+    loaded: Loaded
     device: str
     key: Hashable
     checkpoint: bytes | None
@@ -44,6 +47,10 @@ class Trainee:
     unreported_checkpoint: bytes | None = None
     known_epochs: int = 0
     warnings: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> training.Problem:
+        return self.loaded.problem
 
     def entry(self, fate: Fate, **more: object) -> Entry:
         """Say what happened since the last report; saying it once is enough."""
@@ -72,10 +79,31 @@ class Trainee:
     def start_over(self) -> None:
         """Train from epoch 0: the checkpoint is damaged, or of another version of the engine."""
         self.checkpoint, self.known_epochs, self.epochs_done = None, self.job.epochs_done, 0
-        self.warnings = ("the checkpoint could not be used: trained again from the start",)
+        self.warnings += ("the checkpoint could not be used: trained again from the start",)
 
     def failed(self, error: JobError) -> Entry:
         return self.entry(Fate.FAILED, stop_reason=StopReason.ERROR, error=error)
+
+    def outcome(self, outcome: training.TrainingOutcome, blocks: Blocks | None = None) -> Entry:
+        """Say what came of the training; `blocks`: the rows again, for what only they tell."""
+        succeeded = outcome.stop_reason in _SUCCESS
+        statistics, covariance = None, None
+        if succeeded:
+            statistics, covariance = training.statistics_of(self.problem, outcome, blocks)
+        return self.entry(
+            Fate.SUCCEEDED if succeeded else Fate.FAILED,
+            stop_reason=outcome.stop_reason,
+            coef=outcome.coef if succeeded else None,
+            intercept=outcome.intercept if succeeded else None,
+            metrics=outcome.metrics.model_copy(update={"train_seconds": self.seconds}),
+            encoding=self.loaded.encoding if succeeded else None,
+            statistics=statistics,
+            covariance=covariance,
+            error=outcome.error,
+            resolved=outcome.resolved,
+            engine=outcome.engine,
+            warnings=self.warnings + outcome.warnings,
+        )
 
 
 class Batch:
@@ -110,7 +138,7 @@ class Batch:
             trainee.note(segment.history, self.chunk_seconds)
             if segment.stop is not None:
                 stopped.append(segment.index)
-        return [self._outcome(index) for index in stopped]
+        return [self.trainees[index].outcome(self._outcome(index)) for index in stopped]
 
     def drop(self, trainee: Trainee) -> None:
         self._state = training.drop(self._state, self.trainees.index(trainee))
@@ -125,43 +153,66 @@ class Batch:
                 trainee.checkpoint = training.save(self._state, index)
                 trainee.unreported_checkpoint = trainee.checkpoint
 
-    def _outcome(self, index: int) -> Entry:
-        trainee, outcome = self.trainees[index], training.outcome(self._state, index)
-        succeeded = outcome.stop_reason in _SUCCESS
-        metrics = outcome.metrics.model_copy(update={"train_seconds": trainee.seconds})
-        return trainee.entry(
-            Fate.SUCCEEDED if succeeded else Fate.FAILED,
-            stop_reason=outcome.stop_reason,
-            coef=outcome.coef if succeeded else None,
-            intercept=outcome.intercept if succeeded else None,
-            metrics=metrics,
-            error=outcome.error,
-            resolved=outcome.resolved,
-            engine=outcome.engine,
-            warnings=trainee.warnings + outcome.warnings,
-        )
+    def _outcome(self, index: int) -> training.TrainingOutcome:
+        return training.outcome(self._state, index)
+
+
+class Solving:
+    """One job that is solved rather than trained; it ends in its first advance."""
+
+    def __init__(self, trainee: Trainee) -> None:
+        self.chunk_seconds = 0.0
+        self.live = [trainee]
+
+    @property
+    def cells(self) -> int:
+        return sum(cells_of(trainee.problem) for trainee in self.live)
+
+    def advance(self, epochs: int) -> list[Entry]:  # noqa: ARG002  there is only one
+        started = time.monotonic()
+        (trainee,) = self.live
+        blocks = trainee.loaded.blocks()
+        history, outcome = training.solve_exactly(trainee.problem, blocks)
+        self.chunk_seconds = time.monotonic() - started
+        trainee.note(history, self.chunk_seconds)
+        self.live = []
+        return [trainee.outcome(outcome, blocks)]
+
+    def drop(self, trainee: Trainee) -> None:
+        self.live.remove(trainee)
+
+    def save(self) -> None:
+        """There is nothing to save: it begins again."""
+
+
+Work = Batch | Solving
+
+
+def work_on(trainees: Sequence[Trainee]) -> Work:
+    """Begin with trainees of one key."""
+    if trainees[0].problem.hyperparameters.optimizer == "exact":
+        return Solving(trainees[0])
+    return Batch(trainees)
 
 
 def load(job: Assignment) -> Trainee:
-    """Read the job's columns and choose its device.
+    """Read the job's data and choose its device.
 
     Raises:
         DescendError: when the data cannot be read or the device is not there.
     """
-    if isinstance(job.data, Path) and not job.data.exists():
-        raise CorruptArtefact("the file of the job's data set is missing")
-    columns = read_columns(job.data, job.columns)
-    problem = training.Problem.of_rows(
-        X=np.column_stack([columns[name] for name in job.features]),
-        Y=np.column_stack([columns[name] for name in job.targets]),
-        sample_weight=None if job.weight is None else columns[job.weight],
-        features=job.features,
-        targets=job.targets,
-        hyperparameters=job.hyperparameters,
-    )
+    loaded = load_problem(job)
+    problem = loaded.problem
     device, _ = training.choose_device(problem, job.device)
-    key = (device, training.batch_key(problem, device))
-    return Trainee(job, problem, device, key, job.checkpoint, job.epochs_done)
+    return Trainee(
+        job=job,
+        loaded=loaded,
+        device=device,
+        key=(device, training.batch_key(problem, device)),
+        checkpoint=job.checkpoint,
+        epochs_done=job.epochs_done,
+        warnings=loaded.warnings,
+    )
 
 
 def rehearse() -> None:

@@ -108,7 +108,8 @@ class Ledger:
         if claims and not self.held:
             self._renewed = started
         for claim in claims:
-            light = replace(claim, dataset=replace(claim.dataset, inline=None), checkpoint=None)
+            data = replace(claim.dataset, inline=None)
+            light = replace(claim, dataset=data, validation=None, checkpoint=None)
             self.held[claim.job_id] = Held(light, claim.epochs_done)
             log.info(
                 "claimed",

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from descend.jobs import Hyperparameters
-from storage.jobs import Claim
+from storage.artefacts import FACTORS
+from storage.jobs import Claim, StoredData
 from workers.spool import Blobs, Document, read_file, write_file
 
 __all__ = ["Assignment", "bytes_to_read", "read_order", "write_order"]
@@ -13,7 +14,15 @@ __all__ = ["Assignment", "bytes_to_read", "read_order", "write_order"]
 
 @dataclass(frozen=True)
 class Assignment:
-    """One job as the runner sees it. `data`: an Arrow file's bytes, or the path of one."""
+    """One job as the runner sees it.
+
+    Attributes:
+        data: an Arrow file's bytes, or the path of one.
+        validation: the same, of rows to validate on.
+        factors: folder of the dataset's factors; None for data so small that none are kept.
+        parent_factors: folder of the factors of the dataset that this one begins with.
+        parent_rows: how many of the first rows are that dataset's.
+    """
 
     job_id: str
     fence: int
@@ -23,14 +32,15 @@ class Assignment:
     features: tuple[str, ...]
     targets: tuple[str, ...]
     weight: str | None
+    missing: str
+    categorical: str
     data: bytes | Path
+    validation: bytes | Path | None
+    factors: Path | None
+    parent_factors: Path | None
+    parent_rows: int
     checkpoint: bytes | None
     epochs_done: int
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        weight = () if self.weight is None else (self.weight,)
-        return (*self.features, *self.targets, *weight)
 
 
 def write_order(
@@ -54,12 +64,13 @@ def read_order(path: Path) -> list[Assignment]:
 
 def bytes_to_read(claims: Sequence[Claim], *, artefact_path: Callable[[str], Path]) -> int:
     """Count the bytes of the files that the jobs' data is in."""
-    paths = [artefact_path(c.dataset.artefact) for c in claims if c.dataset.artefact is not None]
+    data = [one for claim in claims for one in (claim.dataset, claim.validation) if one]
+    paths = [artefact_path(one.artefact) for one in data if one.artefact is not None]
     return sum(path.stat().st_size for path in paths if path.exists())
 
 
 def _job(claim: Claim, blobs: Blobs, artefact_path: Callable[[str], Path]) -> Document:
-    data = claim.dataset
+    data, parent = claim.dataset, claim.dataset.parent
     return {
         "job_id": claim.job_id,
         "fence": claim.fence,
@@ -69,15 +80,43 @@ def _job(claim: Claim, blobs: Blobs, artefact_path: Callable[[str], Path]) -> Do
         "features": claim.features,
         "targets": claim.targets,
         "weight": claim.weight,
-        "inline": None if data.inline is None else blobs.add(data.inline),
-        "artefact": None if data.artefact is None else str(artefact_path(data.artefact)),
+        "missing": claim.spec.missing,
+        "categorical": claim.spec.categorical,
+        "data": _placed(data, blobs, artefact_path),
+        "validation": _placed(claim.validation, blobs, artefact_path),
+        "factors": None
+        if data.artefact is None
+        else str(artefact_path(f"{FACTORS}/{data.dataset_id}")),
+        "parent_factors": None
+        if parent is None
+        else str(artefact_path(f"{FACTORS}/{parent.dataset_id}")),
+        "parent_rows": 0 if parent is None else parent.n_rows,
         "checkpoint": None if claim.checkpoint is None else blobs.add(claim.checkpoint),
         "epochs_done": claim.epochs_done,
     }
 
 
+def _placed(
+    data: StoredData | None, blobs: Blobs, artefact_path: Callable[[str], Path]
+) -> int | str | None:
+    """Where the bytes are: a blob's number, or a path."""
+    if data is None or (data.inline is None and data.artefact is None):
+        return None
+    if data.inline is not None:
+        return blobs.add(data.inline)
+    return str(artefact_path(str(data.artefact)))
+
+
+def _found(place: int | str | None, blobs: list[bytes]) -> bytes | Path | None:
+    return blobs[place] if isinstance(place, int) else _path(place)
+
+
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name)
+
+
 def _assignment(job: Document, blobs: list[bytes]) -> Assignment:
-    inline, checkpoint = job["inline"], job["checkpoint"]
+    checkpoint = job["checkpoint"]
     return Assignment(
         job_id=job["job_id"],
         fence=job["fence"],
@@ -87,7 +126,13 @@ def _assignment(job: Document, blobs: list[bytes]) -> Assignment:
         features=tuple(job["features"]),
         targets=tuple(job["targets"]),
         weight=job["weight"],
-        data=Path(job["artefact"]) if inline is None else blobs[inline],
+        missing=job["missing"],
+        categorical=job["categorical"],
+        data=_found(job["data"], blobs) or b"",
+        validation=_found(job["validation"], blobs),
+        factors=_path(job["factors"]),
+        parent_factors=_path(job["parent_factors"]),
+        parent_rows=job["parent_rows"],
         checkpoint=None if checkpoint is None else blobs[checkpoint],
         epochs_done=job["epochs_done"],
     )

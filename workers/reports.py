@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
+from descend.encoding import Encoding
 from descend.history import COLUMNS, History
 from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
+from descend.statistics import Statistics
 from workers.spool import Blobs, Document, read_file, write_file
 
 __all__ = ["Entry", "Fate", "RunnerReport", "read_report", "write_report"]
@@ -41,6 +44,9 @@ class Entry:
     coef: NDArray[np.float64] | None = None
     intercept: NDArray[np.float64] | None = None
     metrics: Metrics | None = None
+    encoding: Encoding | None = None
+    statistics: Statistics | None = None
+    covariance: bytes | None = None
     error: JobError | None = None
     resolved: Hyperparameters | None = None
     engine: str | None = None
@@ -97,9 +103,12 @@ def _row(entry: Entry, blobs: Blobs) -> Document:
         "coef": place(None if coef is None else coef.astype("<f8").tobytes()),
         "n_targets": None if coef is None else len(coef),
         "intercept": place(None if intercept is None else intercept.astype("<f8").tobytes()),
-        "metrics": None if entry.metrics is None else entry.metrics.model_dump(mode="json"),
-        "error": None if entry.error is None else entry.error.model_dump(mode="json"),
-        "resolved": None if entry.resolved is None else entry.resolved.model_dump(mode="json"),
+        "metrics": _dumped(entry.metrics),
+        "encoding": _dumped(entry.encoding),
+        "statistics": _dumped(entry.statistics),
+        "covariance": place(entry.covariance),
+        "error": _dumped(entry.error),
+        "resolved": _dumped(entry.resolved),
         "engine": entry.engine,
         "device": entry.device,
         "warnings": list(entry.warnings),
@@ -123,12 +132,23 @@ def _entry(row: Document, blobs: list[bytes]) -> Entry:
         coef=None if coef is None else _numbers(coef).reshape(int(row["n_targets"]), -1),
         intercept=None if intercept is None else _numbers(intercept),
         metrics=None if row["metrics"] is None else Metrics.model_validate(row["metrics"]),
+        encoding=None if row["encoding"] is None else Encoding.model_validate(row["encoding"]),
+        statistics=_statistics(row["statistics"]),
+        covariance=blob("covariance"),
         error=None if row["error"] is None else JobError.model_validate(row["error"]),
         resolved=_hyperparameters(row["resolved"]),
         engine=row["engine"],
         device=row["device"],
         warnings=tuple(str(warning) for warning in row["warnings"]),
     )
+
+
+def _statistics(body: Document | None) -> Statistics | None:
+    return None if body is None else Statistics.model_validate(body)
+
+
+def _dumped(value: BaseModel | None) -> Document | None:
+    return None if value is None else value.model_dump(mode="json")
 
 
 def _hyperparameters(body: Document | None) -> Hyperparameters | None:

@@ -19,7 +19,7 @@ import torch
 from descend.errors import DescendError
 from descend.jobs import JobError
 from workers import frames, logs
-from workers.batch import Batch, Trainee, batches, load, rehearse, unloaded
+from workers.batch import Trainee, Work, batches, load, rehearse, unloaded, work_on
 from workers.orders import Assignment, read_order
 from workers.process import CUDA_FAULT, NO_ROOM, RunnerOptions
 from workers.reports import Entry, Fate, write_report
@@ -175,9 +175,9 @@ class Shift:
     def _attempt(self, part: list[Trainee]) -> JobError | None:
         jobs = [trainee.job for trainee in part]
         self._desk.send(frames.On(job_ids=[job.job_id for job in jobs]))
-        batch: Batch | None = None
+        batch: Work | None = None
         try:
-            batch = Batch(part)
+            batch = work_on(part)
             self._loop(batch)
         except torch.AcceleratorError:
             # Sticky: the context is lost, and with it every tensor. Nothing is left to save.
@@ -201,7 +201,7 @@ class Shift:
             torch.cuda.empty_cache()
             self._desk.retire = True
 
-    def _loop(self, batch: Batch) -> None:
+    def _loop(self, batch: Work) -> None:
         epochs = first_chunk(batch.cells)
         while batch.live:
             self._ended += batch.advance(epochs)
@@ -211,7 +211,7 @@ class Shift:
             self._heed()
             self._let_go(batch)
 
-    def _progress(self, batch: Batch) -> list[Entry]:
+    def _progress(self, batch: Work) -> list[Entry]:
         now = time.monotonic()
         live = batch.live
         if not live or now < self._report_at:
@@ -232,7 +232,7 @@ class Shift:
             elif isinstance(frame, frames.Drain):
                 self._draining = True
 
-    def _let_go(self, batch: Batch) -> None:
+    def _let_go(self, batch: Work) -> None:
         """Carry the wishes out; a dropped job may also wait in a batch to come."""
         if not (self._dropped or self._draining):
             return

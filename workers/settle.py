@@ -1,9 +1,13 @@
 """What an entry of a runner's report means for the job's row. Torch-free."""
 
+import hashlib
+import math
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 from descend.jobs import JobState, StopReason
-from descend.models import LinearModel, Provenance
+from descend.models import LinearModel, Provenance, Receipt
 from storage.leases import Claim, Outcome, Report
 from workers.ledger import Held, Payment, Release, Wish
 from workers.reports import Entry, Fate
@@ -81,16 +85,21 @@ def _outcome(entry: Entry, state: JobState, model: LinearModel | None = None) ->
 
 
 def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
-    coef, intercept = entry.coef, entry.intercept
-    if coef is None or intercept is None:
+    coef, intercept, encoding = entry.coef, entry.intercept, entry.encoding
+    if coef is None or intercept is None or encoding is None:
         raise ValueError("a success without weights")
-    if coef.shape != (len(claim.targets), len(claim.features)) or intercept.shape != coef.shape[:1]:
+    if [one.name for one in encoding.inputs] != list(claim.features):
+        raise ValueError("an encoding of other columns")
+    features = encoding.features
+    if coef.shape != (len(claim.targets), len(features)) or intercept.shape != coef.shape[:1]:
         raise ValueError(f"weights of shapes {coef.shape} and {intercept.shape}")
     return LinearModel(
-        features=list(claim.features),
+        features=features,
         targets=list(claim.targets),
         coef=coef.tolist(),
         intercept=intercept.tolist(),
+        encoding=None if encoding.is_plain else encoding,
+        receipt=_receipt(entry, claim, n_features=len(features)),
         provenance=Provenance(
             job_id=claim.job_id,
             dataset_id=claim.dataset.dataset_id,
@@ -103,3 +112,30 @@ def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
             engine=entry.engine or "eager",
         ),
     )
+
+
+def _receipt(entry: Entry, claim: Claim, *, n_features: int) -> Receipt:
+    h, metrics = claim.hyperparameters, entry.metrics
+    condition = None if metrics is None else metrics.condition_number
+    spec = claim.spec.model_dump_json() + h.model_dump_json()
+    return Receipt(
+        rank=None if metrics is None else metrics.rank,
+        n_columns=n_features + h.fit_intercept,
+        condition_number=condition,
+        digits_lost=None if condition is None else math.log10(max(condition, 1.0)),
+        dtype=h.dtype,
+        device=entry.device or "cpu",
+        engine=entry.engine or "eager",
+        data_sha256=claim.dataset.sha256,
+        spec_sha256=hashlib.sha256(spec.encode()).hexdigest(),
+        code_sha256=_code_sha256(),
+    )
+
+
+@cache
+def _code_sha256() -> str:
+    """Hash the engine's source: what trained, whatever the version says."""
+    digest = hashlib.sha256()
+    for path in sorted((Path(__file__).parent / "training").glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

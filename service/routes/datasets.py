@@ -1,24 +1,38 @@
 """Datasets: upload, read, list, delete."""
 
+import csv
+import hashlib
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import Discriminator, Tag, TypeAdapter
+from pydantic import BaseModel, Discriminator, Tag, TypeAdapter
 
-from descend.datasets import Dataset, InlineColumns, InlineXY
-from descend.errors import InvalidInput, MalformedBody, UnsupportedMediaType
+from descend.datasets import (
+    MEDIA_TYPES,
+    Dataset,
+    InlineColumns,
+    InlineXY,
+    Preview,
+    UploadFormat,
+)
+from descend.errors import DatasetNotFound, InvalidInput, MalformedBody, UnsupportedMediaType
 from descend.jobs import Page
 from descend.limits import DEFAULT_LIST, MAX_NAME_LENGTH
 from service.answers import answer
-from service.bodies import limited, media_type, parse, read_json_body
-from service.dependencies import GUARDS, Cursor, DatasetId, Filter, Limit, PartsOf
+from service.bodies import content_encoding, content_type, limited, parse
+from service.dependencies import GUARDS, Cursor, DatasetId, Filter, Limit, Parts, PartsOf
 from service.openapi import body_of, refusals
-from service.uploads import receive, store
-from storage.ingest import Ingested, ingest_csv, ingest_json
+from service.uploads import inflated, link, receive, store, stored_source
+from storage.arrow import open_table
+from storage.artefacts import FACTORS
+from storage.csv_tables import NULL_WORDS
+from storage.ingest import Ingested, canonical_json, ingest_json
+from storage.ingest_files import Order
+from storage.leases import StoredData
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], dependencies=GUARDS)
 
@@ -40,7 +54,11 @@ class CsvOptions:
     """How a CSV is written."""
 
     delimiter: Annotated[
-        str | None, Query(pattern=r"^[\x09,;|]$", description="between cells; a comma by default")
+        str | None,
+        Query(
+            pattern=r"^[\x09,;|]$",
+            description="between cells; by default as found in the header, a comma first",
+        ),
     ] = None
     decimal: Annotated[
         Literal[".", ","] | None, Query(description="decimal sign; a point by default")
@@ -53,54 +71,92 @@ class CsvOptions:
         Query(
             max_length=1000,
             pattern=r"^[^\x00]*$",
-            description="words for a missing cell, separated by commas; an empty cell is missing",
+            description="words for a missing cell, separated by commas, instead of"
+            f" {', '.join(NULL_WORDS)}; an empty cell is always missing",
+        ),
+    ] = None
+    text: Annotated[
+        str | None,
+        Query(
+            max_length=10_000,
+            pattern=r"^[^\x00-\x1f]*$",
+            description="columns to be kept as text whatever their cells are, as a line of CSV",
         ),
     ] = None
 
-    def ingest(self, path: Path, *, name: str | None) -> Ingested:
-        return ingest_csv(
-            path,
+    def order(self, path: Path, *, name: str | None) -> Order:
+        words = self.null_values
+        return Order(
+            path=path,
+            target=path.with_suffix(".arrow"),
+            format=UploadFormat.CSV,
             name=name,
-            delimiter=self.delimiter or ",",
+            delimiter=self.delimiter,
             decimal=self.decimal or ".",
             encoding=self.encoding or "utf-8",
-            null_values=tuple(self.null_values.split(",")) if self.null_values else (),
-            target=path.with_suffix(".arrow"),
+            null_values=None if words is None else tuple(words.split(",")) if words else (),
+            text=tuple(next(csv.reader([self.text]), [])) if self.text else (),
         )
 
     def refuse_all(self) -> None:
-        for option in ("delimiter", "decimal", "encoding", "null_values"):
+        for option in ("delimiter", "decimal", "encoding", "null_values", "text"):
             if getattr(self, option) is not None:
                 raise InvalidInput(f"{option} is for text/csv bodies: leave it out", param=option)
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A body that has arrived: JSON in memory, or CSV in a temporary file."""
+    """A body that has arrived: JSON in memory, or anything else in a temporary file."""
 
-    json: bytes | None
-    csv: Path | None
+    format: UploadFormat
+    json: bytes
+    path: Path
 
 
 async def _received(request: Request, parts: PartsOf) -> AsyncIterator[Upload]:
-    kind = media_type(request)
-    if kind == "application/json":
-        yield Upload(await read_json_body(request), None)
-    elif kind == "text/csv":
-        with parts.uploads.workspace() as folder:
-            path = folder / "upload.csv"
-            chunks = limited(request, parts.settings.limits.upload_bytes)
-            _check_digest(request, await receive(chunks, path))
-            yield Upload(None, path)
-    else:
-        raise UnsupportedMediaType("send text/csv or application/json")
-
-
-def _check_digest(request: Request, sha256: bytes) -> None:
-    """Where the caller says what it sent (RFC 9530), nothing else is taken for it."""
+    format_ = MEDIA_TYPES.get(content_type(request))
+    if format_ is None:
+        raise UnsupportedMediaType(f"send one of {', '.join(MEDIA_TYPES)}")
+    limits = parts.settings.limits
+    is_json = format_ is UploadFormat.JSON
+    limit = limits.inline_json_bytes if is_json else limits.upload_bytes
+    chunks = limited(request, limit)
     claimed = request.headers.get("content-digest", "")
-    if claimed.startswith("sha-256=") and claimed != f"sha-256=:{b64encode(sha256).decode()}:":
+    if claimed.startswith("sha-256="):
+        chunks = _held_to(chunks, claimed)
+    chunks = _plain(request, chunks, limit)
+    with parts.uploads.workspace() as folder:
+        path = folder / "upload"
+        body = b""
+        if is_json:
+            body = b"".join([chunk async for chunk in chunks])
+        else:
+            await receive(chunks, path)
+        yield Upload(format_, body, path)
+
+
+def _plain(request: Request, chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    encoding = content_encoding(request)
+    if encoding not in {"identity", "gzip"}:
+        raise UnsupportedMediaType("send the body as it is, or with Content-Encoding: gzip")
+    return inflated(chunks, limit) if encoding == "gzip" else chunks
+
+
+async def _held_to(chunks: AsyncIterator[bytes], claimed: str) -> AsyncIterator[bytes]:
+    """Where the caller says what it sent (RFC 9530), nothing else is taken for it."""
+    digest = hashlib.sha256()
+    async for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+    if claimed != f"sha-256=:{b64encode(digest.digest()).decode()}:":
         raise MalformedBody("the body that arrived does not have the Content-Digest it came with")
+
+
+Name = Annotated[str | None, Query(max_length=MAX_NAME_LENGTH, pattern=r"^[^\x00]*$")]
+BODIES: dict[str, tuple[type[BaseModel], ...]] = {
+    media_type: (InlineXY, InlineColumns) if media_type == "application/json" else ()
+    for media_type in MEDIA_TYPES
+}
 
 
 @router.post(
@@ -108,26 +164,105 @@ def _check_digest(request: Request, sha256: bytes) -> None:
     status_code=201,
     response_model=Dataset,
     responses=refusals(400, 413, 415, 422, 503, 507),
-    openapi_extra=body_of(
-        "create_dataset", {"application/json": (InlineXY, InlineColumns), "text/csv": ()}
-    ),
+    openapi_extra=body_of("create_dataset", BODIES),
 )
 def create_dataset(
     parts: PartsOf,
     upload: Annotated[Upload, Depends(_received)],
     options: Annotated[CsvOptions, Depends()],
-    name: Annotated[str | None, Query(max_length=MAX_NAME_LENGTH, pattern=r"^[^\x00]*$")] = None,
+    name: Name = None,
 ) -> Response:
-    """Upload a table: CSV, or JSON with `X` and `y` or with columns."""
-    if upload.csv is not None:
-        ingested = options.ingest(upload.csv, name=name)
-    else:
-        options.refuse_all()
-        ingested = ingest_json(parse(upload.json or b"", INLINE_DATA), name=name)
-    stored = store(ingested, parts.artefacts)
+    """Upload a table: CSV, Parquet, Arrow, NDJSON, npy, npz, or JSON with `X`, `y` or columns."""
+    stored = store(_ingested(parts, upload, options, name=name), parts.artefacts)
     with parts.database.begin() as tx:
         dataset = tx.datasets.add(stored.dataset, inline=stored.inline, artefact=stored.artefact)
     return answer(dataset, 201, location=f"/v1/datasets/{dataset.id}")
+
+
+def _ingested(parts: Parts, upload: Upload, options: CsvOptions, *, name: str | None) -> Ingested:
+    if upload.format is not UploadFormat.CSV:
+        options.refuse_all()
+    if upload.format is UploadFormat.JSON:
+        return ingest_json(parse(upload.json, INLINE_DATA), name=name, brief=False)
+    return parts.files.ingest(_order(parts, upload, options, name=name))
+
+
+def _order(parts: Parts, upload: Upload, options: CsvOptions, *, name: str | None) -> Order:
+    most_bytes = parts.settings.limits.upload_bytes
+    return options.order(upload.path, name=name).model_copy(
+        update={"format": upload.format, "most_bytes": most_bytes}
+    )
+
+
+@router.post(
+    "/{dataset_id}/rows",
+    status_code=201,
+    response_model=Dataset,
+    responses=refusals(400, 404, 413, 415, 422, 503, 507),
+    openapi_extra=body_of("append_rows", BODIES),
+)
+def append_rows(
+    parts: PartsOf,
+    dataset_id: DatasetId,
+    upload: Annotated[Upload, Depends(_received)],
+    options: Annotated[CsvOptions, Depends()],
+    *,
+    name: Name = None,
+) -> Response:
+    """Make a new dataset: this one's rows, and below them those of the body."""
+    with parts.database.read() as tx:
+        parent, stored = tx.datasets.get(dataset_id), tx.datasets.stored(dataset_id)
+    order = _order(parts, upload, options, name=name or parent.name)
+    appended = _appended(parts, upload, options, order=order, parent=stored)
+    whose = {
+        "format": upload.format.value,
+        "parent_id": parent.id,
+        "parent_rows": parent.n_rows,
+        "default_target": parent.default_target,
+        "default_weight": parent.default_weight,
+    }
+    whole = replace(appended, dataset=appended.dataset.model_copy(update=whose))
+    kept = store(whole, parts.artefacts)
+    with parts.database.begin() as tx:
+        dataset = tx.datasets.add(kept.dataset, inline=kept.inline, artefact=kept.artefact)
+    return answer(dataset, 201, location=f"/v1/datasets/{dataset.id}")
+
+
+def _appended(
+    parts: Parts, upload: Upload, options: CsvOptions, *, order: Order, parent: StoredData
+) -> Ingested:
+    """Read the rows and put them below the parent's; JSON becomes a canonical file first."""
+    folder = upload.path.parent
+    try:
+        below = link(stored_source(parent, parts.artefacts), folder / "parent.arrow")
+    except FileNotFoundError:
+        raise DatasetNotFound from None
+    update: dict[str, object] = {"parent": below}
+    if upload.format is UploadFormat.JSON:
+        options.refuse_all()
+        upload.path.write_bytes(canonical_json(parse(upload.json, INLINE_DATA)))
+        update["format"] = UploadFormat.ARROW_FILE
+    elif upload.format is not UploadFormat.CSV:
+        options.refuse_all()
+    return parts.files.ingest(order.model_copy(update=update))
+
+
+@router.get("/{dataset_id}/preview", response_model=Preview, responses=refusals(404, 422, 500, 503))
+def preview_dataset(
+    parts: PartsOf,
+    dataset_id: DatasetId,
+    rows: Annotated[int, Query(ge=1, le=100, description="how many rows")] = 10,
+) -> Response:
+    """Read the first rows of a dataset."""
+    with parts.database.read() as tx:
+        stored = tx.datasets.stored(dataset_id)
+    try:
+        table = open_table(stored_source(stored, parts.artefacts))
+    except FileNotFoundError:
+        raise DatasetNotFound from None
+    columns = [table.batches[0].first(name, rows) for name in table.names]
+    cells = [list(row) for row in zip(*columns, strict=True)]
+    return answer(Preview(columns=list(table.names), rows=cells))
 
 
 @router.get("", response_model=Page[Dataset], responses=refusals(422, 503))
@@ -155,4 +290,5 @@ def delete_dataset(parts: PartsOf, dataset_id: DatasetId) -> Response:
         artefact = tx.datasets.delete(dataset_id)
     if artefact is not None:
         parts.artefacts.delete(artefact)
+        parts.artefacts.delete_below(f"{FACTORS}/{dataset_id}")
     return Response(status_code=204)

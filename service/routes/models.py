@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Response
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 from pydantic_core import to_json
 
-from descend.datasets import Matrix, Number
+from descend.datasets import Cell, Matrix
+from descend.encoding import Unseen
 from descend.errors import InvalidInput, WrongState
 from descend.jobs import Page
 from descend.limits import DEFAULT_LIST
@@ -30,11 +31,14 @@ class PredictX(BaseModel):
 
 
 class PredictRows(BaseModel):
-    """Rows by name: every feature once, nothing else."""
+    """Raw records: a value for every column that the model was trained on, nothing else."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rows: Annotated[list[dict[str, Number]], Field(min_length=1, fail_fast=True)]
+    rows: Annotated[list[dict[str, Cell]], Field(min_length=1, fail_fast=True)]
+    unseen: Unseen = Field(
+        "error", description="a level that was not in the training data: refused, or the base level"
+    )
 
 
 class Predictions(BaseModel):
@@ -100,27 +104,14 @@ def predict(parts: PartsOf, model_id: ModelId, raw: JsonBody) -> Response:
     body = parse(raw, PREDICT)
     with parts.database.read() as tx:
         model = tx.models.get(model_id)
-    X = body.X if isinstance(body, PredictX) else _ordered(body.rows, model.features)
+    X = body.X if isinstance(body, PredictX) else model.encode(body.rows, unseen=body.unseen)
     predicted = Predictions.model_construct(
         object="predictions", model_id=model_id, targets=model.targets, y=_finite(model, X)
     )
     return Response(to_json(predicted), media_type="application/json")
 
 
-def _ordered(rows: list[dict[str, float]], features: list[str]) -> list[list[float]]:
-    wanted = set(features)
-    for place, row in enumerate(rows):
-        if row.keys() == wanted:
-            continue
-        for name in features:
-            if name not in row:
-                raise InvalidInput(f"feature {name!r} is missing", param=f"rows.{place}.{name}")
-        unknown = next(name for name in row if name not in wanted)[:100]
-        raise InvalidInput("the model has no such feature", param=f"rows.{place}.{unknown}")
-    return [[row[name] for name in features] for row in rows]
-
-
-def _finite(model: LinearModel, X: list[list[float]]) -> list[list[float]]:
+def _finite(model: LinearModel, X: ArrayLike) -> list[list[float]]:
     with np.errstate(over="ignore", invalid="ignore"):
         y: NDArray[np.float64] = model.predict(X)
     if not np.isfinite(y).all():

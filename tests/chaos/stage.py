@@ -57,7 +57,7 @@ class Lesson:
 def undisturbed(lesson: Lesson) -> tuple[Floats, Floats, Floats]:
     """Weights, intercept and losses of a run that nothing happens to."""
     data = lesson.data()
-    problem = training.Problem.of_rows(
+    rows = training.Problem.of_rows(
         X=np.array(data.X),
         Y=np.array(data.y).reshape(-1, 1),
         sample_weight=None,
@@ -67,7 +67,7 @@ def undisturbed(lesson: Lesson) -> tuple[Floats, Floats, Floats]:
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    state = training.start([problem], "cpu", [None])
+    state = training.start([training.compress(rows)], "cpu", [None])
     losses = []
     while state.live:
         state, segments = training.advance(state, 5000)

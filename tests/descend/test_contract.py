@@ -66,14 +66,14 @@ def test_terminal_states_lead_nowhere_and_every_other_state_leads_to_an_end() ->
         ('{"dataset": %s, "priority": 10}' % XY, "priority"),
         ('{"dataset": %s, "priority": true}' % XY, "priority"),
         ('{"dataset": %s, "features": ["a", "a"]}' % XY, "features"),
-        ('{"dataset": %s, "missing": "drop"}' % XY, "missing"),
-        ('{"dataset": %s, "hyperparameters": {"optimizer": "exact"}}' % XY, "optimizer"),
+        ('{"dataset": %s, "missing": "median"}' % XY, "missing"),
+        ('{"dataset": %s, "hyperparameters": {"optimizer": "newton"}}' % XY, "optimizer"),
         ('{"dataset": %s, "hyperparameters": {"learning_rate": 0}}' % XY, "learning_rate"),
         ('{"dataset": %s, "hyperparameters": {"learning_rate": "fast"}}' % XY, "learning_rate"),
         ('{"dataset": %s, "hyperparameters": {"max_epochs": 1.5}}' % XY, "max_epochs"),
         ('{"dataset": %s, "hyperparameters": {"max_epochs": 10000001}}' % XY, "max_epochs"),
-        ('{"dataset": %s, "hyperparameters": {"batch_size": 32}}' % XY, "batch_size"),
-        ('{"dataset": %s, "hyperparameters": {"loss": "huber"}}' % XY, "loss"),
+        ('{"dataset": %s, "hyperparameters": {"batch_size": 0}}' % XY, "batch_size"),
+        ('{"dataset": %s, "hyperparameters": {"loss": "hinge"}}' % XY, "loss"),
         ('{"dataset": %s, "hyperparameters": {"betas": [0.9]}}' % XY, "betas"),
     ],
 )
@@ -89,7 +89,10 @@ def test_what_cannot_be_used_is_refused_by_name(body: str, named: str) -> None:
     [
         ('{"dataset": %s, "group_by": "a"}' % XY, "group_by"),
         ('{"dataset": %s, "search": {"grid": {}}}' % XY, "search"),
-        ('{"dataset": %s, "hyperparameters": {"target_gap": 1e-9}}' % XY, "target_gap"),
+        (
+            '{"dataset": %s, "hyperparameters": {"loss": "huber", "target_gap": 1e-9}}' % XY,
+            "target_gap",
+        ),
         ('{"dataset": %s, "hyperparameters": {"optimizer": "adam", "momentum": 0.5}}' % XY,
          "momentum"),
         ('{"dataset": %s, "hyperparameters": {"betas": [0.9, 0.99]}}' % XY, "betas"),
@@ -157,6 +160,7 @@ def test_a_history_survives_json_and_shows_what_is_not_finite_as_null() -> None:
         eval_loss=np.full(3, np.nan),
         learning_rate=np.full(3, 0.1),
         grad_norm=np.array([1.0, 2.0, np.nan]),
+        gap=np.array([4.0, 2.0, np.inf]),
         total=3,
     )
 

@@ -19,6 +19,7 @@ from service.app import create_app
 from service.settings import ServiceSettings
 from storage.settings import StorageSettings
 from tests.house.sources import PACKAGES, ROOT, sources
+from tests.service.conftest import LOCAL
 from workers.settings import WorkerSettings
 from workers.training.errors import DeviceUnavailable
 
@@ -149,4 +150,4 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
 
 def openapi(data: Path) -> dict[str, dict[str, object]]:
     app = create_app(ServiceSettings(data=data))
-    return dict(TestClient(app).get("/openapi.json").json())
+    return dict(TestClient(app, base_url=LOCAL).get("/openapi.json").json())

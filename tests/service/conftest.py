@@ -26,6 +26,7 @@ from storage.migrate import migrate
 
 NOTEBOOK = {"X": [[1.0], [2.0], [3.0]], "y": [2.0, 4.0, 6.0]}
 DEADLINE_SECONDS = 20.0
+LOCAL = "http://localhost"
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +50,7 @@ def app(settings: ServiceSettings) -> FastAPI:
 
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
-    with TestClient(app) as connected:
+    with TestClient(app, base_url=LOCAL) as connected:
         yield connected
 
 
@@ -119,6 +120,7 @@ def history_of(losses: np.ndarray) -> History:
         eval_loss=np.full(n, np.nan),
         learning_rate=np.full(n, 0.01),
         grad_norm=np.sqrt(np.abs(losses)),
+        gap=np.abs(losses) / 2,
         total=n,
     )
 

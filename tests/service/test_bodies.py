@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import ServiceSettings
-from tests.service.conftest import NOTEBOOK
+from tests.service.conftest import LOCAL, NOTEBOOK
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
     """One application for the whole corpus: what is refused leaves nothing behind."""
     folder = tmp_path_factory.mktemp("corpus")
     shutil.copy(empty_database, folder / "descend.db")
-    with TestClient(create_app(ServiceSettings(data=folder))) as connected:
+    with TestClient(create_app(ServiceSettings(data=folder)), base_url=LOCAL) as connected:
         yield connected
 
 
@@ -172,14 +172,14 @@ def test_numbers_out_of_bounds_are_named(client: TestClient, path: str, text: st
         (f'{{"dataset": {XY}, "metadata": {{"a": 1}}}}', 422, "metadata.a"),
         (f'{{"dataset": {XY}, "search": {{"grid": {{}}}}}}', 422, "search"),
         (f'{{"dataset": {XY}, "webhook": {{}}}}', 422, "webhook"),
-        (f'{{"dataset": {XY}, "missing": "drop"}}', 422, "missing"),
+        (f'{{"dataset": {XY}, "missing": "median"}}', 422, "missing"),
         (
-            f'{{"dataset": {XY}, "hyperparameters": {{"schedule": {{"type": "step"}}}}}}',
+            f'{{"dataset": {XY}, "hyperparameters": {{"schedule": {{"type": "ramp"}}}}}}',
             422,
             "hyperparameters.schedule",
         ),
         (
-            f'{{"dataset": {XY}, "hyperparameters": {{"optimizer": "lbfgs"}}}}',
+            f'{{"dataset": {XY}, "hyperparameters": {{"optimizer": "newton"}}}}',
             422,
             "hyperparameters.optimizer",
         ),
@@ -189,7 +189,7 @@ def test_numbers_out_of_bounds_are_named(client: TestClient, path: str, text: st
             "hyperparameters.momentum",
         ),
         (
-            f'{{"dataset": {XY}, "hyperparameters": {{"batch_size": 1}}}}',
+            f'{{"dataset": {XY}, "hyperparameters": {{"batch_size": 0}}}}',
             422,
             "hyperparameters.batch_size",
         ),

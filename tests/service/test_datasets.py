@@ -10,7 +10,7 @@ from service.app import create_app
 from service.settings import ServiceSettings
 from storage.database import Database
 from storage.ingest import read_columns
-from tests.service.conftest import NOTEBOOK
+from tests.service.conftest import LOCAL, NOTEBOOK
 
 CSV = {"content-type": "text/csv"}
 TABLE = "hours,price\n1,2.5\n2,4.0\n3,6.5\n"
@@ -162,7 +162,7 @@ def test_an_upload_beyond_the_limit_is_413_and_leaves_nothing(
     settings: ServiceSettings, tmp_path: Path
 ) -> None:
     small = settings.model_copy(update={"limits": Limits(upload_bytes=1000)})
-    with TestClient(create_app(small)) as client:
+    with TestClient(create_app(small), base_url=LOCAL) as client:
         response = client.post("/v1/datasets", content=b"a\n" + b"1\n" * 1000, headers=CSV)
 
     assert response.status_code == 413

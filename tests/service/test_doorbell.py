@@ -14,7 +14,7 @@ from descend.jobs import WAKE_TASK
 from service.app import create_app
 from service.doorbell import Doorbell
 from service.settings import ServiceSettings
-from tests.service.conftest import NOTEBOOK, wait_until
+from tests.service.conftest import LOCAL, NOTEBOOK, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,9 @@ def test_submitting_rings_after_the_commit(
     settings: ServiceSettings, port: int, broker: redis.Redis
 ) -> None:
     url = f"redis://127.0.0.1:{port}/0"
-    with TestClient(create_app(settings.model_copy(update={"broker_url": url}))) as client:
+    with TestClient(
+        create_app(settings.model_copy(update={"broker_url": url})), base_url=LOCAL
+    ) as client:
         client.post("/v1/jobs", json={"dataset": NOTEBOOK, "device": "cuda"})
 
         wait_until(lambda: broker.llen("descend.cuda") == 1)

@@ -6,6 +6,7 @@ from descend.limits import MAX_EPOCHS
 from service.app import create_app
 from service.settings import ServiceSettings
 from storage.database import Database
+from tests.service.conftest import LOCAL
 
 
 def test_the_process_answers(client: TestClient) -> None:
@@ -32,7 +33,7 @@ def test_a_worker_that_was_seen_counts(client: TestClient, database: Database) -
 
 
 def test_without_a_schema_it_is_not_ready(tmp_path: Path) -> None:
-    with TestClient(create_app(ServiceSettings(data=tmp_path))) as client:
+    with TestClient(create_app(ServiceSettings(data=tmp_path)), base_url=LOCAL) as client:
         response = client.get("/readyz")
 
     assert response.status_code == 503

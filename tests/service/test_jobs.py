@@ -11,7 +11,7 @@ from descend.limits import Limits
 from service.app import create_app
 from service.settings import ServiceSettings
 from storage.database import Database
-from tests.service.conftest import NOTEBOOK, Finish, wait_until
+from tests.service.conftest import LOCAL, NOTEBOOK, Finish, wait_until
 
 
 def test_a_job_with_its_data_is_queued(client: TestClient) -> None:
@@ -111,7 +111,7 @@ class TestIdempotency:
 
 def test_the_queue_has_an_end(settings: ServiceSettings) -> None:
     tight = settings.model_copy(update={"limits": Limits(queued_jobs=2)})
-    with TestClient(create_app(tight)) as client:
+    with TestClient(create_app(tight), base_url=LOCAL) as client:
         answers = [client.post("/v1/jobs", json={"dataset": NOTEBOOK}) for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [202, 202, 503]
@@ -262,7 +262,7 @@ class TestWaiting:
 
     def test_only_so_many_may_wait(self, settings: ServiceSettings) -> None:
         app = create_app(settings.model_copy(update={"most_waiting": 1}))
-        with TestClient(app) as client:
+        with TestClient(app, base_url=LOCAL) as client:
             job_id = client.post("/v1/jobs", json={"dataset": NOTEBOOK}).json()["id"]
             first = threading.Thread(target=client.get, args=[f"/v1/jobs/{job_id}?wait=20"])
             first.start()

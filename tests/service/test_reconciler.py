@@ -12,7 +12,7 @@ from service.doorbell import Doorbell
 from service.settings import ServiceSettings
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
-from tests.service.conftest import NOTEBOOK, wait_until
+from tests.service.conftest import LOCAL, NOTEBOOK, wait_until
 
 
 class HeardDoorbell(Doorbell):
@@ -34,7 +34,7 @@ def doorbell() -> HeardDoorbell:
 @pytest.fixture
 def client(settings: ServiceSettings, doorbell: HeardDoorbell) -> Iterator[TestClient]:
     quick = settings.model_copy(update={"reconcile_seconds": 0.05})
-    with TestClient(create_app(quick, doorbell=doorbell)) as connected:
+    with TestClient(create_app(quick, doorbell=doorbell), base_url=LOCAL) as connected:
         yield connected
 
 

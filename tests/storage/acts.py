@@ -42,6 +42,7 @@ def a_history(n: int, *, total: int | None = None) -> History:
         eval_loss=np.full(n, np.nan),
         learning_rate=np.full(n, 0.01),
         grad_norm=np.exp(-epoch / 1000.0),
+        gap=np.exp(-epoch / 500.0),
         total=total,
     )
 

@@ -10,10 +10,13 @@ from typing import TypeVar
 
 from sqlalchemy import text
 
+from descend.errors import QueueFull
+from descend.ids import new_id
 from descend.jobs import JobState
-from storage.database import Database
+from storage.database import Database, Transaction
 from storage.jobs import JobRepository
 from tests.storage.acts import (
+    a_dataset,
     cancel,
     claim,
     claimed,
@@ -165,3 +168,26 @@ def test_without_the_fence_a_zombie_is_believed(database: Database, database_url
 
     assert beat.lost == frozenset()
     assert believed == [True, True]
+
+
+def test_acts_done_together_are_kept_or_undone_each_by_itself(database: Database) -> None:
+    def write(i: int) -> str:
+        dataset = a_dataset().model_copy(update={"id": new_id("ds")})
+
+        def act(tx: Transaction) -> str:
+            tx.datasets.add(dataset, inline=b"rows", artefact=None)
+            if i % 4 == 3:
+                raise QueueFull
+            return dataset.id
+
+        try:
+            return database.together(act)
+        except QueueFull:
+            return "refused"
+
+    outcomes = at_once(12, lambda i: [write(i) for _ in range(5)])
+
+    ids = {outcome for each in outcomes for outcome in each} - {"refused"}
+    assert [each.count("refused") for each in outcomes] == [0, 0, 0, 5] * 3
+    with database.read() as tx:
+        assert {dataset.id for dataset in tx.datasets.page(limit=100).data} == ids

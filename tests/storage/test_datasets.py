@@ -18,8 +18,24 @@ def test_a_dataset_is_read_back_as_it_was_answered(database: Database) -> None:
 
     assert read == answered
     assert read.columns == given.columns
-    assert read.urls == {"self": f"/v1/datasets/{given.id}"}
+    assert read.urls["self"] == f"/v1/datasets/{given.id}"
     assert (stored.inline, stored.artefact, stored.sha256) == (b"rows", None, given.sha256)
+
+
+def test_a_dataset_keeps_its_parent_also_when_that_is_deleted(database: Database) -> None:
+    parent = a_dataset()
+    child = a_dataset().model_copy(update={"parent_id": parent.id, "parent_rows": 2})
+    with database.begin() as tx:
+        tx.datasets.add(parent, inline=b"rows", artefact=None)
+        tx.datasets.add(child, inline=b"more rows", artefact=None)
+
+    with database.begin() as tx:
+        tx.datasets.delete(parent.id)
+    with database.begin() as tx:
+        read, (listed,) = tx.datasets.get(child.id), tx.datasets.page().data
+
+    assert (read.parent_id, read.parent_rows) == (parent.id, 2)
+    assert listed == read
 
 
 def test_datasets_are_listed_newest_first_and_found_by_name(database: Database) -> None:

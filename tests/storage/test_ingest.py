@@ -1,28 +1,30 @@
 """Tables on their way in: exact numbers, honest types, refusals that name the place and no cell."""
 
 import random
-import re
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from descend.datasets import ColumnType, InlineColumns, InlineXY
+from descend.datasets import ColumnType, InlineColumns, InlineXY, UploadFormat
 from descend.errors import CorruptArtefact, InvalidDataset
 from descend.limits import INLINE_IN_ROW_BYTES
 from storage.arrow_writer import arrow_of_floats
-from storage.ingest import Ingested, ingest_csv, ingest_json, read_columns
+from storage.ingest import Ingested, ingest_json, ingested_at, read_columns
+from storage.ingest_files import Order, ingest_file
 
 SECRET = "7351731"
 
 
 @pytest.fixture
 def csv(tmp_path: Path):  # type: ignore[no-untyped-def]
-    def ingest(text: str | bytes, **options: object) -> Ingested:
+    def ingest(content: str | bytes, **options: object) -> Ingested:
         path = tmp_path / "upload.csv"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return ingest_csv(path, name="t", target=tmp_path / "t.arrow", **options)  # type: ignore[arg-type]
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        target = tmp_path / "t.arrow"
+        order = Order(path=path, target=target, format=UploadFormat.CSV, name="t", **options)  # type: ignore[arg-type]
+        return ingested_at(ingest_file(order), target)
 
     return ingest
 
@@ -153,26 +155,95 @@ def test_other_encodings_and_a_byte_order_mark_are_read(csv) -> None:  # type: i
     assert columns_of(marked) == {"a": [1], "b": [2]}
 
 
-def test_what_is_not_quite_a_number_is_text_with_a_warning(csv) -> None:  # type: ignore[no-untyped-def]
-    for cell in (
-        "1_0",
-        "inf",
-        "nan",
-        "1e999",
-        "0x1f",
-        "1e",
-        "--1",
-        "1 2",
-        "1,5 ",
-        "\u0661",
-        f"{SECRET}x",
-    ):
-        ingested = csv(f'a,b\n1,1\n2,2\n3,"{cell}"\n')
+NO_NUMBERS = ("1_0", "inf", "1e999", "0x1f", "1e", "--1", "1 2", "1,5 3", "\u0661", f"{SECRET}x")
 
-        (warning,) = ingested.dataset.warnings
-        assert ingested.dataset.columns[1].dtype is ColumnType.STRING
-        assert re.search(r"'b' is text: 1 of its 3 .* row 3", warning)
-        assert SECRET not in warning
+
+@pytest.mark.parametrize("cell", NO_NUMBERS)
+@pytest.mark.parametrize("head", [0, 6000], ids=["in the head", "far down"])
+def test_a_bad_cell_is_refused_by_row_and_column(csv, cell: str, head: int) -> None:  # type: ignore[no-untyped-def]
+    rows = "1,1\n2,2.5\n" + "3,4\n" * head
+
+    with pytest.raises(
+        InvalidDataset, match=rf"'b' holds numbers, but 1 .*: row {head + 3}\."
+    ) as no:
+        csv(f'a,b\n{rows}3,"{cell}"\n')
+
+    assert no.value.param == "b"
+    assert SECRET not in str(no.value)
+    assert csv(f'a,b\n{rows}3,"{cell}"\n', text=("b",)).dataset.columns[1].dtype == "string"
+
+
+def test_the_first_bad_rows_are_named_and_counted(csv) -> None:  # type: ignore[no-untyped-def]
+    rows = [f"{i}.5" if i % 15 else "?" for i in range(1, 201)]
+
+    with pytest.raises(
+        InvalidDataset, match=r"13 of its 200 cells are .*: rows 15, 30, 45, 60, 75\."
+    ):
+        csv("a\n" + "\n".join(rows) + "\n")
+
+
+def test_infinity_is_refused_however_often_it_comes(csv) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InvalidDataset, match=r"'a' .* 2 of its 4 cells .*: rows 2, 3\."):
+        csv("a,b\n1,x\n-Infinity,x\n1e999,y\n4,z\n")
+
+
+def test_a_column_of_both_is_text_with_a_warning(csv) -> None:  # type: ignore[no-untyped-def]
+    tickets = ["347082", "A/5 21171", "113803", "PC 17599", "373450"]
+
+    ingested = csv("ticket,paid\n" + "\n".join(f"{t},1.5" for t in tickets) + "\n")
+
+    assert ingested.dataset.columns[0].dtype is ColumnType.STRING
+    assert ingested.dataset.warnings[0] == (
+        "column 'ticket' is text: 2 of its 5 cells are no numbers, the first in row 2"
+    )
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_a_delimiter_is_found_in_the_header_and_said(csv, delimiter: str) -> None:  # type: ignore[no-untyped-def]
+    ingested = csv(f'"a, b"{delimiter}"c"\n1{delimiter}2.5\n')
+
+    assert columns_of(ingested) == {"a, b": [1], "c": [2.5]}
+    assert ingested.dataset.warnings == [f"the delimiter is {delimiter!r}, as found in the header"]
+
+
+def test_numbers_with_decimal_commas_are_never_taken_for_text(csv) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(
+        InvalidDataset, match="'b' holds numbers written with a comma: send decimal"
+    ):
+        csv("a;b\n1;1,5\n2;7\n3;-2,25\n")
+
+
+@pytest.mark.parametrize("head", [0, 6000], ids=["in the head", "far down"])
+def test_the_usual_words_for_nothing_are_missing(csv, head: int) -> None:  # type: ignore[no-untyped-def]
+    words = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "-", " NA "]
+    rows = ["1.5,x"] * head + [f"{word},{word}" for word in words] + ["2.5,y"]
+
+    number, text = csv("a,b\n" + "\n".join(rows) + "\n").dataset.columns
+
+    assert (number.dtype, number.missing) == ("float64", len(words))
+    assert (text.dtype, text.missing) == ("string", len(words))
+
+
+def test_words_that_were_not_given_are_no_words_for_nothing(csv) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InvalidDataset, match="row 3"):
+        csv("a\n1\n?\nnan\n4\n5\n", null_values=("?",))
+
+
+@pytest.mark.parametrize(
+    ("odd", "kinds"),
+    [
+        ("2.5,,,", ["float64", "float64", "bool"]),
+        (",town,,", ["int64", "string", "bool"]),
+        (",,Ulm,", ["int64", "float64", "string"]),
+        (",,, 9007199254740993 ", ["int64", "float64", "bool"]),
+    ],
+)
+def test_what_a_column_is_never_depends_on_its_first_rows(csv, odd: str, kinds: list[str]) -> None:  # type: ignore[no-untyped-def]
+    head = "\n".join(["1,,true,7"] * 6000)
+
+    columns = csv(f"a,b,c,d\n{head}\n{odd}\n").dataset.columns
+
+    assert [column.dtype for column in columns] == [*kinds, "int64"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def attempt(stage: Stage, checkpoints: dict[str, bytes], rows: History) -> None:
 
 def trained(lesson: Lesson) -> tuple[bytes, History]:
     data = lesson.data()
-    problem = training.Problem.of_rows(
+    rows = training.Problem.of_rows(
         X=np.array(data.X),
         Y=np.array(data.y).reshape(-1, 1),
         sample_weight=None,
@@ -35,7 +35,9 @@ def trained(lesson: Lesson) -> tuple[bytes, History]:
         targets=("y",),
         hyperparameters=lesson.hyperparameters(),
     )
-    state, (segment,) = training.advance(training.start([problem], "cpu", [None]), BEGUN)
+    state, (segment,) = training.advance(
+        training.start([training.compress(rows)], "cpu", [None]), BEGUN
+    )
     return training.save(state, 0), segment.history
 
 

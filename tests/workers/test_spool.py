@@ -17,9 +17,9 @@ from workers.spool import Blobs, Spool, read_file, write_file
 
 
 def rows(n: int, *, total: int) -> History:
-    columns = np.random.default_rng(n).normal(size=(4, n))
+    columns = np.random.default_rng(n).normal(size=(5, n))
     epoch = np.arange(total - n, total)
-    return History(epoch, columns[0], columns[1], columns[2], columns[3], total=total)
+    return History(epoch, columns[0], columns[1], columns[2], columns[3], columns[4], total=total)
 
 
 def test_a_document_and_its_blobs_come_back_as_they_were(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def is_solo(problem: Problem, device: str) -> bool:
     On CUDA always: whether cuBLAS rounds alike whatever the number of models is not known.
     """
     h = problem.hyperparameters
-    if h.optimizer == "lbfgs" or h.batch_size is not None:
+    if h.optimizer in {"lbfgs", "exact"} or h.batch_size is not None:
         return True
     elements = problem.trained.design_rows * (problem.n_features + 1) * padded_targets(problem)
     return device != "cpu" or elements > SOLO_ELEMENTS
@@ -69,6 +69,8 @@ def choose_device(problem: Problem, wanted: str) -> tuple[str, str]:
     """
     if wanted == "cpu":
         return "cpu", "cpu was asked for"
+    if problem.hyperparameters.optimizer == "exact":
+        return "cpu", "exact solves from a factor, which is small"
     available = torch.cuda.is_available()
     if wanted == "cuda":
         if not available:

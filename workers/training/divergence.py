@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from descend.jobs import Hyperparameters, JobError
+from descend.statistics import INTERCEPT
 from workers.training.losses import Loss
 from workers.training.objective import Matrices
 from workers.training.problem import Floats
@@ -12,9 +13,8 @@ from workers.training.rate import adam_rate, auto_rate, best_rate, stability_bou
 from workers.training.setup import Setup
 from workers.training.spectrum import spectrum
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "guilty_columns", "largest_parts"]
 
-INTERCEPT = "(intercept)"
 # A column is named when it holds a tenth of the squared length of the steepest direction.
 GUILTY_SHARE = 0.1
 NAMED_AT_MOST = 10
@@ -77,8 +77,8 @@ def _facts(setup: Setup) -> Facts:
     bound = stability_bound(h, found)
     known = bound is not None and np.isfinite(bound) and bound > 0 and not _boundless(h)
     names = [*setup.problem.features, *([INTERCEPT] if h.fit_intercept else [])]
-    direction = _named(found.direction, names)
-    guilty = _guilty(direction) or _largest_columns(setup)
+    direction = largest_parts(found.direction, names)
+    guilty = guilty_columns(direction) or _largest_columns(setup)
     return Facts(
         rate=setup.rate,
         bound=bound if known else None,
@@ -116,12 +116,14 @@ def _spread(setup: Setup, name: str) -> float:
     return float(scaling.scale[setup.problem.features.index(name)])
 
 
-def _named(vector: Floats, names: list[str]) -> dict[str, float]:
+def largest_parts(vector: Floats, names: list[str]) -> dict[str, float]:
+    """Name the ten largest components, largest first."""
     order = np.argsort(-np.abs(vector), kind="stable")[:NAMED_AT_MOST]
     return {names[place]: float(vector[place]) for place in order}
 
 
-def _guilty(direction: dict[str, float]) -> tuple[str, ...]:
+def guilty_columns(direction: dict[str, float]) -> tuple[str, ...]:
+    """Choose the columns that hold a tenth of the direction's squared length, at least one."""
     of_columns = {name: size for name, size in direction.items() if name != INTERCEPT}
     share = {name: size**2 for name, size in of_columns.items() if size}
     named = tuple(name for name, value in share.items() if value >= GUILTY_SHARE)

@@ -118,15 +118,14 @@ def scaling_of(factor: Factor, *, standardize: bool, fit_intercept: bool) -> Sca
         return Scaling(np.zeros(d), np.ones(d))
     root = factor.root_weight
     shift, size = factor.shift[:d], factor.size[:d]
-    constant = factor.low[:d] == factor.high[:d]
     R = factor.R[:, 1 : 1 + d] / root
     if not fit_intercept:
         R[0] += shift / size
-        scale = np.where(constant, np.abs(factor.low[:d]), _norms(R) * size)
+        scale = _norms(R) * size
         return Scaling(np.zeros(d), np.where(scale == 0, 1, scale))
-    mean = np.where(constant, factor.low[:d], shift + R[0] * size)
-    scale = np.where(constant, 0, _norms(R[1:]) * size)
-    return Scaling(mean, np.where(scale == 0, 1, scale))
+    # A constant column lies at its shift: R holds exact zeros for it, and its mean is exact.
+    scale = _norms(R[1:]) * size
+    return Scaling(shift + R[0] * size, np.where(scale == 0, 1, scale))
 
 
 def matrices_of(factor: Factor, scaling: Scaling, *, intercept: bool) -> tuple[Floats, Floats]:
@@ -241,12 +240,8 @@ def from_bytes(data: bytes) -> Factor:
 def _moved(factor: Factor, inner: Floats, columns: slice, frame: Frame) -> Floats:
     """Bring columns of R, given as `inner` in the factor's own frame, into another one."""
     shift, size = factor.shift[columns], factor.size[columns]
-    low, high = factor.low[columns], factor.high[columns]
     moved = inner[:, 1:][:, columns] * (size / frame.unit)
     moved[0] += (shift - frame.shift) / frame.unit * inner[0, 0]
-    constant = low == high
-    moved[:, constant] = 0
-    moved[0, constant] = ((low - frame.shift) / frame.unit)[constant] * inner[0, 0]
     return moved
 
 

@@ -57,12 +57,14 @@ class Limits:
 
     Attributes:
         tol: relative change of the objective, not below the precision of the dtype; 0 for never.
+        target_gap: part of the first gap at which to stop; 0 for never.
         variance: of the targets; under another loss that of a residual of one standard deviation.
         noise: change of the objective that is rounding: a perfect fit's loss never comes to rest,
             but jumps about between 0 and the squares of the targets' last digits.
     """
 
     tol: Floats
+    target_gap: Floats
     noise: Floats
     patience: Ints
     max_epochs: Ints
@@ -82,6 +84,7 @@ class Limits:
             variance = _as_losses(losses, np.sqrt(variance))
         return cls(
             tol=np.where(tol > 0, np.maximum(tol, eps), 0),
+            target_gap=np.array([h.target_gap or 0.0 for h in given], dtype=np.float64),
             noise=noise,
             patience=np.array([h.patience for h in given], dtype=np.int64),
             max_epochs=np.array([h.max_epochs for h in given], dtype=np.int64),
@@ -120,17 +123,21 @@ def judge(
         setups: of all models, for the stability bound, computed only for a model whose loss grew.
 
     Notes:
-        At the same epoch divergence goes before convergence before max_epochs.
+        At the same epoch divergence goes before the target gap before convergence before
+        max_epochs.
     """
     steps = len(readings.loss)
     fresh = progress.epoch[models] == 0
     progress.first[models[fresh]] = readings.loss[0, fresh]
+    if readings.gap is not None:
+        progress.first_gap[models[fresh]] = readings.gap[0, fresh]
     with np.errstate(invalid="ignore", over="ignore"):
         diverged = _diverged(readings, models, progress, limits=limits, setups=setups)
         stale = _stale(readings.objective, models, progress, limits)
     converged = _never(models) if stale is None else _first(stale >= limits.patience[models])
     fates = (
         (diverged, StopReason.DIVERGED),
+        (_near(readings.gap, models, progress, limits), StopReason.TARGET_GAP),
         (converged, StopReason.CONVERGED),
         (limits.max_epochs[models] - 1 - progress.epoch[models], StopReason.MAX_EPOCHS),
     )
@@ -193,6 +200,14 @@ def _stale(objective: Floats, models: Ints, progress: Progress, limits: Limits) 
     place = np.arange(len(objective))[:, np.newaxis]
     moved = np.where(quiet, -1 - progress.stale[models], place)
     return np.asarray(place - np.maximum.accumulate(moved, axis=0))
+
+
+def _near(gap: Floats | None, models: Ints, progress: Progress, limits: Limits) -> Ints:
+    """First epoch of the block at which each lane is within its target gap."""
+    target = limits.target_gap[models]
+    if gap is None or not target.any():
+        return _never(models)
+    return _first((gap <= target * progress.first_gap[models]) & (target > 0))
 
 
 def _first(condition: Mask) -> Ints:

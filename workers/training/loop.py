@@ -16,6 +16,7 @@ from descend.errors import InvalidInput
 from descend.jobs import StopReason
 from workers.training import schedules
 from workers.training.device import batch_key, is_solo
+from workers.training.gap import Minimum
 from workers.training.judge import Limits, Mask, Readings, judge
 from workers.training.ledger import Ledger, Segment
 from workers.training.objective import Design, arrange, differentiate, padded_targets
@@ -68,6 +69,7 @@ def start(
         lanes=tuple(lanes),
         live=tuple(range(len(problems))),
         design=design,
+        minimum=_minimum(setups, lanes, design, params),
         optimizer=optimizer,
         params=params,
         slots=optimizer.slots(params),
@@ -148,7 +150,7 @@ def _settle(state: TrainingState, block: Block, ledger: Ledger) -> TrainingState
     """Judge a block: note its history, freeze the models that stopped in it."""
     lanes = _live_lanes(state)
     models = np.array(state.live, dtype=np.int64)
-    readings = _readings(block, state.design, lanes)
+    readings = _readings(block, state, lanes)
     verdicts = judge(
         readings, models, progress=state.progress, limits=state.limits, setups=state.setups
     )
@@ -164,25 +166,47 @@ def _settle(state: TrainingState, block: Block, ledger: Ledger) -> TrainingState
 
 
 @torch.no_grad()
-def _readings(block: Block, design: Design, lanes: list[int]) -> Readings:
+def _readings(block: Block, state: TrainingState, lanes: list[int]) -> Readings:
     """Bring a block's figures to the host: the one sync of the block."""
-    squares = _sums(torch.stack(block.gradients).square_())
-    figures = [_sums(torch.stack(block.squares)).mul_(design.share), squares.sqrt_()]
+    design, minimum = state.design, state.minimum
+    figures = {"loss": _sums(torch.stack(block.squares)).mul_(design.share)}
+    gradients = torch.stack(block.gradients)
     if design.held_share is not None:
-        figures.append(_sums(torch.stack(block.held_squares)) * design.held_share)
+        figures["held_loss"] = _sums(torch.stack(block.held_squares)) * design.held_share
     if design.l1 is not None or design.l2_root is not None:
-        figures.append(figures[0] + _penalties(design, torch.stack(block.params[:-1])))
-    whole = len(lanes) == squares.shape[1]
-    host = [figure.double().cpu().numpy() for figure in figures]
-    loss, norm, *others = host if whole else [figure[:, lanes] for figure in host]
+        penalties = _penalties(design, torch.stack(block.params[:-1]))
+        figures["objective"] = figures["loss"] + penalties
+    if minimum is not None:
+        figures["gap"] = _gaps(design, minimum, torch.stack(block.params[:-1]), gradients)
+    figures["norm"] = _sums(gradients.square_()).sqrt_()
+    whole = len(lanes) == gradients.shape[1]
+    host = {name: figure.double().cpu().numpy() for name, figure in figures.items()}
+    told = host if whole else {name: figure[:, lanes] for name, figure in host.items()}
     return Readings(
-        loss=loss,
-        objective=others[-1] if len(figures) > 2 + (design.minus_held_goal is not None) else loss,
-        held_loss=None if design.minus_held_goal is None else others[0],
-        norm=norm,
-        gap=None,
-        finite=_finite(block, lanes, loss, norm),
+        loss=told["loss"],
+        objective=told.get("objective", told["loss"]),
+        held_loss=told.get("held_loss"),
+        norm=told["norm"],
+        gap=told.get("gap"),
+        finite=_finite(block, lanes, told["loss"], told["norm"]),
     )
+
+
+def _gaps(design: Design, minimum: Minimum, params: Tensor, gradients: Tensor) -> Tensor:
+    """Compute every epoch's gap (see Minimum); rounding may not make it negative."""
+    above = None
+    if minimum.norm is not None and design.l1 is not None:
+        above = _sums(design.l1 * params.abs()).sub_(minimum.norm)
+    smooth = _sums(minimum.products(params, gradients)).mul_(0.5)
+    return (smooth if above is None else smooth.add_(above)).clamp_(min=0)
+
+
+def _minimum(
+    setups: Sequence[Setup], lanes: Sequence[int], design: Design, params: Tensor
+) -> Minimum | None:
+    known = [setups[model].certificate for model in lanes]
+    found = [one for one in known if one is not None]
+    return Minimum.of(found, design, params) if len(found) == len(known) else None
 
 
 @np.errstate(over="ignore", invalid="ignore")

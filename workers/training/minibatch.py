@@ -86,7 +86,6 @@ class StreamedState:
     stops: Mapping[int, StopReason]
     final: Mapping[int, Tensor]
     lanes: tuple[int, ...] = (0,)
-    engine: str = "streamed"
 
     @property
     def setup(self) -> Setup:

@@ -19,7 +19,16 @@ from workers.training.samples import Rows
 from workers.training.scaling import Scaling
 from workers.training.shapes import Float
 
-__all__ = ["Design", "Matrices", "arrange", "differentiate", "matrices", "padded_targets"]
+__all__ = [
+    "Design",
+    "Matrices",
+    "arrange",
+    "differentiate",
+    "matrices",
+    "padded",
+    "padded_targets",
+    "take",
+]
 
 # Rows of W are kept on 64-byte lines. MKL's batched product rounds differently by the position of
 # a matrix in memory unless its rows fill vector registers: measured with 3, 5 and 7 targets in
@@ -103,7 +112,7 @@ def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, devic
         return take(stacked, lanes)
 
     def targets(parts: list[Floats]) -> Tensor:
-        return tensor([_widen(part, outputs) for part in parts])
+        return tensor([padded(part, outputs) for part in parts])
 
     def penalty(values: list[float]) -> Tensor | None:
         if not any(values):
@@ -208,7 +217,8 @@ def take(values: Tensor, lanes: list[int]) -> Tensor:
     return values[torch.tensor(lanes, device=values.device)]
 
 
-def _widen(Y: Floats, outputs: int) -> Floats:
+def padded(Y: Floats, outputs: int) -> Floats:
+    """Append columns of 0 up to the width that W has in memory."""
     return np.pad(Y, ((0, 0), (0, outputs - Y.shape[1]))) if outputs > Y.shape[1] else Y
 
 

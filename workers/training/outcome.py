@@ -1,22 +1,30 @@
 """What came of a model's training, in original units."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
+from workers.training.certificate import excess
+from workers.training.compressed import Factored
 from workers.training.divergence import diagnose
 from workers.training.losses import SQUARED, Loss
 from workers.training.minibatch import StreamedState
-from workers.training.problem import Floats
+from workers.training.problem import Floats, Problem
 from workers.training.schedules import falls
 from workers.training.setup import Setup
 from workers.training.state import TrainingState
 
-__all__ = ["TrainingOutcome", "outcome"]
+__all__ = ["TrainingOutcome", "engine_of", "outcome", "unrepresentable"]
 
-_SUCCESSES = frozenset({StopReason.CONVERGED, StopReason.MAX_EPOCHS})
+_SUCCESSES = frozenset({StopReason.CONVERGED, StopReason.TARGET_GAP, StopReason.MAX_EPOCHS})
+# Converged in fact: so near to the minimum, as a part of it or of the first epoch's distance.
+CONVERGED_GAP = 1e-6
+CONVERGED_GAP_OF_FIRST = 1e-9
+# Beyond this condition number 24 bits leave less than three digits.
+SINGLE_HOLDS = 1e4
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +69,7 @@ def outcome(state: TrainingState | StreamedState, index: int) -> TrainingOutcome
     metrics = _metrics(state, index, params=params, coef=coef, intercept=intercept)
     error = None
     if stop in _SUCCESSES and not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
-        stop, error = StopReason.ERROR, _unrepresentable(setup, coef)
+        stop, error = StopReason.ERROR, unrepresentable(setup, coef)
     elif stop is StopReason.DIVERGED:
         epoch = int(state.progress.epoch[index]) - 1
         error = diagnose(setup, epoch=epoch, loss=float(state.progress.last_loss[index]))
@@ -72,12 +80,22 @@ def outcome(state: TrainingState | StreamedState, index: int) -> TrainingOutcome
         metrics=metrics,
         error=error,
         resolved=setup.hyperparameters,
-        engine=state.engine,
-        warnings=_warnings(setup, stop, params),
+        engine=engine_of(setup.problem),
+        warnings=_warnings(setup, stop, params, metrics),
     )
 
 
-def _unrepresentable(setup: Setup, coef: Floats) -> JobError:
+def engine_of(problem: Problem) -> str:
+    """Name what trains a problem.
+
+    "eager" epochs on rows, "compressed" ones on their factor, or "streamed" mini-batches.
+    """
+    if problem.hyperparameters.batch_size is not None:
+        return "streamed"
+    return "compressed" if isinstance(problem.trained, Factored) else "eager"
+
+
+def unrepresentable(setup: Setup, coef: Floats) -> JobError:
     """Columns of 1e-300 can be standardised, but their weights have no float64."""
     lost = np.flatnonzero(~np.isfinite(coef).all(axis=0)).tolist()
     names = [setup.problem.features[place] for place in lost]
@@ -116,6 +134,7 @@ def _metrics(
     squares = train_loss if measure == SQUARED else trained.loss(coef, intercept)
     eval_loss = None if held is None else held.loss(coef, intercept, measure)
     weights = params[: setup.problem.n_features]
+    objective = train_loss + h.l2 * np.square(weights).sum() + h.l1 * np.abs(weights).sum()
     epochs = int(progress.epoch[index])
     told = train_loss if eval_loss is None else eval_loss
     best, best_epoch = float(progress.best[index]), int(progress.best_epoch[index])
@@ -128,14 +147,39 @@ def _metrics(
         initial_loss=_finite(progress.first[index]),
         train_loss=_finite(train_loss),
         eval_loss=_finite(eval_loss),
-        objective=_finite(
-            train_loss + h.l2 * np.square(weights).sum() + h.l1 * np.abs(weights).sum()
-        ),
+        objective=_finite(objective),
         best_loss=_finite(best),
         best_epoch=best_epoch if np.isfinite(best) else None,
         r2=_finite(1 - squares / setup.variance) if setup.variance > 0 else None,
-        converged=state.stops.get(index) is StopReason.CONVERGED,
+        **_closeness(state, index, params),
     )
+
+
+def _closeness(state: TrainingState | StreamedState, index: int, params: Floats) -> dict[str, Any]:
+    """Say how far the result is from the certified minimum; where none is known, trust tol."""
+    setup, minimum = state.setups[index], state.setups[index].certificate
+    settled = state.stops.get(index) in {StopReason.CONVERGED, StopReason.TARGET_GAP}
+    if minimum is None:
+        return {"converged": settled}
+    gap = excess(setup.problem, setup.matrices(), minimum, params)
+    first = float(state.progress.first_gap[index])
+    near = gap <= max(CONVERGED_GAP * minimum.objective, CONVERGED_GAP_OF_FIRST * first)
+    return {
+        "converged": bool(near),
+        "min_loss": minimum.loss,
+        "min_objective": minimum.objective,
+        "gap": _finite(gap),
+        "relative_gap": _finite(gap / minimum.objective) if minimum.objective > 0 else None,
+        "duality_gap": minimum.duality_gap if setup.hyperparameters.l1 > 0 else None,
+        "rank": minimum.rank,
+        "condition_number": _finite(minimum.condition),
+    }
+
+
+def _above(metrics: Metrics) -> str:
+    if metrics.relative_gap is None:
+        return f"{metrics.gap:.3g}"
+    return f"{100 * metrics.relative_gap:.3g} %"
 
 
 def _closer(h: Hyperparameters) -> str:
@@ -151,12 +195,24 @@ def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and np.isfinite(value) else None
 
 
-def _warnings(setup: Setup, stop: StopReason | None, params: Floats) -> tuple[str, ...]:
+def _warnings(
+    setup: Setup, stop: StopReason | None, params: Floats, metrics: Metrics
+) -> tuple[str, ...]:
     h, told = setup.hyperparameters, []
+    if stop is StopReason.CONVERGED and metrics.gap is not None and not metrics.converged:
+        told.append(
+            f"the objective settled within tol ({h.tol:g}) while it is still"
+            f" {_above(metrics)} above the lowest there is: lower tol, or use optimizer exact"
+        )
     if stop is StopReason.MAX_EPOCHS and h.tol > 0:
         told.append(
             f"stopped at max_epochs ({h.max_epochs}) before the objective settled within tol"
             f" ({h.tol:g}): {_closer(h)} will bring it closer to the optimum"
+        )
+    if (metrics.condition_number or 0) > SINGLE_HOLDS and h.dtype == "float32":
+        told.append(
+            f"the design's condition number is {metrics.condition_number:.2g}: float32 leaves its"
+            " weights fewer than three digits; use float64"
         )
     if h.validation_fraction > 0 and setup.problem.n_eval == 0:
         told.append("too few rows to hold any out: eval_loss is empty")

@@ -21,6 +21,7 @@ class Progress:
         stale: consecutive epochs, up to the last, whose objective changed by no more than tol.
         best_epoch: epoch of `best`.
         first: train_loss of epoch 0; NaN before it.
+        first_gap: the gap at epoch 0; NaN before it and where no minimum is known.
         previous: the objective before the last step; NaN before the first.
         best: lowest eval_loss so far, train_loss where no rows are held out; infinity before.
         last_loss: train_loss of the last epoch done; not in checkpoints.
@@ -31,6 +32,7 @@ class Progress:
     stale: Ints
     best_epoch: Ints
     first: Floats
+    first_gap: Floats
     previous: Floats
     best: Floats
     last_loss: Floats
@@ -44,6 +46,7 @@ class Progress:
             stale=zeros.copy(),
             best_epoch=zeros.copy(),
             first=unknown,
+            first_gap=unknown.copy(),
             previous=unknown.copy(),
             best=np.full(n_models, np.inf),
             last_loss=unknown.copy(),

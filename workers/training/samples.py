@@ -61,6 +61,23 @@ class Rows:
     Y: Floats
     omega: Floats | None
 
+    @classmethod
+    def checked(cls, X: Floats, Y: Floats, omega: Floats | None) -> "Rows":
+        """Make rows to train on; refused by name where they cannot be.
+
+        Raises:
+            InvalidInput: param "X", "Y" or "sample_weight".
+        """
+        check_rows(X, Y, omega)
+        return cls(X, Y, omega)
+
+    @classmethod
+    def held(cls, X: Floats, Y: Floats, omega: Floats | None) -> "Rows":
+        """Make rows to validate on: where they all weigh nothing, they weigh alike."""
+        kept = None if omega is None or not omega.any() else omega
+        check_rows(X, Y, kept)
+        return cls(X, Y, kept)
+
     @property
     def n(self) -> int:
         return len(self.X)

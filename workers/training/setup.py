@@ -9,6 +9,7 @@ import torch
 
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, InitialWeights
+from workers.training.certificate import Certificate, certify
 from workers.training.objective import Matrices, matrices
 from workers.training.problem import Floats, Problem
 from workers.training.rate import auto_rate
@@ -27,6 +28,7 @@ class Setup:
         hyperparameters: the problem's, with the rate as a number.
         variance: of the targets trained on: population, weighted, mean over targets.
         mean_square: of the same targets.
+        certificate: the minimum of the objective, where it is known.
     """
 
     problem: Problem
@@ -35,6 +37,7 @@ class Setup:
     hyperparameters: Hyperparameters
     variance: float
     mean_square: float
+    certificate: Certificate | None
 
     @property
     def rate(self) -> float:
@@ -77,7 +80,9 @@ def prepare(problem: Problem) -> tuple[Setup, Matrices]:
         rate = auto_rate(problem, arranged, start)
         hyperparameters = hyperparameters.model_copy(update={"learning_rate": rate})
     variance, mean_square = problem.trained.moments()
-    return Setup(problem, scaling, start, hyperparameters, variance, mean_square), arranged
+    certificate = certify(problem, arranged) if hyperparameters.has_certificate else None
+    setup = Setup(problem, scaling, start, hyperparameters, variance, mean_square, certificate)
+    return setup, arranged
 
 
 def _start(problem: Problem, scaling: Scaling) -> Floats:

@@ -18,7 +18,7 @@ from workers.training.losses import Loss
 from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
 
-__all__ = ["Dynamics", "Spectrum", "dynamics", "spectrum"]
+__all__ = ["Dynamics", "Spectrum", "dynamics", "oriented", "root_and_goal", "spectrum"]
 
 # Above this many multiplications (rows * columns * the smaller of both) only the largest
 # eigenvalue is computed: about a second of one core.
@@ -89,7 +89,7 @@ def spectrum(problem: Problem, matrices: Matrices) -> Spectrum:
     return Spectrum(
         largest=float(values[0]),
         smallest=float(above[-1]) if above.size else None,
-        direction=_oriented(directions[0]),
+        direction=oriented(directions[0]),
         rank=int(above.size),
     )
 
@@ -115,10 +115,8 @@ def dynamics(
         part that no weights can remove, so that a loss near its floor keeps its digits.
         Cost: one singular value decomposition and O(n_epochs * columns * (rows + columns)).
     """
-    root = _root(problem, matrices)
+    root, goal = root_and_goal(problem, matrices)
     rows = len(matrices.A)
-    goal = np.zeros((len(root), matrices.B.shape[1]))
-    goal[:rows] = matrices.B * np.sqrt(2 / (rows * problem.n_targets))
     left, singular, right = np.linalg.svd(root, full_matrices=False)
     excess = singular[:, np.newaxis] * (right @ start) - left.T @ goal
     floor = left @ (left.T @ goal) - goal
@@ -136,6 +134,15 @@ def dynamics(
         train_loss=np.square(residual).sum(axis=(1, 2)) / 2,
         params=start + np.einsum("mc,emt->ect", right, moved),
     )
+
+
+def root_and_goal(problem: Problem, matrices: Matrices) -> tuple[Floats, Floats]:
+    """R and g with J(theta) = 1/2 ||R theta - g||^2 and H = R'R: the data's rows, then l2's."""
+    root, rows = _root(problem, matrices), len(matrices.A)
+    goal = np.zeros((len(root), matrices.B.shape[1]))
+    with np.errstate(over="ignore"):
+        goal[:rows] = matrices.B * np.sqrt(2 / (rows * problem.n_targets))
+    return root, goal
 
 
 def _root(problem: Problem, matrices: Matrices) -> Floats:
@@ -169,9 +176,10 @@ def _largest(root: Floats) -> Spectrum:
     operator = LinearOperator((columns, columns), matvec=hessian, dtype=np.float64)
     start = np.linspace(1, 2, columns)
     values, vectors = eigsh(operator, k=1, which="LA", v0=start, tol=1e-9)
-    return Spectrum(float(values[0] * size**2), None, _oriented(vectors[:, 0]), None)
+    return Spectrum(float(values[0] * size**2), None, oriented(vectors[:, 0]), None)
 
 
-def _oriented(vector: Floats) -> Floats:
+def oriented(vector: Floats) -> Floats:
+    """Choose the sign that makes the largest component positive."""
     top = vector[np.argmax(np.abs(vector))]
     return vector if top >= 0 else -vector

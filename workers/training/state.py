@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from descend.errors import InvalidInput
 from descend.jobs import StopReason
 from workers.training.errors import CheckpointMismatch
+from workers.training.gap import Minimum
 from workers.training.judge import Limits
 from workers.training.objective import Design, take
 from workers.training.optimizers import Optimizer, Slots
@@ -21,7 +22,7 @@ from workers.training.setup import Setup
 
 __all__ = ["Checkpoint", "TrainingState", "load", "restore", "save", "select"]
 
-FORMAT = "descend-training-1"
+FORMAT = "descend-training-2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class TrainingState:
         setups: one per model, in the order they were given.
         lanes: which model stands in each lane of the tensors. A lone model stands in two: a batch
             of one takes another path through BLAS and rounds differently.
+        minimum: of every lane's objective; None where one of them is not known.
         live: models still training.
         stops: why each of the others stopped; a dropped model has none.
         final: parameters of stopped models, (columns, outputs), on the CPU.
@@ -42,6 +44,7 @@ class TrainingState:
     lanes: tuple[int, ...]
     live: tuple[int, ...]
     design: Design
+    minimum: Minimum | None
     optimizer: Optimizer
     params: Tensor
     slots: Slots
@@ -49,13 +52,13 @@ class TrainingState:
     limits: Limits
     stops: Mapping[int, StopReason]
     final: Mapping[int, Tensor]
-    engine: str = "eager"
 
     def extra(self) -> dict[str, Tensor]:
         """Tensors that a checkpoint holds besides: none, between two epochs."""
         return {}
 
 
+@runtime_checkable
 class Savable(Protocol):
     """What `save` reads of a state of either kind."""
 
@@ -81,7 +84,7 @@ class Checkpoint:
     params: Tensor
     slots: Slots
     counters: Ints  # epoch, stale, best_epoch
-    losses: Floats  # first, previous, best
+    losses: Floats  # first, first_gap, previous, best
     extra: dict[str, Tensor]
 
 
@@ -110,7 +113,7 @@ def save(state: Savable, index: int) -> bytes:
         raise InvalidInput(f"the state of model {index} is not finite: it cannot be resumed")
     p = state.progress
     counters = [p.epoch[index], p.stale[index], p.best_epoch[index]]
-    losses = [p.first[index], p.previous[index], p.best[index]]
+    losses = [p.first[index], p.first_gap[index], p.previous[index], p.best[index]]
     whole = {name: values.detach().cpu().contiguous().clone() for name, values in tensors.items()}
     whole["counters"] = torch.tensor(counters, dtype=torch.int64)
     whole["losses"] = torch.tensor(losses, dtype=torch.float64)
@@ -151,7 +154,7 @@ def load(
         raise CheckpointMismatch("the checkpoint is damaged") from error
     numbers = {"params": like, **{f"slots.{name}": v for name, v in slots.items()}}
     figures = {"counters": torch.empty(3, dtype=torch.int64)}
-    figures |= {"losses": torch.empty(3, dtype=torch.float64), **extra}
+    figures |= {"losses": torch.empty(4, dtype=torch.float64), **extra}
     if about.get(FORMAT) != setup.fingerprint():
         raise CheckpointMismatch("the checkpoint belongs to another problem")
     if tensors.keys() != numbers.keys() | figures.keys():
@@ -175,7 +178,8 @@ def restore(progress: Progress, index: int, checkpoint: Checkpoint) -> None:
     """Write a checkpoint's counters into a progress that is still being built."""
     p = progress
     p.epoch[index], p.stale[index], p.best_epoch[index] = checkpoint.counters
-    p.first[index], p.previous[index], p.best[index] = checkpoint.losses
+    losses = checkpoint.losses
+    p.first[index], p.first_gap[index], p.previous[index], p.best[index] = losses
 
 
 def select(state: TrainingState, lanes: list[int]) -> TrainingState:
@@ -184,6 +188,7 @@ def select(state: TrainingState, lanes: list[int]) -> TrainingState:
         state,
         lanes=tuple(state.lanes[lane] for lane in lanes),
         design=state.design.select(lanes),
+        minimum=None if state.minimum is None else state.minimum.select(lanes),
         optimizer=state.optimizer.select(lanes),
         params=take(state.params, lanes).contiguous(),
         slots={name: take(values, lanes).contiguous() for name, values in state.slots.items()},

@@ -95,6 +95,18 @@ def test_two_parts_merge_to_the_factor_of_the_whole(drawn: Rows, data: st.DataOb
     np.testing.assert_array_equal(merged.high, whole.high)
 
 
+def test_rows_without_weights_merge_with_weighted_ones_as_rows_of_weight_1() -> None:
+    X, Y, _ = _normal_rows(12)
+    omega = np.linspace(0, 2, 12)
+    omega[:5] = 1
+
+    merged = merge(factor([(X[:5], Y[:5], None)]), factor([(X[5:], Y[5:], omega[5:])]))
+
+    assert merged.weighted
+    assert merged.weight_sum == pytest.approx(omega.sum())
+    assert_same_rows(dense(X, Y, omega, merged), merged.R)
+
+
 @given(rows(), st.data())
 def test_selected_columns_are_those_of_a_factor_of_these_columns(
     drawn: Rows, data: st.DataObject
@@ -127,6 +139,9 @@ def test_cuts_memory_order_and_threads_change_no_bit(columns: int, threads: int)
 
     cut = factor(blocks(1, 100, 101, n // 2, n - 3), threads=threads)
 
+    assert (cut.n_rows, cut.n_observations, cut.n_features) == (n, n, columns)
+    np.testing.assert_array_equal(cut.low, np.append(X.min(axis=0), Y.min()))
+    np.testing.assert_array_equal(cut.high, np.append(X.max(axis=0), Y.max()))
     assert cut.R.tobytes() == whole.R.tobytes()
     assert factor([(X, Y, omega)], threads=threads).R.tobytes() == whole.R.tobytes()
 

@@ -1,0 +1,290 @@
+"""The text of a CSV file: its encoding, its delimiter, its header, and whether its rows are even.
+
+Nothing here asks what a cell means. `glance` counts a file's bytes at some GB a second, which is
+enough for most files; `count_rows` reads them one by one and names the place of whatever is wrong.
+"""
+
+import codecs
+import csv
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from descend.errors import InvalidDataset
+from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
+
+__all__ = [
+    "MAX_CELL",
+    "NUMBER",
+    "Glance",
+    "as_utf8",
+    "check_names",
+    "count_rows",
+    "found_delimiter",
+    "glance",
+    "read_header",
+]
+
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+DELIMITERS = ",;\t|"
+MAX_CELL = 1_000_000
+_BLOCK = 2**24
+_MAX_LINE = 2**26
+_GLANCE = 2**18  # fits into a processor's cache, and so is counted three times for one reading
+_MAX_HEADER = MAX_COLUMNS * (4 * MAX_NAME_LENGTH + 3)
+
+
+@contextmanager
+def as_utf8(path: Path, encoding: str, folder: Path) -> Iterator[Path]:
+    """Give a path to the text in UTF-8: the file itself, or a copy for as long as the block."""
+    if codecs.lookup(encoding).name == "utf-8":
+        yield path
+        return
+    copy = folder / f"{path.name}.utf8"
+    try:
+        with copy.open("wb") as file:
+            _decoded(path, encoding, file)
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def found_delimiter(path: Path) -> str:
+    """Take a comma where the header has one, and else what it has most of."""
+    head = re.sub(r'"[^"]*"', "", _first_line(path))
+    if "," in head:
+        return ","
+    return max(DELIMITERS, key=lambda sign: (head.count(sign), -DELIMITERS.index(sign)))
+
+
+def read_header(path: Path, delimiter: str) -> list[str]:
+    """Read the columns' names.
+
+    Raises:
+        InvalidDataset: where one is absent, repeated, too long or a number.
+    """
+    _first_line(path)
+    csv.field_size_limit(MAX_CELL)
+    # The decoder reads ahead: what is not UTF-8 further down has a line of its own to be named by.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        try:
+            names = next(csv.reader(file, delimiter=delimiter, strict=True), [])
+        except csv.Error:
+            raise InvalidDataset("the header cannot be read: see its quotes") from None
+    if not names:
+        raise InvalidDataset("the file is empty: its first line must name the columns")
+    if any(map(_has_surrogates, names)):
+        raise InvalidDataset("line 1 is not utf-8")
+    check_names(names)
+    if all(re.match(NUMBER, name.strip()) for name in names):
+        raise InvalidDataset("the first line holds numbers: it must name the columns")
+    return names
+
+
+def _has_surrogates(name: str) -> bool:
+    return not name.isascii() and any("\ud800" <= sign <= "\udfff" for sign in name)
+
+
+def check_names(names: list[str]) -> None:
+    """Refuse names that are absent, repeated or too long, and too many of them."""
+    if not names:
+        raise InvalidDataset("there are no columns")
+    if len(names) > MAX_COLUMNS:
+        raise InvalidDataset(f"there are {len(names)} columns; at most {MAX_COLUMNS}")
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names, 1):
+        if not name.strip():
+            raise InvalidDataset(f"column {place} has no name")
+        if len(name) > MAX_NAME_LENGTH:
+            raise InvalidDataset(
+                f"the name of column {place} is longer than {MAX_NAME_LENGTH} characters"
+            )
+        if "\0" in name:
+            raise InvalidDataset(f"the name of column {place} has a NUL character")
+        if _has_surrogates(name):
+            raise InvalidDataset(f"the name of column {place} is not text")
+        if name in seen:
+            raise InvalidDataset(f"columns {seen[name]} and {place} have the same name", param=name)
+        seen[name] = place
+
+
+def _first_line(path: Path) -> str:
+    """Read the line that must name the columns; a million columns are refused without a parser."""
+    with path.open("rb") as file:
+        line = file.readline(_MAX_HEADER + 1)
+    if len(line) > _MAX_HEADER:
+        raise InvalidDataset(
+            f"the first line has more than {_MAX_HEADER} bytes: it must name at most"
+            f" {MAX_COLUMNS} columns"
+        )
+    return line.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What counting shows of a file: is it plain (no quotes, no NUL), and are its rows even?
+
+    Attributes:
+        n_rows: lines below the header, without the empty ones at the end.
+        even: the delimiters are as many as those rows need. With no row too long, which polars
+            sees, no row is too short.
+    """
+
+    plain: bool
+    even: bool
+    n_rows: int
+
+
+def glance(path: Path, delimiter: str, width: int) -> Glance:
+    """Count lines and delimiters; look for quotes and NUL."""
+    end = _end_of_text(path)
+    buffer = bytearray(_GLANCE)
+    data = np.frombuffer(buffer, np.uint8)
+    delimiters = newlines = 0
+    with path.open("rb", buffering=0) as file:
+        while end and (n := file.readinto(buffer)):
+            n = min(n, end)
+            end -= n
+            if buffer.find(b'"', 0, n) >= 0 or buffer.find(b"\0", 0, n) >= 0:
+                return Glance(plain=False, even=False, n_rows=0)
+            delimiters += int(np.count_nonzero(data[:n] == ord(delimiter)))
+            newlines += int(np.count_nonzero(data[:n] == ord("\n")))
+    even = delimiters == (width - 1) * (newlines + 1)
+    return Glance(plain=True, even=even, n_rows=newlines)
+
+
+def _end_of_text(path: Path) -> int:
+    """Where the last line that is not empty ends."""
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        while end:
+            start = max(0, end - _GLANCE)
+            file.seek(start)
+            text = file.read(end - start).rstrip(b"\r\n")
+            end = start + len(text)
+            if text:
+                break
+    return end
+
+
+def count_rows(path: Path, delimiter: str, width: int) -> int:
+    """Read every byte and count the rows.
+
+    Raises:
+        InvalidDataset: about what is not UTF-8, about NUL, about a row of another width, about an
+            empty line, about quotes; it names the line or the row.
+    """
+    quoted = _decoded(path, "utf-8", None)
+    n_rows = (_rows_quoted if quoted else _rows_plain)(path, delimiter, width)
+    if n_rows == 0:
+        raise InvalidDataset("the file has a header and no rows")
+    return n_rows
+
+
+def _decoded(path: Path, encoding: str, copy: IO[bytes] | None) -> bool:
+    """Check the bytes, write them as UTF-8 where asked, and say whether there are quotes."""
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    lines, quoted = 1, False
+    with path.open("rb") as file:
+        while True:
+            block = file.read(_BLOCK)
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                line = lines + error.object[: error.start].count(b"\n")
+                raise InvalidDataset(f"line {line} is not {encoding}") from None
+            if "\0" in text:
+                line = lines + text[: text.index("\0")].count("\n")
+                raise InvalidDataset(f"line {line} has a NUL character")
+            lines += text.count("\n")
+            quoted = quoted or '"' in text
+            if copy is not None:
+                copy.write(text.encode("utf-8"))
+            if not block:
+                return quoted
+
+
+def _rows_plain(path: Path, delimiter: str, width: int) -> int:
+    """Count the rows of a file without quotes: a line is a row, a delimiter ends a cell."""
+    line, rest = 0, b""
+    last = 0  # the last line that is not empty
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            block = rest + block
+            end = block.rfind(b"\n") + 1
+            line, last = _counted(block[:end], delimiter, width=width, line=line, last=last)
+            rest = block[end:]
+            if len(rest) > _MAX_LINE:
+                raise InvalidDataset(f"row {line} has more than {_MAX_LINE} bytes")
+    if rest:
+        line, last = _counted(rest + b"\n", delimiter, width=width, line=line, last=last)
+    return last - 1
+
+
+def _counted(lines: bytes, delimiter: str, *, width: int, line: int, last: int) -> tuple[int, int]:
+    data = np.frombuffer(lines, np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    if not len(ends):
+        return line, last
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    breaks = np.searchsorted(
+        np.flatnonzero(data == ord(delimiter)), np.concatenate([starts, ends[-1:]])
+    )
+    cells = np.diff(breaks) + 1
+    length = ends - starts
+    empty = (length == 0) | ((length == 1) & (data[starts] == ord("\r")))
+    _refuse_ragged(cells, empty, width=width, line=line, last=last)
+    filled = np.flatnonzero(~empty)
+    return line + len(ends), line + int(filled[-1]) + 1 if len(filled) else last
+
+
+def _refuse_ragged(
+    cells: NDArray[np.intp], empty: NDArray[np.bool_], *, width: int, line: int, last: int
+) -> None:
+    """Empty lines are fine at the end of the file, and in a table of one column."""
+    wrong = np.flatnonzero(~empty & (cells != width))
+    if len(wrong):
+        place = int(wrong[0])
+        raise InvalidDataset(
+            f"row {line + place} has {cells[place]} cells, the header names {width} columns"
+        )
+    filled = np.flatnonzero(~empty)
+    if width == 1 or not len(filled):
+        return
+    gaps = np.flatnonzero(empty[: filled[-1]])
+    if last < line or len(gaps):
+        row = last + 1 if last < line else line + int(gaps[0]) + 1
+        raise InvalidDataset(f"line {row} is empty")
+
+
+def _rows_quoted(path: Path, delimiter: str, width: int) -> int:
+    """Count the rows of a file with quotes, in which a line need not be a row."""
+    rows, empty = -1, list[int]()
+    csv.field_size_limit(MAX_CELL)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            for cells in reader:
+                if not cells:
+                    empty.append(reader.line_num)
+                    continue
+                if empty and width > 1:
+                    raise InvalidDataset(f"line {empty[0]} is empty")
+                rows += 1 + len(empty)
+                empty.clear()
+                if len(cells) != width:
+                    raise InvalidDataset(
+                        f"row {rows} has {len(cells)} cells, the header names {width} columns"
+                    )
+        except csv.Error:
+            raise InvalidDataset(
+                f"row {rows + 1} cannot be read: see its quotes, and that no cell has more than"
+                f" {MAX_CELL} characters"
+            ) from None
+    return rows

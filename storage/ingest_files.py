@@ -1,0 +1,149 @@
+"""Files on their way in: an order, naming an uploaded file, becomes a canonical file and a profile.
+
+This runs in the sandboxed child (storage.ingest_child), which alone loads polars.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from descend.datasets import ColumnType, Dataset, UploadFormat
+from descend.errors import InvalidDataset
+from storage.appending import append_rows
+from storage.arrow import open_table
+from storage.arrow_uploads import file_of_stream
+from storage.artefacts import NO_ROOM, no_room_is_storage_full
+from storage.csv_tables import CsvForm, read_csv
+from storage.frames import check_size, write_frame
+from storage.ingest import dataset_of
+from storage.ndjson_tables import read_ndjson
+from storage.numpy_tables import read_npy, read_npz
+from storage.parquet_footer import check_parquet
+
+__all__ = ["Order", "ingest_file"]
+
+
+class Order(BaseModel):
+    """What is to be read, and how; it crosses to the child as JSON."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    target: Path
+    format: UploadFormat
+    name: str | None = None
+    delimiter: str | None = None
+    decimal: str = "."
+    encoding: str = "utf-8"
+    null_values: tuple[str, ...] | None = None
+    text: tuple[str, ...] = ()
+    most_bytes: int = 10 * 2**30
+    parent: Path | None = None
+
+
+def ingest_file(order: Order) -> Dataset:
+    """Read the file at `order.path`; write its canonical file to `order.target`.
+
+    With a parent, which is a canonical file, the new rows come below its.
+
+    Raises:
+        InvalidDataset: when it is no table; it names the column and the row.
+        StorageFull: when the disk is.
+    """
+    with no_room_is_storage_full():
+        found = _READERS[order.format](order)
+        if order.parent is not None:
+            rows = order.target.rename(order.target.with_suffix(".rows"))
+            append_rows(order.parent, rows, order.target)
+        return dataset_of(order.target, name=order.name, format_=order.format.value, **found)
+
+
+def _csv(order: Order) -> dict[str, Any]:
+    return {"warnings": read_csv(order.path, _form(order), order.target)}
+
+
+def _parquet(order: Order) -> dict[str, Any]:
+    import polars as pl
+
+    check_parquet(order.path, order.most_bytes)
+    with _damaged_where_polars_fails("Parquet"):
+        scan = pl.scan_parquet(order.path, glob=False, hive_partitioning=False)
+        write_frame(scan, order.target)
+    return {}
+
+
+def _arrow_file(order: Order) -> dict[str, Any]:
+    _arrow(order.path, order)
+    return {}
+
+
+def _arrow_stream(order: Order) -> dict[str, Any]:
+    path = order.path.with_suffix(".file")
+    file_of_stream(order.path, path)
+    _arrow(path, order)
+    return {}
+
+
+def _arrow(path: Path, order: Order) -> None:
+    import polars as pl
+
+    with _damaged_where_polars_fails("Arrow"):
+        scan = pl.scan_ipc(path, glob=False, hive_partitioning=False)
+        n_rows = scan.select(pl.len()).collect().item()
+        check_size(n_rows, len(scan.collect_schema()), order.most_bytes)
+        write_frame(scan, order.target)
+
+
+def _ndjson(order: Order) -> dict[str, Any]:
+    read_ndjson(order.path, order.target)
+    return {}
+
+
+def _npy(order: Order) -> dict[str, Any]:
+    read_npy(order.path, order.target, order.most_bytes)
+    return {}
+
+
+def _npz(order: Order) -> dict[str, Any]:
+    return read_npz(order.path, order.target, order.most_bytes)
+
+
+_READERS: dict[UploadFormat, Callable[[Order], dict[str, Any]]] = {
+    UploadFormat.CSV: _csv,
+    UploadFormat.PARQUET: _parquet,
+    UploadFormat.ARROW_FILE: _arrow_file,
+    UploadFormat.ARROW_STREAM: _arrow_stream,
+    UploadFormat.NDJSON: _ndjson,
+    UploadFormat.NPY: _npy,
+    UploadFormat.NPZ: _npz,
+}
+
+
+@contextmanager
+def _damaged_where_polars_fails(format_: str) -> Iterator[None]:
+    """What polars says of a file may show its cells."""
+    import polars as pl
+
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
+        raise InvalidDataset(
+            f"the file cannot be read as {format_}: it is damaged, or uses what is not read here"
+        ) from None
+
+
+def _form(order: Order) -> CsvForm:
+    """New rows are read as the columns that they come below."""
+    kinds = dict.fromkeys(order.text, ColumnType.STRING)
+    return CsvForm(
+        delimiter=order.delimiter,
+        null_values=order.null_values,
+        decimal=order.decimal,
+        encoding=order.encoding,
+        kinds=kinds if order.parent is None else open_table(order.parent).kinds,
+    )

@@ -1,0 +1,161 @@
+"""From a job as the worker was given it to a problem that the engine can train.
+
+Squared loss on full batches trains on the R factor of its rows wherever that has fewer rows; the
+factor is kept, so that the next job on these columns reads nothing. What else there is trains on
+the rows themselves.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from descend.encoding import Encoding
+from descend.errors import CorruptArtefact, InvalidDataset
+from storage.arrow import Table, open_table
+from workers import training
+from workers.factors import FactorFolder, Kept, View
+from workers.orders import Assignment
+from workers.tables import Block, Columns, JobTable, Part
+
+__all__ = ["Loaded", "load_problem"]
+
+# Multiplications from which a factor is worth more threads than one.
+THREADS_PAY = 2e9
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A job's problem, and what came to light while its data was read."""
+
+    problem: training.Problem
+    encoding: Encoding
+    warnings: tuple[str, ...]
+    job: Assignment
+
+    def blocks(self) -> Callable[[], Iterator[Block]]:
+        """Open the table again, for what needs the rows that were trained on."""
+        table = JobTable(_open(self.job.data), _columns(self.job), self.encoding)
+        trained, _ = _parts(table, _view(self.job))
+        return lambda: table.blocks(trained)
+
+
+def load_problem(job: Assignment) -> Loaded:
+    """Read a job's data in the form it trains on.
+
+    Raises:
+        DescendError: when the data cannot be read or does not fit the job.
+    """
+    h, view = job.hyperparameters, _view(job)
+    folder = None if job.factors is None else FactorFolder(job.factors)
+    kept = folder.find(view) if folder and h.has_certificate else None
+    if kept is None:
+        table = JobTable(_open(job.data), view.columns)
+        parts = _parts(table, view)
+        n_train = table.n_used if parts[0] is None else int(np.count_nonzero(parts[0]))
+        form = training.choose_form(n_train, len(table.features), len(job.targets), h)
+        if form == "rows":
+            return _of_rows(job, table, parts)
+        kept = _factored(job, table, parts, view)
+        if folder:
+            folder.keep(view, kept)
+    return _of_factor(job, kept)
+
+
+def _view(job: Assignment) -> View:
+    h = job.hyperparameters
+    return View(_columns(job), h.validation_fraction, h.seed or 0)
+
+
+def _columns(job: Assignment) -> Columns:
+    return Columns(job.features, job.targets, job.weight, job.missing, job.categorical)
+
+
+def _open(data: bytes | Path) -> Table:
+    if isinstance(data, Path) and not data.exists():
+        raise CorruptArtefact("the file of the job's data set is missing")
+    return open_table(data)
+
+
+def _parts(table: JobTable, view: View) -> tuple[Part, Part]:
+    """Which of the used rows are trained on and which are held out; None, None: none are."""
+    held = training.held_out(table.n_used, view.fraction, seed=view.seed)
+    return (None, None) if held is None else (~held, held)
+
+
+def _of_rows(job: Assignment, table: JobTable, parts: tuple[Part, Part]) -> Loaded:
+    trained = training.Rows.checked(*table.rows(parts[0]))
+    held = None if parts[1] is None else training.Rows.held(*table.rows(parts[1]))
+    if job.validation is not None:
+        held = training.Rows.held(*_validation(job, table.encoding).rows())
+    return _loaded(job, table.encoding, trained, held, n_dropped=table.n_dropped)
+
+
+def _of_factor(job: Assignment, kept: Kept) -> Loaded:
+    held = kept.held
+    if job.validation is not None:
+        held = _factor(_validation(job, kept.encoding))
+    return _loaded(
+        job,
+        kept.encoding,
+        training.Factored(kept.trained),
+        None if held is None else training.Factored(held),
+        n_dropped=kept.n_dropped,
+    )
+
+
+def _loaded(
+    job: Assignment,
+    encoding: Encoding,
+    trained: training.Sample,
+    held: training.Sample | None,
+    *,
+    n_dropped: int,
+) -> Loaded:
+    problem = training.Problem(
+        trained=trained,
+        held=held,
+        features=tuple(encoding.features),
+        targets=job.targets,
+        hyperparameters=job.hyperparameters,
+    )
+    warnings = []
+    if n_dropped:
+        n_all = n_dropped + problem.n_train + (0 if job.validation else problem.n_eval)
+        warnings.append(f"{n_dropped} of {n_all} rows have missing cells and were left out")
+    return Loaded(problem, encoding, tuple(warnings), job)
+
+
+def _validation(job: Assignment, encoding: Encoding) -> JobTable:
+    if job.validation is None:
+        raise InvalidDataset("there are no validation rows")
+    return JobTable(_open(job.validation), _columns(job), encoding)
+
+
+def _factored(job: Assignment, table: JobTable, parts: tuple[Part, Part], view: View) -> Kept:
+    trained = _appended(job, table, view) or _factor(table, parts[0])
+    held = None if parts[1] is None else _factor(table, parts[1])
+    return Kept(table.encoding, table.n_used, table.n_dropped, trained, held)
+
+
+def _appended(job: Assignment, table: JobTable, view: View) -> training.Factor | None:
+    """Merge the factor of a parent's rows, where it is kept, with that of the rows appended."""
+    if job.parent_factors is None or not view.is_whole:
+        return None
+    kept = FactorFolder(job.parent_factors).find(view)
+    if kept is None or kept.encoding != table.encoding:
+        return None
+    if kept.n_used + kept.n_dropped != job.parent_rows:
+        return None
+    if table.n_used == kept.n_used:
+        return kept.trained
+    return training.merge(kept.trained, _factor(table, start=job.parent_rows))
+
+
+def _factor(table: JobTable, part: Part = None, *, start: int = 0) -> training.Factor:
+    names: Sequence[str] = (*table.features, *table.columns.targets)
+    many = table.n_used * len(names) ** 2 > THREADS_PAY
+    threads = len(os.sched_getaffinity(0)) if many else 1
+    return training.factor(table.blocks(part, start=start), names=names, threads=threads)

@@ -1,0 +1,104 @@
+"""The minimum of a problem's objective, computed rather than approached (numpy)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.training.exact import lasso, solve
+from workers.training.objective import Matrices
+from workers.training.problem import Floats, Problem
+
+__all__ = ["CERTIFICATE_COST", "Certificate", "certify", "excess"]
+
+# Multiplications (rows * columns^2) beyond which no minimum is computed: some seconds of a core.
+CERTIFICATE_COST = 2e10
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Where the objective of a squared loss is least, in the coordinates of training.
+
+    Attributes:
+        params: [W; b] at the minimum, shape (columns, n_targets); of minimum norm where the
+            columns are dependent.
+        gradient: of the smooth part (data term and l2) there; 0 without l1.
+        objective: J at the minimum.
+        loss: the data term at the minimum.
+        rank: independent columns of A.
+        condition: of A with columns of equal length.
+        duality_gap: a bound on the error of `objective`, as a part of J at zero weights; 0 where
+            the minimum is a linear solve.
+    """
+
+    params: Floats
+    gradient: Floats
+    objective: float
+    loss: float
+    rank: int
+    condition: float
+    duality_gap: float
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def certify(problem: Problem, matrices: Matrices) -> Certificate | None:
+    """Compute the minimum of J(W, b), the squared objective with its penalties.
+
+    Returns:
+        None where it is not known: another loss, mini-batches' own minimum, a matrix too large
+        (`CERTIFICATE_COST`), or numbers that leave the range of float64.
+
+    Notes:
+        Cost: one pivoted QR factorisation of A; with l1, coordinate descent on R besides.
+    """
+    h = problem.hyperparameters
+    A, B = matrices.A, matrices.B
+    if not h.has_certificate or A.shape[0] * A.shape[1] * min(A.shape) > CERTIFICATE_COST:
+        return None
+    if not np.isfinite(np.square(A).sum() + np.square(B).sum()):
+        return None
+    found = solve(A, B, n_rows=len(A), l2=h.l2, intercept=h.fit_intercept)
+    params, duality_gap = found.params, 0.0
+    if h.l1 > 0:
+        sparse = lasso(A, B, l1=h.l1, n_rows=len(A), l2=h.l2, intercept=h.fit_intercept)
+        params, duality_gap = sparse.params, sparse.relative_gap
+    residual = A @ params - B
+    loss = float(np.square(residual).mean())
+    weights = params[: problem.n_features]
+    objective = loss + h.l2 * np.square(weights).sum() + h.l1 * np.abs(weights).sum()
+    if not (np.isfinite(params).all() and np.isfinite(objective)):
+        return None
+    return Certificate(
+        params=params,
+        gradient=_gradient(problem, A, residual, params),
+        objective=float(objective),
+        loss=loss,
+        rank=found.rank,
+        condition=found.condition,
+        duality_gap=duality_gap,
+    )
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def excess(problem: Problem, matrices: Matrices, minimum: Certificate, params: Floats) -> float:
+    """Compute J(params) - J*, without cancellation, in float64.
+
+    With d = params - params*:  mean (A d)^2 + l2 ||d_W||^2 + <g*, d> + l1 (||W||_1 - ||W*||_1).
+    """
+    h = problem.hyperparameters
+    moved = params - minimum.params
+    n = problem.n_features
+    above = np.square(matrices.A @ moved).mean(axis=0).mean() + h.l2 * np.square(moved[:n]).sum()
+    if h.l1 > 0:
+        above += (minimum.gradient * moved).sum()
+        above += h.l1 * (np.abs(params[:n]).sum() - np.abs(minimum.params[:n]).sum())
+    return max(float(above), 0.0)
+
+
+def _gradient(problem: Problem, A: Floats, residual: Floats, params: Floats) -> Floats:
+    """Of the smooth part; what a linear solve leaves of it is rounding, and counts as 0."""
+    h = problem.hyperparameters
+    if h.l1 == 0:
+        return np.zeros_like(params)
+    gradient = A.T @ residual * (2 / residual.size)
+    gradient[: problem.n_features] += 2 * h.l2 * params[: problem.n_features]
+    return np.asarray(gradient)

@@ -1,0 +1,196 @@
+"""A fit's statistics as they are stored; and why there are none, where there are none."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from descend.jobs import Hyperparameters
+from descend.statistics import INTERCEPT, Covariance, Statistics, TargetStatistics
+from workers.training.compressed import factor_of
+from workers.training.outcome import TrainingOutcome
+from workers.training.problem import Floats, Problem
+from workers.training.robust import Robust, robust
+from workers.training.spread import Refusal, Spread
+from workers.training.statistics import Inference, infer
+from workers.training.tiles import Block
+
+__all__ = ["statistics_of"]
+
+# Weights within a thousandth of a standard error of the optimum count as it.
+NEAR_IN_ERRORS = 1e-3
+# A root of the covariance of more columns is not kept: 2 MiB.
+MOST_COLUMNS = 512
+
+
+def statistics_of(
+    problem: Problem,
+    outcome: TrainingOutcome,
+    blocks: Callable[[], Iterable[Block]] | None = None,
+) -> tuple[Statistics, bytes | None]:
+    """Compute what is known about a fit beyond its weights.
+
+    Args:
+        problem: what was trained; squared loss on full batches.
+        outcome: what came of it.
+        blocks: gives the rows, for the standard errors HC0 to HC3; None leaves them out.
+
+    Returns:
+        The statistics, with `refused` where inference does not exist; and what intervals about
+        predictions need (mean, scale and root of workers.training.spread as float64, one after
+        the other), None where there are none.
+    """
+    refused = _refused_by_way(problem) or _refused_by_distance(outcome)
+    found = _inferred(problem, outcome) if refused is None else Refusal(refused)
+    if isinstance(found, Inference) and _distance(found, outcome) > NEAR_IN_ERRORS:
+        found = Refusal(_not_there(outcome))
+    if isinstance(found, Refusal):
+        return _without(problem, outcome, found.reason), None
+    sturdy = None
+    if blocks is not None:
+        h = problem.hyperparameters
+        factor = factor_of(problem.trained)
+        sturdy = robust(blocks(), factor, _params(outcome, h), fit_intercept=h.fit_intercept)
+    packed = _packed(found.spread) if found.rank <= MOST_COLUMNS else None
+    return _with(problem, found, sturdy), packed
+
+
+def _inferred(problem: Problem, outcome: TrainingOutcome) -> Inference | Refusal:
+    h = problem.hyperparameters
+    return infer(
+        factor_of(problem.trained),
+        fit_intercept=h.fit_intercept,
+        params=_params(outcome, h),
+        names=problem.features,
+    )
+
+
+def _refused_by_way(problem: Problem) -> str | None:
+    h = problem.hyperparameters
+    if h.l1 > 0 or h.l2 > 0:
+        return (
+            "a penalty biases the weights: their standard errors say nothing about the truth;"
+            " train without l1 and l2"
+        )
+    if not h.has_certificate:
+        return "statistics need squared loss on full batches: train with optimizer exact"
+    return None
+
+
+def _refused_by_distance(outcome: TrainingOutcome) -> str | None:
+    """Refuse cheaply what is far from the optimum, as most training is when it ends."""
+    metrics = outcome.metrics
+    if metrics.gap is None or metrics.min_loss is None:
+        return "the design is too large for its minimum to be computed, on which statistics rest"
+    freedom = max(metrics.n_samples - (metrics.rank or 0), 1)
+    far = metrics.gap * freedom > NEAR_IN_ERRORS**2 * metrics.min_loss
+    return _not_there(outcome) if far else None
+
+
+def _distance(found: Inference, outcome: TrainingOutcome) -> float:
+    """How far the weights are from the optimum, in standard errors, at most."""
+    gap, least = outcome.metrics.gap or 0.0, min(one.residual_sd**2 for one in found.targets)
+    squares = gap * found.n_observations * len(found.targets)
+    if squares == 0:
+        return 0.0
+    return float(np.sqrt(squares / least)) if least > 0 else float("inf")
+
+
+def _not_there(outcome: TrainingOutcome) -> str:
+    relative = outcome.metrics.relative_gap
+    above = "" if relative is None else f", {100 * relative:.3g} % above the lowest loss"
+    return (
+        f"training stopped before the least-squares estimate{above}: its weights have no standard"
+        " errors; train with optimizer exact"
+    )
+
+
+def _params(outcome: TrainingOutcome, h: Hyperparameters) -> Floats:
+    coef = outcome.coef.T
+    return np.concatenate([coef, outcome.intercept[np.newaxis]]) if h.fit_intercept else coef
+
+
+def _names(problem: Problem) -> list[str]:
+    fitted = problem.hyperparameters.fit_intercept
+    return [*problem.features, *([INTERCEPT] if fitted else [])]
+
+
+def _without(problem: Problem, outcome: TrainingOutcome, reason: str) -> Statistics:
+    """What there is where inference is refused: the fit's own R2."""
+    metrics = outcome.metrics
+    rank = metrics.rank or 0
+    fitted = int(problem.hyperparameters.fit_intercept)
+    r2 = metrics.r2 if problem.n_targets == 1 else None
+    return Statistics(
+        names=_names(problem),
+        n_samples=metrics.n_samples,
+        df_model=max(rank - fitted, 0),
+        df_residual=max(metrics.n_samples - rank, 0),
+        rank=rank,
+        condition_number=None,
+        targets=[
+            TargetStatistics(target=name, residual_sd=None, r2=r2, adjusted_r2=None)
+            for name in problem.targets
+        ],
+        refused=reason,
+    )
+
+
+def _with(problem: Problem, found: Inference, sturdy: Robust | Refusal | None) -> Statistics:
+    told = None
+    if sturdy is None:
+        told = "HC0 to HC3 need a pass over the rows: train with optimizer exact"
+    elif isinstance(sturdy, Refusal):
+        told = sturdy.reason
+    return Statistics(
+        names=_names(problem),
+        n_samples=found.n_observations,
+        df_model=found.df_model,
+        df_residual=found.df_residual,
+        rank=found.rank,
+        condition_number=_number(found.condition),
+        vif=[_number(value) for value in found.vif],
+        targets=[
+            TargetStatistics(
+                target=name,
+                residual_sd=_number(one.residual_sd),
+                r2=_number(one.r2),
+                adjusted_r2=_number(one.adjusted_r2),
+                f=_number(one.f),
+                f_p=_number(one.f_p),
+                log_likelihood=_number(one.log_likelihood),
+                aic=_number(one.aic),
+                bic=_number(one.bic),
+                std_errors=_errors(one.standard_errors, sturdy, place),
+            )
+            for place, (name, one) in enumerate(zip(problem.targets, found.targets, strict=True))
+        ],
+        robust_refused=told,
+    )
+
+
+def _errors(
+    classical: Floats, sturdy: Robust | Refusal | None, place: int
+) -> dict[Covariance, list[float | None]]:
+    errors: dict[Covariance, list[float | None]] = {"classical": _numbers(classical)}
+    if not isinstance(sturdy, Robust):
+        return errors
+    kinds: dict[Covariance, Floats | None] = {
+        "HC0": sturdy.hc0,
+        "HC1": sturdy.hc1,
+        "HC2": sturdy.hc2,
+        "HC3": sturdy.hc3,
+    }
+    return errors | {k: _numbers(v[place]) for k, v in kinds.items() if v is not None}
+
+
+def _packed(spread: Spread) -> bytes:
+    parts = (spread.mean, spread.scale, spread.root)
+    return b"".join(np.ascontiguousarray(part, "<f8").tobytes() for part in parts)
+
+
+def _numbers(values: Floats) -> list[float | None]:
+    return [_number(value) for value in values]
+
+
+def _number(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None

@@ -1,0 +1,142 @@
+"""`optimizer: exact`: the minimum itself, refined to the last digits that the data hold."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from descend.errors import InvalidInput
+from descend.history import History
+from descend.jobs import JobError, Metrics, StopReason
+from workers.training.certificate import Certificate
+from workers.training.compressed import factor_of
+from workers.training.outcome import TrainingOutcome, unrepresentable
+from workers.training.problem import Floats, Problem
+from workers.training.refinement import refine
+from workers.training.setup import Setup, prepare
+from workers.training.tiles import Block
+
+__all__ = ["Solution", "solve_exactly"]
+
+Solution = tuple[History, TrainingOutcome]
+
+
+def solve_exactly(
+    problem: Problem, blocks: Callable[[], Iterable[Block]] | None = None
+) -> Solution:
+    """Compute the minimiser of the squared objective with its penalties.
+
+    Column-scaled QR with pivoting of the R factor, of minimum norm where columns are dependent;
+    with l1, coordinate descent on it to a duality gap of 1e-12. Without l1 the solution is then
+    refined in original units with residuals in twice the working precision.
+
+    Args:
+        problem: its optimizer is "exact".
+        blocks: gives the rows trained on afresh for each pass; None leaves out the refinement.
+
+    Returns:
+        A history of one row, the minimum; and the outcome, stop reason `solved`.
+
+    Raises:
+        InvalidInput: when the problem is too large to be solved, or its numbers leave float64.
+    """
+    setup, _ = prepare(problem)
+    minimum = setup.certificate
+    if minimum is None:
+        raise InvalidInput(
+            "the minimum cannot be computed: there are too many columns, or numbers whose squares"
+            " leave the range of float64; train with optimizer sgd or lbfgs, or scale the columns",
+            param="hyperparameters.optimizer",
+        )
+    coef, intercept = setup.original(minimum.params)
+    warnings = []
+    if minimum.rank < len(minimum.params):
+        warnings.append(_dependent(problem, minimum))
+    elif blocks is not None and problem.hyperparameters.l1 == 0:
+        coef, intercept = _refined(setup, coef, intercept, blocks)
+    metrics = _metrics(setup, minimum, coef, intercept)
+    error = _error(setup, coef, intercept)
+    outcome = TrainingOutcome(
+        stop_reason=StopReason.SOLVED if error is None else StopReason.ERROR,
+        coef=coef,
+        intercept=intercept,
+        metrics=metrics,
+        error=error,
+        resolved=setup.hyperparameters,
+        engine="exact",
+        warnings=tuple(warnings),
+    )
+    return _history(metrics), outcome
+
+
+def _refined(
+    setup: Setup, coef: Floats, intercept: Floats, blocks: Callable[[], Iterable[Block]]
+) -> tuple[Floats, Floats]:
+    h, factor = setup.hyperparameters, factor_of(setup.problem.trained)
+    params = np.concatenate([coef.T, intercept[np.newaxis]]) if h.fit_intercept else coef.T
+    penalty = None
+    if h.l2 > 0:
+        penalty = factor.root_weight**2 * setup.problem.n_targets * h.l2 * setup.scaling.scale**2
+    found = refine(blocks, params, factor, intercept=h.fit_intercept, penalty=penalty).params
+    if not h.fit_intercept:
+        return np.ascontiguousarray(found.T), intercept
+    return np.ascontiguousarray(found[:-1].T), found[-1]
+
+
+def _dependent(problem: Problem, minimum: Certificate) -> str:
+    where = " of the standardised weights" if problem.hyperparameters.standardize else ""
+    return (
+        f"the columns are dependent: {minimum.rank} of {len(minimum.params)} are independent, many"
+        f" weights fit equally well, and these are the ones of least norm{where}"
+    )
+
+
+def _error(setup: Setup, coef: Floats, intercept: Floats) -> JobError | None:
+    if np.isfinite(coef).all() and np.isfinite(intercept).all():
+        return None
+    return unrepresentable(setup, coef)
+
+
+def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats) -> Metrics:
+    problem, h = setup.problem, setup.hyperparameters
+    with np.errstate(over="ignore", invalid="ignore"):
+        loss = problem.trained.loss(coef, intercept)
+        eval_loss = None if problem.held is None else problem.held.loss(coef, intercept)
+    r2 = 1 - loss / setup.variance if setup.variance > 0 else None
+    told = {
+        "initial_loss": loss,
+        "train_loss": loss,
+        "eval_loss": eval_loss,
+        "best_loss": loss if eval_loss is None else eval_loss,
+        "objective": minimum.objective - minimum.loss + loss,
+        "min_loss": min(minimum.loss, loss),
+        "min_objective": minimum.objective,
+        "r2": r2,
+    }
+    return Metrics(
+        n_samples=problem.n_train,
+        n_eval_samples=problem.n_eval,
+        epochs=1,
+        best_epoch=0,
+        converged=True,
+        gap=0.0,
+        relative_gap=0.0,
+        duality_gap=minimum.duality_gap if h.l1 > 0 else None,
+        rank=minimum.rank,
+        condition_number=minimum.condition if np.isfinite(minimum.condition) else None,
+        **{name: value for name, value in told.items() if value is None or np.isfinite(value)},
+    )
+
+
+def _history(metrics: Metrics) -> History:
+    def one(value: float | None) -> Floats:
+        return np.array([np.nan if value is None else value])
+
+    return History(
+        epoch=np.zeros(1, dtype=np.int64),
+        train_loss=one(metrics.train_loss),
+        eval_loss=one(metrics.eval_loss),
+        learning_rate=one(None),
+        grad_norm=one(None),
+        gap=one(0.0),
+        total=1,
+    )
