@@ -7,6 +7,7 @@ from descend.jobs import StopReason
 from descend.plans import Plan
 from tests.problems import CATALOGUE, RegressionProblem, longley, notebook, random_problem
 from tests.workers.training.trained import problem_of, train
+from workers.training.compressed import compress
 from workers.training.modes import course, epochs_to, modes_of
 from workers.training.plan import expected_epochs, plan
 from workers.training.setup import prepare
@@ -146,3 +147,14 @@ def test_the_expected_epochs_end_at_the_last_gap_or_at_max_epochs() -> None:
     assert expected_epochs(told, problem.hyperparameters) == told.epochs_to_gap[-1].epochs
     unending = problem_of(random_problem("any"), tol=0)
     assert expected_epochs(told, unending.hyperparameters) == 1000
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_plan_of_the_factor_is_that_of_the_rows(name: str) -> None:
+    problem = problem_of(CATALOGUE[name]())
+
+    rows, factor = plan(problem, "cpu"), plan(compress(problem), "cpu")
+
+    assert factor.epochs_to_gap == rows.epochs_to_gap
+    assert factor.rank == rows.rank
+    assert factor.min_objective == pytest.approx(rows.min_objective, rel=1e-9, abs=1e-18)
