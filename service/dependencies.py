@@ -22,6 +22,7 @@ from storage.ingest_pool import IngestPool
 
 __all__ = [
     "GUARDS",
+    "AnswerWait",
     "Cursor",
     "DatasetId",
     "Filter",
@@ -31,6 +32,7 @@ __all__ = [
     "ModelId",
     "Parts",
     "PartsOf",
+    "UnguardedParts",
     "Wait",
     "known_query",
 ]
@@ -55,14 +57,17 @@ async def _parts(request: Request) -> Parts:
     return parts
 
 
-PartsOf = Annotated[Parts, Depends(_parts)]
-
-
-async def _authorised(request: Request) -> None:
+async def _authorised(request: Request) -> Parts:
     """Let in who has the key, and asks for nothing unknown."""
     parts: Parts = request.app.state.parts
     parts.key.check(request)
     await known_query(request)
+    return parts
+
+
+# Nobody is given the parts before the key is seen; FastAPI asks once for a guard and its value.
+PartsOf = Annotated[Parts, Depends(_authorised)]
+UnguardedParts = Annotated[Parts, Depends(_parts)]
 
 
 async def known_query(request: Request) -> None:
@@ -141,6 +146,15 @@ Wait = Annotated[
         le=MAX_WAIT_SECONDS,
         allow_inf_nan=False,
         description="seconds to wait for the job's end before answering",
+    ),
+]
+AnswerWait = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=MAX_WAIT_SECONDS,
+        allow_inf_nan=False,
+        description="seconds to wait for the answer; then 202 and the job that will hold it",
     ),
 ]
 IdempotencyKey = Annotated[

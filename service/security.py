@@ -7,7 +7,7 @@ import re
 import secrets
 from pathlib import Path
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,6 +21,7 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
 }
+_SECURITY_PAIRS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 KEY_PATTERN = re.compile(r"dsc_[0-9A-Za-z]{1,64}_[0-9A-Za-z_-]{16,256}")
 REQUEST_ID_PATTERN = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 
@@ -85,10 +86,12 @@ class Envelope:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                given = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    *(pair for pair in _SECURITY_PAIRS if pair[0] not in given),
+                ]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

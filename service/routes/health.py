@@ -10,7 +10,7 @@ from descend.errors import DescendError, StorageFull
 from descend.jobs import QUEUES
 from descend.limits import Limits
 from service.answers import answer
-from service.dependencies import GUARDS, Parts, PartsOf, known_query
+from service.dependencies import GUARDS, Parts, PartsOf, UnguardedParts, known_query
 
 router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
 
@@ -65,7 +65,7 @@ async def get_liveness() -> Response:
     response_model=Readiness,
     responses={503: {"model": Readiness, "description": "A part that is needed does not work"}},
 )
-def get_readiness(parts: PartsOf) -> Response:
+def get_readiness(parts: UnguardedParts) -> Response:
     """Say which part works: 503 without database or storage, for nothing can be kept."""
     database = _database(parts)
     found = {

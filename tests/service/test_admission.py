@@ -98,7 +98,12 @@ GOOD = {"target": "price", "features": ["hours", "rooms"]}
         ({}, "target", "name the column to predict"),
         ({"target": "cost"}, "target", "'cost'"),
         ({"target": "town", "features": ["hours"]}, "target", "holds text"),
-        ({"target": "price"}, "features", "'town' holds text"),
+        ({"target": "price"}, "features", "'age' has 3 missing cells"),
+        (
+            {"target": "price", "features": ["town"], "categorical": "error"},
+            "features",
+            "'town' holds text",
+        ),
         ({"target": "price", "features": ["age"]}, "features", "'age' has 3 missing cells"),
         ({"target": "price", "features": ["size"]}, "features", "'size'"),
         ({"target": "price", "features": ["price"]}, "features", "a target and a feature"),

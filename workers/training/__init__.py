@@ -11,6 +11,7 @@ reporting, checkpoints and stopping:
 
 from workers.training.compressed import Factored, compress
 from workers.training.device import batch_key, choose_device
+from workers.training.engine import advance, drop, start
 from workers.training.errors import CheckpointMismatch, DeviceUnavailable
 from workers.training.factor import Factor, factor, merge
 from workers.training.factor import from_bytes as factor_from_bytes
@@ -18,7 +19,7 @@ from workers.training.factor import to_bytes as factor_to_bytes
 from workers.training.forms import choose_form
 from workers.training.inference import statistics_of
 from workers.training.ledger import Segment
-from workers.training.loop import advance, drop, start
+from workers.training.mapped import Mapped
 from workers.training.outcome import TrainingOutcome, outcome
 from workers.training.problem import Problem, held_out
 from workers.training.samples import Rows, Sample
@@ -30,6 +31,7 @@ __all__ = [
     "DeviceUnavailable",
     "Factor",
     "Factored",
+    "Mapped",
     "Problem",
     "Rows",
     "Sample",

@@ -24,7 +24,8 @@ def is_solo(problem: Problem, device: str) -> bool:
 
     On CUDA always: whether cuBLAS rounds alike whatever the number of models is not known.
     """
-    if problem.hyperparameters.optimizer in {"lbfgs", "exact"}:
+    h = problem.hyperparameters
+    if h.optimizer in {"lbfgs", "exact"} or h.batch_size is not None:
         return True
     elements = problem.trained.design_rows * (problem.n_features + 1) * padded_targets(problem)
     return device != "cpu" or elements > SOLO_ELEMENTS
@@ -77,7 +78,8 @@ def choose_device(problem: Problem, wanted: str) -> tuple[str, str]:
         return "cuda", "cuda was asked for"
     if not available:
         return "cpu", "this worker has no CUDA device"
-    work = 4 * problem.trained.design_rows * (problem.n_features + 1) * problem.n_targets
+    rows = min(problem.trained.design_rows, problem.hyperparameters.batch_size or 2**62)
+    work = 4 * rows * (problem.n_features + 1) * problem.n_targets
     if work < CUDA_PAYS:
-        return "cpu", f"an epoch takes {work} multiplications: too few to gain from CUDA"
-    return "cuda", f"an epoch takes {work} multiplications"
+        return "cpu", f"a step takes {work} multiplications: too few to gain from CUDA"
+    return "cuda", f"a step takes {work} multiplications"

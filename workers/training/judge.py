@@ -180,7 +180,11 @@ def _bound(model: int, progress: Progress, setups: Sequence[Setup]) -> float:
     """The stability bound, infinite for adam and adamw; dear, hence kept."""
     if np.isnan(progress.bound[model]):
         h = setups[model].hyperparameters
-        bound = stability_bound(h, setups[model].spectrum()) if h.optimizer == "sgd" else None
+        bound = (
+            stability_bound(h, setups[model].spectrum())
+            if h.optimizer == "sgd" and h.batch_size is None
+            else None
+        )
         progress.bound[model] = np.inf if bound is None else bound
     return float(progress.bound[model])
 

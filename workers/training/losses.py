@@ -75,7 +75,7 @@ class Criterion:
     """
 
     name: str
-    parameter: Float[Tensor, "lanes 1 1"] | None
+    parameter: Float[Tensor, "lanes 1 1"] | Float[Tensor, ""] | None
     weights: Float[Tensor, "lanes rows 1"] | None = None
     held_weights: Float[Tensor, "lanes held 1"] | None = None
 
@@ -102,6 +102,11 @@ class Criterion:
     ) -> Float[Tensor, "lanes held outputs"]:
         return self._weighted(residuals, self.held_weights)
 
+    def scalar(self) -> "Criterion":
+        """The criterion of the first model, for residuals of any shape, unweighted."""
+        parameter = None if self.parameter is None else self.parameter[0, 0, 0]
+        return Criterion(self.name, parameter)
+
     def select(self, lanes: list[int]) -> "Criterion":
         def taken(values: Tensor | None) -> Tensor | None:
             return None if values is None else values[torch.tensor(lanes, device=values.device)]
@@ -113,9 +118,7 @@ class Criterion:
             held_weights=taken(self.held_weights),
         )
 
-    def values(
-        self, residuals: Float[Tensor, "lanes rows outputs"]
-    ) -> Float[Tensor, "lanes rows outputs"]:
+    def values(self, residuals: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """Compute each residual's loss.
 
         A residual of 0 has the derivative 0 under each of them, as in torch: the padding of

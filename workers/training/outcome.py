@@ -11,6 +11,7 @@ from workers.training.certificate import excess
 from workers.training.compressed import Factored
 from workers.training.divergence import diagnose
 from workers.training.losses import SQUARED, Loss
+from workers.training.minibatch import StreamedState
 from workers.training.problem import Floats, Problem
 from workers.training.schedules import falls
 from workers.training.setup import Setup
@@ -51,7 +52,7 @@ class TrainingOutcome:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def outcome(state: TrainingState, index: int) -> TrainingOutcome:
+def outcome(state: TrainingState | StreamedState, index: int) -> TrainingOutcome:
     """Read a model's result; of one still training, its present state.
 
     Returns:
@@ -85,7 +86,9 @@ def outcome(state: TrainingState, index: int) -> TrainingOutcome:
 
 
 def engine_of(problem: Problem) -> str:
-    """Name what trains a problem: "eager" epochs on rows, "compressed" ones on their factor."""
+    """Name what trains a problem: epochs on rows, on their factor, or steps on batches of rows."""
+    if problem.hyperparameters.batch_size is not None:
+        return "streamed"
     return "compressed" if isinstance(problem.trained, Factored) else "eager"
 
 
@@ -101,7 +104,7 @@ def unrepresentable(setup: Setup, coef: Floats) -> JobError:
     )
 
 
-def _params(state: TrainingState, index: int) -> Floats:
+def _params(state: TrainingState | StreamedState, index: int) -> Floats:
     if index in state.final:
         params = state.final[index]
     elif index in state.live:
@@ -113,7 +116,12 @@ def _params(state: TrainingState, index: int) -> Floats:
 
 
 def _metrics(
-    state: TrainingState, index: int, *, params: Floats, coef: Floats, intercept: Floats
+    state: TrainingState | StreamedState,
+    index: int,
+    *,
+    params: Floats,
+    coef: Floats,
+    intercept: Floats,
 ) -> Metrics:
     setup, progress = state.setups[index], state.progress
     h = setup.hyperparameters
@@ -144,7 +152,7 @@ def _metrics(
     )
 
 
-def _closeness(state: TrainingState, index: int, params: Floats) -> dict[str, Any]:
+def _closeness(state: TrainingState | StreamedState, index: int, params: Floats) -> dict[str, Any]:
     """Say how far the result is from the certified minimum; where none is known, trust tol."""
     setup, minimum = state.setups[index], state.setups[index].certificate
     settled = state.stops.get(index) in {StopReason.CONVERGED, StopReason.TARGET_GAP}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from descend.jobs import Hyperparameters
+from workers.training.batch_rate import Noise, batch_rate, n_steps
 from workers.training.losses import Loss
 from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
@@ -72,8 +73,8 @@ def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
     sgd: the best rate, but no more than 0.95 of the stability bound; 0.95 of the bound where only
     the largest eigenvalue is known; 1 where the Hessian is 0 and any rate does.
 
-    adam, adamw: they move each coordinate by about `rate` an epoch, so the distance to go over a
-    tenth of max_epochs, yet over no fewer than 10 and no more than 1000 steps. The distance is
+    adam, adamw: they move each coordinate by about `rate` a step, so the distance to go over a
+    tenth of the steps, yet over no fewer than 10 and no more than 1000 steps. The distance is
     estimated as the root mean square of the first residual over that of a typical (median) column.
     adamw's rate leaves at least nine tenths of a weight after one decay.
 
@@ -89,10 +90,12 @@ def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
     if problem.hyperparameters.optimizer != "sgd":
         return adam_rate(problem, matrices, start)
     h, found = problem.hyperparameters, spectrum(problem, matrices)
-    smooth, slope = sgd_rate(h, found), Loss.of(h).slope
-    if slope is None:
+    noise = None if h.batch_size is None else Noise.of(problem, matrices, found.largest)
+    smooth = sgd_rate(h, found) if noise is None else batch_rate(problem, found, noise)
+    if Loss.of(h).slope is None:
         return smooth
-    bounded = _bounded_rate(h, matrices, start, slope=slope, largest=found.largest)
+    steepest = found.largest if noise is None else noise.curvature
+    bounded = _bounded_rate(problem, matrices, start, largest=steepest)
     return bounded if Loss.of(h).curvature is None else max(smooth, bounded)
 
 
@@ -112,33 +115,33 @@ def sgd_rate(hyperparameters: Hyperparameters, found: Spectrum) -> float:
     return max(min(best, BELOW_THE_BOUND * bound), float(np.finfo(np.float64).tiny))
 
 
-def _bounded_rate(
-    h: Hyperparameters, matrices: Matrices, start: Floats, *, slope: float, largest: float
-) -> float:
+def _bounded_rate(problem: Problem, matrices: Matrices, start: Floats, *, largest: float) -> float:
     """Choose sgd's rate under a loss of bounded slope.
 
-        rate = (1 - momentum) s / (slope lambda_max sqrt(max_epochs))
+        rate = (1 - momentum) s / (slope lambda_max sqrt(steps))
 
     s is the mean size of the first residuals. A step along the steepest direction changes
-    predictions by at most rate * slope * lambda_max, so s takes sqrt(max_epochs) of them: the rate
-    distance / (slope sqrt(epochs)) of subgradient methods. At a fixed rate something of the size of
+    predictions by at most rate * slope * lambda_max, so s takes sqrt(steps) of them: the rate
+    distance / (slope sqrt(steps)) of subgradient methods. At a fixed rate something of the size of
     a step is always left; a tenth of max_epochs instead of its root left more, for the directions
     in which the columns vary little were not reached.
 
     References:
         Y. Nesterov, Introductory Lectures on Convex Optimization (2004), section 3.2.3.
     """
+    h = problem.hyperparameters
+    slope, steps = Loss.of(h).slope or 1.0, n_steps(h, problem.n_train)
     with np.errstate(over="ignore", invalid="ignore"):
         residual = np.abs(matrices.B - matrices.A @ start).mean(axis=1)
         size = float(np.average(residual, weights=matrices.weights))
-        rate = (1 - (h.momentum or 0.0)) * size / (slope * largest * h.max_epochs**0.5)
+        rate = (1 - (h.momentum or 0.0)) * size / (slope * largest * steps**0.5)
     rate = rate if 0 < rate < np.inf else 0.001
     return min(rate, BELOW_THE_BOUND / h.l2) if h.l2 else rate
 
 
-def _steps(h: Hyperparameters) -> float:
-    """A tenth of max_epochs, 10 to 1000: in so many steps the distance could be gone."""
-    return min(max(h.max_epochs / 10, 10.0), 1000.0)
+def _steps(n: int) -> float:
+    """A tenth of all steps, 10 to 1000: in so many the distance could be gone."""
+    return min(max(n / 10, 10.0), 1000.0)
 
 
 def adam_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
@@ -147,7 +150,7 @@ def adam_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
         typical = float(np.median(columns[columns > 0])) if columns.any() else 1.0
         residual = matrices.B - matrices.A @ start
         distance = float(_root_mean_square(residual.reshape(-1, 1))[0]) / typical
-    rate = distance / _steps(problem.hyperparameters)
+    rate = distance / _steps(n_steps(problem.hyperparameters, problem.n_train))
     rate = rate if 0 < rate < np.inf else 0.001
     decay = problem.hyperparameters.weight_decay or 0.0
     return min(rate, 0.1 / decay) if decay else rate

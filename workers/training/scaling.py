@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Scaling", "fit_scaling"]
+__all__ = ["Floats", "Scaling", "fit_scaling", "power_of_two"]
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def fit_scaling(
     n_features = X.shape[1]
     if not standardize:
         return Scaling(np.zeros(n_features), np.ones(n_features))
-    size = _power_of_two(np.abs(X).max(axis=0))
+    size = power_of_two(np.abs(X).max(axis=0))
     share = _shares(omega, len(X))
     U = X / size
     mean = np.zeros(n_features)
@@ -90,6 +90,6 @@ def _shares(omega: Floats | None, n_samples: int) -> Floats:
     return np.asarray(relative / relative.sum())
 
 
-def _power_of_two(magnitudes: Floats) -> Floats:
+def power_of_two(magnitudes: Floats) -> Floats:
     _, exponents = np.frexp(magnitudes)
     return np.ldexp(1.0, np.where(magnitudes == 0, 0, exponents - 1))

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -51,6 +53,28 @@ class TrainingState:
     stops: Mapping[int, StopReason]
     final: Mapping[int, Tensor]
 
+    def extra(self) -> dict[str, Tensor]:
+        """Tensors that a checkpoint holds besides: none, between two epochs."""
+        return {}
+
+
+class Savable(Protocol):
+    """What `save` reads of a state of either kind."""
+
+    @property
+    def setups(self) -> tuple[Setup, ...]: ...
+    @property
+    def lanes(self) -> tuple[int, ...]: ...
+    @property
+    def live(self) -> tuple[int, ...]: ...
+    @property
+    def params(self) -> Tensor: ...
+    @property
+    def slots(self) -> Slots: ...
+    @property
+    def progress(self) -> Progress: ...
+    def extra(self) -> dict[str, Tensor]: ...
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
@@ -60,9 +84,10 @@ class Checkpoint:
     slots: Slots
     counters: Ints  # epoch, stale, best_epoch
     losses: Floats  # first, first_gap, previous, best
+    extra: dict[str, Tensor]
 
 
-def save(state: TrainingState, index: int) -> bytes:
+def save(state: Savable, index: int) -> bytes:
     """Serialise one live model's training state as safetensors.
 
     The bytes hold all that is needed to go on bit for bit in any batch of its key: parameters,
@@ -91,12 +116,20 @@ def save(state: TrainingState, index: int) -> bytes:
     whole = {name: values.detach().cpu().contiguous().clone() for name, values in tensors.items()}
     whole["counters"] = torch.tensor(counters, dtype=torch.int64)
     whole["losses"] = torch.tensor(losses, dtype=torch.float64)
+    whole |= state.extra()
     # One entry: several would come in random order, and equal states give equal bytes.
     about = {FORMAT: state.setups[index].fingerprint()}
     return bytes(to_bytes(whole, metadata=about))
 
 
-def load(data: bytes, setup: Setup, like: Tensor, slots: Slots) -> Checkpoint:
+def load(
+    data: bytes,
+    setup: Setup,
+    like: Tensor,
+    slots: Slots,
+    *,
+    extra: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Checkpoint:
     """Read a checkpoint and hold it against its problem.
 
     Args:
@@ -104,6 +137,7 @@ def load(data: bytes, setup: Setup, like: Tensor, slots: Slots) -> Checkpoint:
         setup: the problem they must belong to.
         like: a model's parameters, for shape and dtype.
         slots: a model's fresh optimizer slots, for names and shapes.
+        extra: a state's other tensors, the same.
 
     Raises:
         CheckpointMismatch: when the bytes are damaged, or of another problem, hyperparameters,
@@ -119,7 +153,7 @@ def load(data: bytes, setup: Setup, like: Tensor, slots: Slots) -> Checkpoint:
         raise CheckpointMismatch("the checkpoint is damaged") from error
     numbers = {"params": like, **{f"slots.{name}": v for name, v in slots.items()}}
     figures = {"counters": torch.empty(3, dtype=torch.int64)}
-    figures["losses"] = torch.empty(4, dtype=torch.float64)
+    figures |= {"losses": torch.empty(4, dtype=torch.float64), **extra}
     if about.get(FORMAT) != setup.fingerprint():
         raise CheckpointMismatch("the checkpoint belongs to another problem")
     if tensors.keys() != numbers.keys() | figures.keys():
@@ -135,6 +169,7 @@ def load(data: bytes, setup: Setup, like: Tensor, slots: Slots) -> Checkpoint:
         slots={name: tensors[f"slots.{name}"] for name in slots},
         counters=tensors["counters"].numpy(),
         losses=tensors["losses"].numpy(),
+        extra={name: tensors[name] for name in extra},
     )
 
 

@@ -1,0 +1,337 @@
+"""Training in mini-batches: one model, whose rows may be larger than memory.
+
+An epoch is a row of small units: first the held-out rows, a chunk a unit, with the weights at the
+epoch's start; then one step for each batch. `advance` counts units, so that whoever drives it is
+back soon however many rows an epoch has. Every position between two units can be saved.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from descend.errors import InvalidInput
+from descend.history import History
+from descend.jobs import StopReason
+from workers.training import schedules
+from workers.training.gathering import Source
+from workers.training.judge import Limits, Readings, judge
+from workers.training.ledger import Segment
+from workers.training.losses import Criterion, Loss
+from workers.training.mapped import Mapped
+from workers.training.objective import Matrices, arrange
+from workers.training.optimizers import Optimizer, Slots, optimizer_of
+from workers.training.permutation import Order
+from workers.training.problem import Problem
+from workers.training.progress import Progress
+from workers.training.samples import Rows, Sample
+from workers.training.setup import Setup, prepare
+from workers.training.state import load, restore
+
+__all__ = ["StreamedState", "advance", "drop", "start"]
+
+
+Row = tuple[float, float, float, float]  # train_loss, eval_loss, learning_rate, grad_norm
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in an epoch training stands, and what the epoch has come to so far.
+
+    Attributes:
+        unit: units done.
+        loss: sum over the batches done of their losses, each by its part in all weights.
+        held_loss: the same over the held-out rows.
+        penalty: l2 and l1 terms at the epoch's start.
+        norm: of the last batch's gradient.
+    """
+
+    unit: int = 0
+    loss: float = 0.0
+    held_loss: float = 0.0
+    penalty: float = 0.0
+    norm: float = 0.0
+
+    def tensors(self) -> dict[str, Tensor]:
+        sums = torch.tensor(
+            [self.loss, self.held_loss, self.penalty, self.norm], dtype=torch.float64
+        )
+        return {"unit": torch.tensor([self.unit]), "sums": sums}
+
+    @classmethod
+    def read(cls, tensors: Mapping[str, Tensor]) -> "Position":
+        return cls(int(tensors["unit"]), *tensors["sums"].tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedState:
+    """A model in training on mini-batches; the names it shares with TrainingState mean the same."""
+
+    setups: tuple[Setup, ...]
+    device: str
+    live: tuple[int, ...]
+    source: Source
+    held: Mapped | None
+    criterion: Criterion | None
+    l2_root: Tensor | None
+    l1: Tensor | None
+    optimizer: Optimizer
+    params: Tensor
+    slots: Slots
+    progress: Progress
+    limits: Limits
+    position: Position
+    stops: Mapping[int, StopReason]
+    final: Mapping[int, Tensor]
+    lanes: tuple[int, ...] = (0,)
+
+    @property
+    def setup(self) -> Setup:
+        return self.setups[0]
+
+    @property
+    def epoch(self) -> int:
+        return int(self.progress.epoch[0])
+
+    @property
+    def held_units(self) -> int:
+        return 0 if self.held is None else -(-self.held.n // self.held.chunk_rows)
+
+    def extra(self) -> dict[str, Tensor]:
+        return self.position.tensors()
+
+
+def start(
+    problems: Sequence[Problem], device: str, checkpoints: Sequence[bytes | None]
+) -> StreamedState:
+    """Set up one model, fresh or from a checkpoint (see loop.start)."""
+    if len(problems) != 1:
+        raise InvalidInput("a problem with batch_size trains alone")
+    problem = _of_mapped(problems[0])
+    setup, arranged = prepare(problem)
+    # One row: of the design only the penalties and the loss's parameter are wanted.
+    row = Matrices(arranged.A[:1], arranged.B[:1], arranged.A[:0], arranged.B[:0])
+    design = arrange([(setup.problem, row)], [0], device=device)
+    outputs = design.minus_goal.shape[2]
+    begin = np.pad(setup.start, ((0, 0), (0, outputs - setup.problem.n_targets)))
+    params = torch.from_numpy(begin).to(device, design.A.dtype)[None]
+    optimizer = optimizer_of([(setup.hyperparameters, setup.rate)], design, params)
+    state = StreamedState(
+        setups=(setup,),
+        device=device,
+        live=(0,),
+        held=None if problem.held is None else _mapped(problem.held),
+        source=Source.of(setup.problem, setup.scaling, outputs=outputs, device=device),
+        criterion=None if design.criterion is None else design.criterion.scalar(),
+        l2_root=None if design.l2_root is None else design.l2_root[0, 0, 0],
+        l1=design.l1,
+        optimizer=optimizer,
+        params=params,
+        slots=optimizer.slots(params),
+        progress=Progress.fresh(1),
+        limits=Limits.of([setup]),
+        position=Position(),
+        stops={},
+        final={},
+    )
+    return state if checkpoints[0] is None else _resumed(state, checkpoints[0])
+
+
+def advance(state: StreamedState, units: int) -> tuple[StreamedState, list[Segment]]:
+    """Train for up to `units` units: steps, and chunks of held-out rows.
+
+    Returns:
+        The state after them and what was done: the epochs that were completed, which may be none.
+
+    Notes:
+        Deterministic, and bitwise independent of how units are portioned into calls.
+        Cost: some 15 tensor operations a step, one host sync a group of steps.
+    """
+    if not state.live:
+        return state, []
+    state = replace(state, progress=state.progress.copy())
+    begun, rows = state.epoch, []
+    while state.live and units > 0:
+        before = state.position.unit
+        if before < state.held_units:
+            state = _evaluated(state)
+        else:
+            state = _stepped(state, min(units, state.source.group_batches))
+        units -= state.position.unit - before
+        ended = state.position.unit == state.held_units + state.source.n_batches
+        if ended or not np.isfinite(state.position.loss):
+            state, row = _settled(state)
+            rows.append(row)
+    return state, [_segment(state, begun, rows)]
+
+
+def drop(state: StreamedState, index: int) -> StreamedState:
+    """Take the model out of training."""
+    return replace(state, live=tuple(model for model in state.live if model != index))
+
+
+def _settled(state: StreamedState) -> tuple[StreamedState, Row]:
+    """Judge the epoch; it may have ended early, on a loss that is no number."""
+    at, h = state.position, state.setup.hyperparameters
+    finite = np.isfinite(at.norm) and bool(torch.isfinite(state.params).all())
+    readings = Readings(
+        loss=np.array([[at.loss]]),
+        objective=np.array([[at.loss + at.penalty]]),
+        held_loss=None if state.held is None else np.array([[at.held_loss]]),
+        norm=np.array([[at.norm]]),
+        gap=None,
+        finite=np.array([[finite]]),
+    )
+    rate = state.setup.rate * float(schedules.factors(h, state.progress.epoch)[0])
+    row = (at.loss, np.nan if state.held is None else at.held_loss, rate, at.norm)
+    verdicts = judge(
+        readings,
+        np.array([0]),
+        progress=state.progress,
+        limits=state.limits,
+        setups=state.setups,
+    )
+    state = replace(state, position=Position(), stops=verdicts.stops)
+    if not verdicts.stops:
+        return state, row
+    return replace(state, live=(), final={0: state.params[0].cpu()}), row
+
+
+def _segment(state: StreamedState, begun: int, rows: Sequence[Row]) -> Segment:
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+    history = History(
+        epoch=np.arange(begun, begun + len(rows), dtype=np.int64),
+        train_loss=columns[0],
+        eval_loss=columns[1],
+        learning_rate=columns[2],
+        grad_norm=columns[3],
+        gap=np.full(len(rows), np.nan),
+        total=state.epoch,
+    )
+    return Segment(0, history, state.stops.get(0))
+
+
+def _evaluated(state: StreamedState) -> StreamedState:
+    """Take one chunk of the held-out rows into the sum."""
+    setup, position, held = state.setup, state.position, state.held
+    assert held is not None  # noqa: S101 - held_units is 0 otherwise
+    begin = position.unit * held.chunk_rows
+    part = held.part(begin, begin + held.chunk_rows)
+    weight = part.n if part.omega is None else float(part.omega.sum())
+    told = position.held_loss
+    if weight > 0:
+        params = state.params[0].detach().double().cpu().numpy()
+        coef, intercept = setup.original(params[:, : held.n_targets])
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = part.loss(coef, intercept, Loss.of(setup.hyperparameters))
+        told += weight / held.total_weight * loss
+    return replace(state, position=replace(position, unit=position.unit + 1, held_loss=told))
+
+
+def _stepped(state: StreamedState, count: int) -> StreamedState:
+    """Take up to `count` steps of this epoch, in one group of batches."""
+    source, setup, position = state.source, state.setup, state.position
+    h = setup.hyperparameters
+    first = position.unit - state.held_units
+    count = min(count, source.n_batches - first)
+    penalty = _penalty(state) if first == 0 else position.penalty
+    order = Order(source.sample.n, setup.problem.seed, state.epoch, shuffle=bool(h.shuffle))
+    group = source.gather(order, first, count)
+    factor = schedules.factors(h, state.progress.epoch) if schedules.falls(h) else None
+    optimizer = state.optimizer.for_epochs(
+        np.array([state.epoch * source.n_batches + first]),
+        [0],
+        count,
+        None if factor is None else np.repeat(factor[:, None], count, axis=1),
+    )
+    params, slots, losses = state.params, state.slots, []
+    for k in range(count):
+        loss, gradient = _differentiate(
+            state, params, group.Z[k], group.minus_goal[k], group.shares[k]
+        )
+        losses.append(loss)
+        params, slots = optimizer.step(params, gradient, slots, k)
+    told = position.loss
+    for loss, part in zip(torch.stack(losses).double().tolist(), group.parts, strict=True):
+        told += part * loss
+    return replace(
+        state,
+        params=params,
+        slots=slots,
+        position=replace(
+            position,
+            unit=position.unit + count,
+            loss=told,
+            penalty=penalty,
+            norm=float(torch.linalg.vector_norm(gradient)),
+        ),
+    )
+
+
+def _differentiate(
+    state: StreamedState, params: Tensor, Z: Tensor, minus_goal: Tensor, shares: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute a batch's loss, and by autograd the gradient of it and of the l2 term.
+
+    Weights and intercept are leaves of their own: a column of ones beside Z would have to be
+    written for every row, at 20 ns each. One target is a vector: its product is three times as
+    fast as a matrix of one column's.
+    """
+    vector, n_features, given = minus_goal.ndim == 1, Z.shape[1], params.detach()
+    whole = given.view(-1) if vector else given[0]
+    weights, intercept = whole[:n_features].requires_grad_(), None
+    residuals = (torch.addmv if vector else torch.addmm)(minus_goal, Z, weights)
+    if params.shape[1] > n_features:
+        intercept = whole[n_features:].requires_grad_()
+        residuals = residuals + intercept
+    criterion = state.criterion
+    values = residuals * residuals if criterion is None else criterion.values(residuals)
+    loss = torch.dot(values, shares) if vector else (values * shares).sum()
+    smooth = loss
+    if state.l2_root is not None:
+        smooth = loss + (state.l2_root * weights).square().sum()
+    torch.autograd.backward(smooth)
+    gradient = weights.grad
+    assert gradient is not None  # noqa: S101 - a leaf that requires grad
+    if intercept is not None and intercept.grad is not None:
+        gradient = torch.cat((gradient, intercept.grad))
+    return loss.detach(), gradient.view(params.shape)
+
+
+def _penalty(state: StreamedState) -> float:
+    n_features = state.setup.problem.n_features
+    weights, total = state.params[0, :n_features].double(), 0.0
+    if state.l2_root is not None:
+        total += float(state.setup.hyperparameters.l2 * weights.square().sum())
+    if state.l1 is not None:
+        total += float(state.setup.hyperparameters.l1 * weights.abs().sum())
+    return total
+
+
+def _of_mapped(problem: Problem) -> Problem:
+    held = None if problem.held is None else _mapped(problem.held)
+    return replace(problem, trained=_mapped(problem.trained), held=held)
+
+
+def _mapped(rows: Sample) -> Mapped:
+    if isinstance(rows, Mapped):
+        return rows
+    if not isinstance(rows, Rows):
+        raise InvalidInput("batches are made of rows", param="batch_size")
+    return Mapped(rows.X, rows.Y, rows.omega)
+
+
+def _resumed(state: StreamedState, data: bytes) -> StreamedState:
+    fresh = {name: values[0] for name, values in state.slots.items()}
+    checkpoint = load(data, state.setup, state.params[0], fresh, extra=state.extra())
+    restore(state.progress, 0, checkpoint)
+    # Copies, in torch's own memory: what is read from bytes may begin within a cache line.
+    slots = {name: v[None].to(state.device, copy=True) for name, v in checkpoint.slots.items()}
+    params = checkpoint.params[None].to(state.device, copy=True)
+    state = replace(state, params=params, slots=slots, position=Position.read(checkpoint.extra))
+    if state.epoch < state.limits.max_epochs[0]:
+        return state
+    final = {0: params[0].cpu()}
+    return replace(state, live=(), stops={0: StopReason.MAX_EPOCHS}, final=final)
