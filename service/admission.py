@@ -162,9 +162,9 @@ def _check_init(spec: JobSpec, *, n_targets: int, n_features: int) -> None:
     if not isinstance(init, InitialWeights):
         return
     param = "hyperparameters.init"
-    if init.features is not None:
-        return  # held against the encoded columns, which the worker makes
     shape = (len(init.coef), len(init.coef[0]))
+    if init.features is not None:
+        n_features = len(init.features)  # by name: the worker knows the encoded columns
     if shape != (n_targets, n_features) or any(len(row) != n_features for row in init.coef):
         raise InvalidInput(
             f"coef must hold {n_targets} rows (targets) of {n_features} numbers (features)",

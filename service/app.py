@@ -14,7 +14,16 @@ from service.doorbell import Doorbell
 from service.hosts import LoopbackHosts
 from service.openapi import allowed_methods, document, query_names
 from service.reconciler import Reconciler
-from service.routes import datasets, health, history, jobs, models
+from service.routes import (
+    datasets,
+    diagnostics,
+    gradients,
+    health,
+    history,
+    jobs,
+    models,
+    plans,
+)
 from service.security import ApiKey, Envelope, read_key
 from service.settings import ServiceSettings
 from service.uploads import Uploads
@@ -27,6 +36,10 @@ __all__ = ["create_app", "settle_collector"]
 
 # Objects between two looks for cycles; a request makes some hundreds that last, and no cycles.
 COLLECT_AFTER = 10_000
+
+
+# Tried in this order: what is asked for most comes first.
+ROUTES = (jobs, datasets, history, plans, gradients, models, diagnostics, health)
 
 
 def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -> FastAPI:
@@ -69,7 +82,7 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         app.add_middleware(LoopbackHosts)
     app.add_middleware(Envelope)  # around it: a refusal, too, has an id
     errors.install(app)
-    for routes in (jobs, datasets, history, models, health):  # tried in this order
+    for routes in ROUTES:
         app.include_router(routes.router)
     _describe(app, key_required=parts.key.required)
     return app

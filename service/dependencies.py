@@ -22,6 +22,7 @@ from storage.ingest_pool import IngestPool
 
 __all__ = [
     "GUARDS",
+    "AnswerWait",
     "Cursor",
     "DatasetId",
     "Filter",
@@ -145,6 +146,15 @@ Wait = Annotated[
         le=MAX_WAIT_SECONDS,
         allow_inf_nan=False,
         description="seconds to wait for the job's end before answering",
+    ),
+]
+AnswerWait = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=MAX_WAIT_SECONDS,
+        allow_inf_nan=False,
+        description="seconds to wait for the answer; then 202 and the job that will hold it",
     ),
 ]
 IdempotencyKey = Annotated[

@@ -3,6 +3,7 @@
 from typing import Any
 
 from descend.limits import Limits
+from service.example_answers import DIAGNOSTICS, GRADIENTS, PLAN, SUMMARY
 
 __all__ = ["REQUESTS", "RESPONSES"]
 
@@ -31,6 +32,17 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "data in the request": _SPEC_HERE,
         "an uploaded dataset": _SPEC_STORED,
     },
+    "create_plan application/json": {"the lesson": _SPEC_HERE, "a dataset": _SPEC_STORED},
+    "create_gradients application/json": {
+        "at zero weights": _SPEC_HERE,
+        "at given weights": {
+            "dataset": _XY,
+            "hyperparameters": {
+                "standardize": False,
+                "init": {"coef": [[1.5]], "intercept": [0.5]},
+            },
+        },
+    },
     "create_dataset application/json": {"X and y": _XY, "columns": _COLUMNS},
     "create_dataset text/csv": {"with a header": "hours,price\n1,2.0\n2,4.0\n3,6.0\n"},
     "create_dataset application/x-ndjson": {
@@ -41,6 +53,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "predict application/json": {
         "rows by name": {"rows": [{"x0": 4.0}]},
         "rows as numbers": {"X": [[4.0]]},
+        "with an interval": {"X": [[4.0]], "interval": {"level": 0.95, "kind": "prediction"}},
     },
 }
 
@@ -171,7 +184,12 @@ RESPONSES: dict[str, Any] = {
         "model_id": MODEL,
         "targets": ["y"],
         "y": [[7.946]],
+        "interval": {"level": 0.95, "kind": "prediction", "low": [[7.1]], "high": [[8.8]]},
     },
+    "Diagnostics": DIAGNOSTICS,
+    "Gradients": GRADIENTS,
+    "Plan": PLAN,
+    "Summary": SUMMARY,
     "Readiness": {
         "status": "ready",
         "parts": {"database": "ok", "broker": "ok", "workers": "ok", "storage": "ok"},

@@ -60,8 +60,15 @@ LINKS: dict[str, list[tuple[str, str, str]]] = {
         ("get_job_model", "job_id", "$response.body#/id"),
         ("delete_job", "job_id", "$response.body#/id"),
     ],
+    "get_model": [
+        ("get_summary", "model_id", "$response.body#/id"),
+        ("get_diagnostics", "model_id", "$response.body#/id"),
+        ("delete_model", "model_id", "$response.body#/id"),
+    ],
     "get_job_model": [
         ("get_model", "model_id", "$response.body#/id"),
+        ("get_summary", "model_id", "$response.body#/id"),
+        ("get_diagnostics", "model_id", "$response.body#/id"),
         ("predict", "model_id", "$response.body#/id"),
     ],
 }

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping
 
 from descend.ids import new_id
-from descend.jobs import Hyperparameters, JobError, JobSpec, JobState
+from descend.jobs import Hyperparameters, JobError, JobKind, JobSpec, JobState
 from storage import lease_statements as sql
 from storage.dialects import instant
 from storage.history import chunks
@@ -113,11 +113,20 @@ class JobHolding:
             held = {"my_job": outcome.job_id, "my_fence": outcome.fence}
             return self._connection.scalar(self._held.ended, held) is not None
         self._store(outcome)
-        if ended == JobState.SUCCEEDED and outcome.model is not None and model_id is not None:
-            ModelRepository(self._connection).add(
-                outcome.model, model_id=model_id, job_id=outcome.job_id
-            )
+        if ended == JobState.SUCCEEDED:
+            self._keep(outcome, model_id)
         return True
+
+    def _keep(self, outcome: Outcome, model_id: str | None) -> None:
+        """Store what a success brought: a model with its statistics, or an answer."""
+        if outcome.model is not None and model_id is not None:
+            models = ModelRepository(self._connection)
+            models.add(outcome.model, model_id=model_id, job_id=outcome.job_id)
+            if outcome.statistics is not None:
+                models.add_statistics(model_id, outcome.statistics, spread=outcome.covariance)
+        if outcome.result is not None:
+            values = {"job_id": outcome.job_id, "data": outcome.result}
+            self._connection.execute(sql.SAVE_RESULT, values)
 
     def release(
         self,
@@ -235,6 +244,7 @@ def _claim_of(row: RowMapping) -> Claim:
         epochs_done=row["epochs_done"],
         started_at=instant(row["started_at"]),
         timeout_seconds=row["timeout_seconds"],
+        kind=JobKind(row["kind"]),
     )
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, RowMapping, and_, or_, select
 
 from descend.errors import IdempotencyKeyReused, JobNotFound
 from descend.history import History
-from descend.jobs import Job, JobState, Page, Transition
+from descend.jobs import Job, JobKind, JobState, Page, Transition
 from storage import job_statements as sql
 from storage.dialects import instant
 from storage.dialects import state as literal
@@ -41,11 +41,12 @@ class JobReading:
         after: str | None = None,
         limit: int = 20,
         state: JobState | None = None,
+        kind: JobKind | None = JobKind.TRAIN,
         dataset: str | None = None,
         q: str | None = None,
         metadata: Mapping[str, str] = {},
     ) -> Page[Job]:
-        """List jobs, newest first, from below the id `after`.
+        """List jobs, newest first, from below the id `after`; of all kinds where `kind` is None.
 
         `q` is looked for in names, whatever the case, and at the beginning of ids.
         """
@@ -56,6 +57,8 @@ class JobReading:
             statement = statement.where(jobs.c.state == literal(state))
         if state is not None and state.is_terminal:
             statement = statement.where(jobs.c.finished_at.is_not(None))  # as the index says
+        if kind is not None:
+            statement = statement.where(jobs.c.kind == kind.value)
         if dataset is not None:
             statement = statement.where(jobs.c.dataset_id == dataset)
         if q is not None:

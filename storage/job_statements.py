@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from descend.jobs import JobState, StopReason
 from storage.dialects import insert_for, now, state
-from storage.tables import history_chunks, job_events, job_metadata, job_specs, jobs
+from storage.tables import history_chunks, job_events, job_metadata, job_results, job_specs, jobs
 
 QUEUED, RUNNING = state(JobState.QUEUED), state(JobState.RUNNING)
 CANCELLED, QUARANTINED = state(JobState.CANCELLED), state(JobState.QUARANTINED)
@@ -70,6 +70,7 @@ _GIVEN = [
     "seed",
     "max_epochs",
     "validation_id",
+    "kind",
 ]
 
 ADD: dict[str, Insert] = {
@@ -116,7 +117,12 @@ VIEW = select(
     job_specs.c.spec,
     func.coalesce(job_specs.c.resolved, job_specs.c.hyperparameters).label("hyperparameters"),
 ).join(job_specs, job_specs.c.job_id == jobs.c.id)
-GET = VIEW.where(jobs.c.id == my_job)
+# A list leaves results out: each may be as large as all the rest of its page.
+GET = (
+    VIEW.add_columns(job_results.c.data.label("result"))
+    .outerjoin(job_results, job_results.c.job_id == jobs.c.id)
+    .where(jobs.c.id == my_job)
+)
 EVENTS = (
     select(job_events.c.job_id, job_events.c.to_state, job_events.c.at, job_events.c.reason)
     .where(job_events.c.job_id.in_(my_jobs))

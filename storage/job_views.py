@@ -11,6 +11,7 @@ from descend.jobs import (
     Hyperparameters,
     Job,
     JobError,
+    JobKind,
     JobSpec,
     JobState,
     Metrics,
@@ -34,6 +35,7 @@ def queued_job(
     """Build the Job that was queued just now, without reading it again."""
     return Job.model_construct(
         id=row["id"],
+        kind=JobKind(row["kind"]),
         name=row["name"],
         state=JobState.QUEUED,
         created_at=created_at,
@@ -63,6 +65,7 @@ def job_of(
     # Every part was checked when it was stored.
     return Job.model_construct(
         id=row["id"],
+        kind=JobKind(row["kind"]),
         name=row["name"],
         state=state,
         intent="cancel" if asked and not state.is_terminal else None,
@@ -83,6 +86,7 @@ def job_of(
         error=JobError.model_validate_json(row["error"]) if row["error"] else None,
         transitions=list(transitions),
         metrics=Metrics.model_validate_json(row["metrics"]) if row["metrics"] else None,
+        result=json.loads(row["result"]) if row.get("result") else None,
         model_id=row["model_id"],
         dataset_id=row["dataset_id"],
         dataset_sha256=row["dataset_sha256"],

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from descend.datasets import Dataset
 from descend.errors import JobNotFound, QueueFull, WrongState
 from descend.hyperparameters import InitialWeights
-from descend.jobs import Hyperparameters, Job, JobSpec, queue_of
+from descend.jobs import Hyperparameters, Job, JobKind, JobSpec, queue_of
 from storage import job_statements as sql
 from storage.dialects import instant
 from storage.job_holding import JobHolding
@@ -43,6 +43,7 @@ class JobRepository(JobReading, JobHolding):
         idempotency_key: str | None,
         request_sha256: str,
         max_queued: int,
+        kind: JobKind = JobKind.TRAIN,
     ) -> tuple[Job, bool]:
         """Queue a job; the same key with the same request gives the earlier job.
 
@@ -60,13 +61,7 @@ class JobRepository(JobReading, JobHolding):
         if earlier is not None:
             return earlier, False
         queue = queue_of(spec)
-        waiting, ahead = self._room.counted(
-            (queue, spec.priority),
-            max_queued=max_queued,
-            count=lambda: self._waiting(queue, spec.priority),
-        )
-        if waiting >= max_queued:
-            raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
+        ahead = self._ahead(queue, spec.priority, max_queued=max_queued)
         spec = spec.model_copy(update={"dataset": dataset.id})
         hyperparameters = spec.hyperparameters.resolved(seed)
         if init is not None:
@@ -78,8 +73,8 @@ class JobRepository(JobReading, JobHolding):
             "queue": queue,
             "cost": _cost(dataset, len(features), len(targets), hyperparameters),
             "seed": seed,
-            "max_epochs": hyperparameters.max_epochs,
-        } | _asked(spec, dataset)
+            "max_epochs": hyperparameters.max_epochs if kind is JobKind.TRAIN else 1,
+        } | _asked(spec, dataset, kind)
         created_at = self._connection.scalar(sql.ADD[self._dialect], row)
         if created_at is None:  # PostgreSQL: another transaction with this key was faster
             return self._repeated(idempotency_key, request_sha256), False
@@ -98,6 +93,17 @@ class JobRepository(JobReading, JobHolding):
             created_at=instant(created_at),
             queue_position=ahead + 1,
         ), True
+
+    def _ahead(self, queue: str, priority: int, *, max_queued: int) -> int:
+        """Count the jobs that are served before a new one; QueueFull where there is no room."""
+        waiting, ahead = self._room.counted(
+            (queue, priority),
+            max_queued=max_queued,
+            count=lambda: self._waiting(queue, priority),
+        )
+        if waiting >= max_queued:
+            raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
+        return ahead
 
     def _waiting(self, queue: str, priority: int) -> tuple[int, int]:
         counted = {"my_queue": queue, "my_priority": priority}
@@ -175,7 +181,8 @@ def _cost(dataset: Dataset, n_features: int, n_targets: int, h: Hyperparameters)
     return min(once + rows * (n_features + 1) * n_targets * h.max_epochs, 2**62)
 
 
-def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
+def _asked(spec: JobSpec, dataset: Dataset, kind: JobKind) -> dict[str, Any]:
+    """What the request says; an answer is one step, and one pass to a claim."""
     return {
         "priority": spec.priority,
         "timeout_seconds": spec.timeout_seconds,
@@ -183,4 +190,5 @@ def _asked(spec: JobSpec, dataset: Dataset) -> dict[str, Any]:
         "dataset_id": dataset.id,
         "dataset_sha256": dataset.sha256,
         "validation_id": spec.hyperparameters.validation_dataset,
+        "kind": kind.value,
     }

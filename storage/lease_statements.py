@@ -23,6 +23,7 @@ from sqlalchemy import (
     case,
     delete,
     func,
+    insert,
     not_,
     null,
     or_,
@@ -39,6 +40,7 @@ from storage.tables import (
     dataset_parents,
     datasets,
     history_chunks,
+    job_results,
     job_specs,
     jobs,
 )
@@ -112,6 +114,7 @@ _validation = datasets.alias("validation")
 CLAIMED = (
     select(
         jobs.c.id,
+        jobs.c.kind,
         jobs.c.fence,
         jobs.c.attempts,
         jobs.c.crashes,
@@ -313,6 +316,7 @@ def _upsert(dialect: str, table: Any, key: str) -> Insert:
 
 SAVE_CHECKPOINT = {d: _upsert(d, checkpoints, "data") for d in ("sqlite", "postgresql")}
 SAVE_CHUNK = {d: _upsert(d, history_chunks, "data") for d in ("sqlite", "postgresql")}
+SAVE_RESULT = insert(job_results)
 SAVE_RESOLVED = (
     update(job_specs)
     .where(job_specs.c.job_id == my_job)

@@ -4,8 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from descend.history import History
-from descend.jobs import Hyperparameters, JobError, JobSpec, JobState, Metrics, StopReason
+from descend.jobs import (
+    Hyperparameters,
+    JobError,
+    JobKind,
+    JobSpec,
+    JobState,
+    Metrics,
+    StopReason,
+)
 from descend.models import LinearModel
+from descend.statistics import Statistics
 
 __all__ = ["Beat", "Claim", "Outcome", "Parent", "Report", "StoredData"]
 
@@ -55,6 +64,7 @@ class Claim:
     epochs_done: int
     started_at: datetime
     timeout_seconds: int | None
+    kind: JobKind = JobKind.TRAIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +91,14 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a running job ended."""
+    """How a running job ended.
+
+    Attributes:
+        result: of a job that is not a training: its answer, JSON that has been checked.
+        statistics: of the model, where there are any.
+        covariance: what intervals about predictions need: mean and scale of the features, then
+            the square root of all weights, float64, one after the other; see storage.models.Spread.
+    """
 
     job_id: str
     fence: int
@@ -96,6 +113,9 @@ class Outcome:
     engine: str | None = None
     device: str | None = None
     warnings: tuple[str, ...] = ()
+    result: str | None = None
+    statistics: Statistics | None = None
+    covariance: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,8 @@ def profile(name: str, values: Floats, *, dtype: ColumnType) -> Column:
         cells; None where there is no such number or it overflows. No sample.
     """
     seen = _Numbers()
-    seen.add(values)
-    return seen.column(name, dtype, distinct=_distinct(values[~np.isnan(values)]))
+    present = seen.add(values)
+    return seen.column(name, dtype, distinct=_distinct(present))
 
 
 def profile_table(table: Table) -> list[Column]:
@@ -68,8 +68,7 @@ def _number_column(table: Table, name: str, kind: ColumnType) -> Column:
     sample: list[float | int | bool] = []
     for batch in table.batches:
         values = batch.floats(name)
-        present = values[~np.isnan(values)] if batch.n_missing(name) else values
-        seen.add(values)
+        present = seen.add(values)
         different.add(present)
         if not sample and len(present):
             sample = [_cell(value, kind) for value in _first_different(present)]
@@ -117,30 +116,35 @@ class _Numbers:
     low: float = math.inf
     high: float = -math.inf
     mean: float = 0.0
-    spread: float = field(default=0.0, repr=False)  # sum of squared deviations from the mean
-    std: float = 0.0
+    spread: float = 0.0  # sum of squared deviations from the mean
 
-    def add(self, values: Floats) -> None:
+    def add(self, values: Floats) -> Floats:
+        """Take in some cells; return those that are present."""
         missing = np.isnan(values)
         cells = values[~missing] if missing.any() else values
         self.rows += len(values)
         if not len(cells):
-            return
+            return cells
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, std = float(cells.mean()), float(cells.std())
-            self._merge(len(cells), mean, std)
+            mean = float(cells.mean())
+            deviations = cells - mean
+            self._merge(len(cells), mean, float(deviations @ deviations))
         self.low = min(self.low, float(cells.min()))
         self.high = max(self.high, float(cells.max()))
+        return cells
 
-    def _merge(self, n: int, mean: float, std: float) -> None:
+    def _merge(self, n: int, mean: float, spread: float) -> None:
         if not self.present:
-            self.present, self.mean, self.std, self.spread = n, mean, std, n * std * std
+            self.present, self.mean, self.spread = n, mean, spread
             return
         total, step = self.present + n, mean - self.mean
-        self.spread += n * std * std + step * step * (self.present * n / total)
+        self.spread += spread + step * step * (self.present * n / total)
         self.mean += step * (n / total)
         self.present = total
-        self.std = math.sqrt(self.spread / total) if self.spread >= 0 else math.nan
+
+    @property
+    def std(self) -> float:
+        return math.sqrt(self.spread / self.present)
 
     def column(
         self,

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -195,13 +196,13 @@ def work_on(trainees: Sequence[Trainee]) -> Work:
     return Batch(trainees)
 
 
-def load(job: Assignment) -> Trainee:
+def load(job: Assignment, *, scratch: Path | None = None) -> Trainee:
     """Read the job's data and choose its device.
 
     Raises:
         DescendError: when the data cannot be read or the device is not there.
     """
-    loaded = load_problem(job)
+    loaded = load_problem(job, scratch=scratch)
     problem = loaded.problem
     device, _ = training.choose_device(problem, job.device)
     return Trainee(

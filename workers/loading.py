@@ -6,6 +6,7 @@ the rows themselves.
 """
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ from descend.errors import CorruptArtefact, InvalidDataset
 from storage.arrow import Table, open_table
 from workers import training
 from workers.factors import FactorFolder, Kept, View
+from workers.mapping import map_rows
 from workers.orders import Assignment
 from workers.tables import Block, Columns, JobTable, Part
 
-__all__ = ["Loaded", "load_problem"]
+__all__ = ["Loaded", "load_problem", "load_rows", "open_rows"]
 
 # Multiplications from which a factor is worth more threads than one.
 THREADS_PAY = 2e9
@@ -42,8 +44,12 @@ class Loaded:
         return lambda: table.blocks(trained)
 
 
-def load_problem(job: Assignment) -> Loaded:
+def load_problem(job: Assignment, *, scratch: Path | None = None) -> Loaded:
     """Read a job's data in the form it trains on.
+
+    Args:
+        job: as the worker was given it.
+        scratch: a folder for rows that mini-batches are drawn from; the system's if None.
 
     Raises:
         DescendError: when the data cannot be read or does not fit the job.
@@ -57,7 +63,7 @@ def load_problem(job: Assignment) -> Loaded:
         n_train = table.n_used if parts[0] is None else int(np.count_nonzero(parts[0]))
         form = training.choose_form(n_train, len(table.features), len(job.targets), h)
         if form == "rows":
-            return _of_rows(job, table, parts)
+            return _of_rows(job, table, parts, scratch)
         kept = _factored(job, table, parts, view)
         if folder:
             folder.keep(view, kept)
@@ -67,6 +73,25 @@ def load_problem(job: Assignment) -> Loaded:
 def _view(job: Assignment) -> View:
     h = job.hyperparameters
     return View(_columns(job), h.validation_fraction, h.seed or 0)
+
+
+def load_rows(job: Assignment) -> Loaded:
+    """Read a job's data as rows, whatever it would train on.
+
+    Raises:
+        DescendError: when the data cannot be read or does not fit the job.
+    """
+    table = open_rows(job)
+    return _of_rows(job, table, _parts(table, _view(job)))
+
+
+def open_rows(job: Assignment) -> JobTable:
+    """Open a job's table, to be read block by block.
+
+    Raises:
+        DescendError: when the data cannot be read or does not fit the job.
+    """
+    return JobTable(_open(job.data), _columns(job))
 
 
 def _columns(job: Assignment) -> Columns:
@@ -85,11 +110,29 @@ def _parts(table: JobTable, view: View) -> tuple[Part, Part]:
     return (None, None) if held is None else (~held, held)
 
 
-def _of_rows(job: Assignment, table: JobTable, parts: tuple[Part, Part]) -> Loaded:
+def _of_rows(
+    job: Assignment, table: JobTable, parts: tuple[Part, Part], scratch: Path | None = None
+) -> Loaded:
+    if job.hyperparameters.batch_size is not None:
+        return _of_mapped_rows(job, table, parts, scratch or Path(tempfile.gettempdir()))
     trained = training.Rows.checked(*table.rows(parts[0]))
     held = None if parts[1] is None else training.Rows.held(*table.rows(parts[1]))
     if job.validation is not None:
         held = training.Rows.held(*_validation(job, table.encoding).rows())
+    return _loaded(job, table.encoding, trained, held, n_dropped=table.n_dropped)
+
+
+def _of_mapped_rows(
+    job: Assignment, table: JobTable, parts: tuple[Part, Part], scratch: Path
+) -> Loaded:
+    n_held = 0 if parts[1] is None else int(np.count_nonzero(parts[1]))
+    trained = map_rows(table, parts[0], n=table.n_used - n_held, scratch=scratch)
+    held = None
+    if job.validation is not None:
+        validation = _validation(job, table.encoding)
+        held = map_rows(validation, None, n=validation.n_used, scratch=scratch)
+    elif n_held:
+        held = map_rows(table, parts[1], n=n_held, scratch=scratch)
     return _loaded(job, table.encoding, trained, held, n_dropped=table.n_dropped)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from descend.jobs import Hyperparameters
+from descend.jobs import Hyperparameters, JobKind
 from storage.artefacts import FACTORS
 from storage.jobs import Claim, StoredData
 from workers.spool import Blobs, Document, read_file, write_file
@@ -41,6 +41,7 @@ class Assignment:
     parent_rows: int
     checkpoint: bytes | None
     epochs_done: int
+    kind: JobKind = JobKind.TRAIN
 
 
 def write_order(
@@ -73,6 +74,7 @@ def _job(claim: Claim, blobs: Blobs, artefact_path: Callable[[str], Path]) -> Do
     data, parent = claim.dataset, claim.dataset.parent
     return {
         "job_id": claim.job_id,
+        "kind": claim.kind,
         "fence": claim.fence,
         "attempt": claim.attempt,
         "hyperparameters": claim.hyperparameters.model_dump(mode="json"),
@@ -119,6 +121,7 @@ def _assignment(job: Document, blobs: list[bytes]) -> Assignment:
     checkpoint = job["checkpoint"]
     return Assignment(
         job_id=job["job_id"],
+        kind=JobKind(job["kind"]),
         fence=job["fence"],
         attempt=job["attempt"],
         hyperparameters=Hyperparameters.model_validate(job["hyperparameters"]),

@@ -32,7 +32,13 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One job's part of a report. `history`: the rows since the last report."""
+    """One job's part of a report.
+
+    Attributes:
+        history: the rows since the last report.
+        result: of a job that is not a training: its answer, JSON.
+        covariance: beside `statistics`, as storage.leases.Outcome has it.
+    """
 
     job_id: str
     fence: int
@@ -45,13 +51,14 @@ class Entry:
     intercept: NDArray[np.float64] | None = None
     metrics: Metrics | None = None
     encoding: Encoding | None = None
-    statistics: Statistics | None = None
-    covariance: bytes | None = None
     error: JobError | None = None
     resolved: Hyperparameters | None = None
     engine: str | None = None
     device: str | None = None
     warnings: tuple[str, ...] = ()
+    result: bytes | None = None
+    statistics: Statistics | None = None
+    covariance: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +112,14 @@ def _row(entry: Entry, blobs: Blobs) -> Document:
         "intercept": place(None if intercept is None else intercept.astype("<f8").tobytes()),
         "metrics": _dumped(entry.metrics),
         "encoding": _dumped(entry.encoding),
-        "statistics": _dumped(entry.statistics),
-        "covariance": place(entry.covariance),
         "error": _dumped(entry.error),
         "resolved": _dumped(entry.resolved),
         "engine": entry.engine,
         "device": entry.device,
         "warnings": list(entry.warnings),
+        "result": place(entry.result),
+        "statistics": _dumped(entry.statistics),
+        "covariance": place(entry.covariance),
     }
 
 
@@ -133,18 +141,17 @@ def _entry(row: Document, blobs: list[bytes]) -> Entry:
         intercept=None if intercept is None else _numbers(intercept),
         metrics=None if row["metrics"] is None else Metrics.model_validate(row["metrics"]),
         encoding=None if row["encoding"] is None else Encoding.model_validate(row["encoding"]),
-        statistics=_statistics(row["statistics"]),
-        covariance=blob("covariance"),
         error=None if row["error"] is None else JobError.model_validate(row["error"]),
         resolved=_hyperparameters(row["resolved"]),
         engine=row["engine"],
         device=row["device"],
         warnings=tuple(str(warning) for warning in row["warnings"]),
+        result=blob("result"),
+        statistics=None
+        if row["statistics"] is None
+        else Statistics.model_validate(row["statistics"]),
+        covariance=blob("covariance"),
     )
-
-
-def _statistics(body: Document | None) -> Statistics | None:
-    return None if body is None else Statistics.model_validate(body)
 
 
 def _dumped(value: BaseModel | None) -> Document | None:

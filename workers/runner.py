@@ -17,8 +17,9 @@ import structlog
 import torch
 
 from descend.errors import DescendError
-from descend.jobs import JobError
+from descend.jobs import JobError, JobKind
 from workers import frames, logs
+from workers.answers import answer
 from workers.batch import Trainee, Work, batches, load, rehearse, unloaded, work_on
 from workers.orders import Assignment, read_order
 from workers.process import CUDA_FAULT, NO_ROOM, RunnerOptions
@@ -117,6 +118,14 @@ class Desk:
         self.send(frames.Idle(retire=self.retire))
 
 
+class _LetGo(Exception):
+    """The worker wants a job back that is being answered."""
+
+    def __init__(self, fate: Fate) -> None:
+        super().__init__(fate)
+        self.fate = fate
+
+
 class Shift:
     """One order's service: every job of it ends in an entry, unless the worker drains."""
 
@@ -147,10 +156,32 @@ class Shift:
         if (job.job_id, job.fence) in self._dropped:
             self._ended.append(unloaded(job, Fate.DROPPED))
             return
+        if job.kind is not JobKind.TRAIN:
+            self._answer(job)
+            return
         try:
-            self._trainees.append(load(job))
+            self._trainees.append(load(job, scratch=self._desk.options.spool))
         except Exception as error:  # noqa: BLE001  whatever the data did, its neighbours go on
             self._ended.append(unloaded(job, Fate.FAILED, error=_told(error, [job])))
+
+    def _answer(self, job: Assignment) -> None:
+        """Answer at once: somebody waits, and no neighbour shares the work."""
+        try:
+            self._ended.append(answer(job, alive=lambda: self._go_on(job)))
+        except _LetGo as wish:
+            self._ended.append(unloaded(job, wish.fate))
+        except Exception as error:  # noqa: BLE001  whatever the data did, its neighbours go on
+            self._ended.append(unloaded(job, Fate.FAILED, error=_told(error, [job])))
+        self._report()
+
+    def _go_on(self, job: Assignment) -> None:
+        """Say that the work goes on, and end it where the worker wishes so."""
+        self._desk.send(frames.On(job_ids=[job.job_id]))
+        self._heed()
+        if (job.job_id, job.fence) in self._dropped:
+            raise _LetGo(Fate.DROPPED)
+        if self._draining:
+            raise _LetGo(Fate.SAVED)
 
     def _train(self, batch: list[Trainee]) -> None:
         """Train a batch; in trouble, its halves, until the one that is in trouble is alone."""

@@ -6,8 +6,12 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from descend.jobs import JobState, StopReason
+from descend.diagnostics import Diagnostics
+from descend.gradients import Gradients
+from descend.jobs import JobKind, JobState, StopReason
 from descend.models import LinearModel, Provenance, Receipt
+from descend.plans import Plan
+from descend.statistics import INTERCEPT, Statistics
 from storage.leases import Claim, Outcome, Report
 from workers.ledger import Held, Payment, Release, Wish
 from workers.reports import Entry, Fate
@@ -15,6 +19,11 @@ from workers.reports import Entry, Fate
 __all__ = ["given_up", "payment_for"]
 
 CODE_VERSION = version("descend")  # once: each call reads and parses a file, 1 ms
+_ANSWERS: dict[JobKind, type[Plan] | type[Gradients] | type[Diagnostics]] = {
+    JobKind.PLAN: Plan,
+    JobKind.GRADIENTS: Gradients,
+    JobKind.DIAGNOSTICS: Diagnostics,
+}
 _GIVEN_UP = {
     Wish.CANCEL: (JobState.CANCELLED, StopReason.CANCELLED),
     Wish.EXPIRE: (JobState.EXPIRED, StopReason.TIMED_OUT),
@@ -28,6 +37,8 @@ def payment_for(entry: Entry, held: Held, *, torch_version: str) -> Payment:
         ValueError: when the entry does not fit its job; the runner is not to be trusted then.
     """
     held.epochs_done = entry.epochs_done
+    if entry.fate is Fate.SUCCEEDED and held.claim.kind is not JobKind.TRAIN:
+        return _outcome(entry, JobState.SUCCEEDED, result=_result(entry, held.claim.kind))
     if entry.fate is Fate.SUCCEEDED:
         return _outcome(entry, JobState.SUCCEEDED, _model(entry, held.claim, torch_version))
     if entry.fate is Fate.FAILED:
@@ -64,7 +75,13 @@ def _report(entry: Entry) -> Report:
     )
 
 
-def _outcome(entry: Entry, state: JobState, model: LinearModel | None = None) -> Outcome:
+def _outcome(
+    entry: Entry,
+    state: JobState,
+    model: LinearModel | None = None,
+    *,
+    result: str | None = None,
+) -> Outcome:
     if entry.stop_reason is None:
         raise ValueError("an ended job without a reason")
     return Outcome(
@@ -81,7 +98,36 @@ def _outcome(entry: Entry, state: JobState, model: LinearModel | None = None) ->
         engine=entry.engine,
         device=entry.device,
         warnings=entry.warnings,
+        result=result,
+        statistics=None if model is None else _statistics(entry, model),
+        covariance=None if model is None else entry.covariance,
     )
+
+
+def _result(entry: Entry, kind: JobKind) -> str:
+    """Hold an answer against the contract: pydantic's ValidationError is a ValueError."""
+    if entry.result is None or entry.stop_reason is not StopReason.ANSWERED:
+        raise ValueError("a success without an answer")
+    return _ANSWERS[kind].model_validate_json(entry.result).model_dump_json()
+
+
+def _statistics(entry: Entry, model: LinearModel) -> Statistics | None:
+    """Hold statistics against the model that they are of."""
+    statistics, spread = entry.statistics, entry.covariance
+    if statistics is None:
+        if spread is not None:
+            raise ValueError("a covariance without statistics")
+        return None
+    names = statistics.names
+    plain = names[:-1] if names[-1:] == [INTERCEPT] else names
+    if plain != model.features or [one.target for one in statistics.targets] != model.targets:
+        raise ValueError("statistics of another model")
+    lengths = {len(errors) for one in statistics.targets for errors in one.std_errors.values()}
+    if lengths - {len(names)}:
+        raise ValueError("standard errors of another number of weights")
+    if spread is not None and len(spread) != 8 * (2 * len(plain) + len(names) ** 2):
+        raise ValueError(f"a covariance of {len(spread)} bytes")
+    return statistics
 
 
 def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
@@ -99,6 +145,7 @@ def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
         coef=coef.tolist(),
         intercept=intercept.tolist(),
         encoding=None if encoding.is_plain else encoding,
+        metrics={} if entry.metrics is None else entry.metrics.model_dump(exclude_none=True),
         receipt=_receipt(entry, claim, n_features=len(features)),
         provenance=Provenance(
             job_id=claim.job_id,

@@ -1,22 +1,18 @@
 """Jobs: submit, read, wait, list, cancel, delete."""
 
 import asyncio
-import hashlib
 import re
-import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import TypeAdapter
 
 from descend.errors import InvalidInput
-from descend.ids import ID_PATTERNS, new_id
-from descend.jobs import Job, JobSpec, JobState, Page, queue_of
+from descend.ids import ID_PATTERNS
+from descend.jobs import Job, JobKind, JobSpec, JobState, Page
 from descend.limits import DEFAULT_LIST, MAX_METADATA_PAIRS
-from service.admission import admit
 from service.answers import answer
-from service.bodies import JsonBody, parse
+from service.bodies import JsonBody
 from service.dependencies import (
     GUARDS,
     Cursor,
@@ -29,16 +25,11 @@ from service.dependencies import (
     Wait,
 )
 from service.openapi import METADATA_PARAMETER, body_of, refusals
-from service.references import initial_weights, validation_dataset
-from service.uploads import store
-from storage.database import Transaction
-from storage.ingest import ingest_json
+from service.submission import ended, submit
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
-JOB_SPEC: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)
 METADATA_FILTER = re.compile(r"metadata\[([^\]]{1,64})\]")
-MADE_SEEDS = 2**32
 
 
 @router.post(
@@ -62,54 +53,10 @@ async def create_job(
     """Submit a job: what to train, on what, and how. With `wait`, answer when it has ended."""
     # The loop's own threads: run_in_threadpool's limiter and cancel scope cost 60 us a time.
     loop = asyncio.get_running_loop()
-    job = await loop.run_in_executor(None, _submit, parts, raw, idempotency_key)
-    if wait and not job.state.is_terminal:
-        job = await _ended(request, parts, job_id=job.id, seconds=wait)
+    job = await loop.run_in_executor(None, submit, parts, raw, idempotency_key)
+    job = await ended(request, parts, job=job, seconds=wait)
     status = 200 if job.state.is_terminal else 202
     return answer(job, status, location=f"/v1/jobs/{job.id}")
-
-
-def _submit(parts: Parts, raw: bytes, idempotency_key: str | None) -> Job:
-    spec = parse(raw, JOB_SPEC)
-    request_sha256 = hashlib.sha256(raw).hexdigest()
-    if idempotency_key is not None:
-        with parts.database.read() as tx:
-            # Also where the dataset was deleted since; and nothing is made only to be thrown away.
-            if earlier := tx.jobs.earlier(idempotency_key, request_sha256):
-                return earlier
-    inline = None if isinstance(spec.dataset, str) else ingest_json(spec.dataset, name=spec.name)
-    stored = inline and store(inline, parts.artefacts)
-
-    def add(tx: Transaction) -> tuple[Job, bool]:
-        dataset = stored.dataset if stored else tx.datasets.get(str(spec.dataset))
-        columns = admit(spec, dataset)
-        validation_dataset(spec, columns, tx)
-        job, created = tx.jobs.add(
-            spec,
-            dataset,
-            job_id=new_id("job"),
-            targets=columns.targets,
-            features=columns.features,
-            weight=columns.weight,
-            seed=_seed(spec),
-            init=initial_weights(spec, columns, tx),
-            idempotency_key=idempotency_key,
-            request_sha256=request_sha256,
-            max_queued=parts.settings.limits.queued_jobs,
-        )
-        if stored and created:
-            tx.datasets.add(dataset, inline=stored.inline, artefact=stored.artefact)
-        return job, created
-
-    job, created = parts.database.together(add)
-    if created:
-        parts.doorbell.ring(queue_of(spec))
-    return job
-
-
-def _seed(spec: JobSpec) -> int:
-    given = spec.hyperparameters.seed
-    return secrets.randbelow(MADE_SEEDS) if given is None else given
 
 
 @router.get(
@@ -125,15 +72,17 @@ def list_jobs(
     after: Cursor = None,
     limit: Limit = DEFAULT_LIST,
     state: JobState | None = None,
+    kind: JobKind = JobKind.TRAIN,
     dataset: Annotated[str | None, Query(pattern=ID_PATTERNS["ds"])] = None,
     q: Filter = None,
 ) -> Response:
-    """List jobs, newest first."""
+    """List jobs of a kind, newest first; trainings unless another kind is asked for."""
     with parts.database.read() as tx:
         page = tx.jobs.page(
             after=after,
             limit=limit,
             state=state,
+            kind=kind,
             dataset=dataset,
             q=q,
             metadata=_metadata_filter(request),
@@ -159,33 +108,12 @@ def _metadata_filter(request: Request) -> dict[str, str]:
 async def get_job(request: Request, parts: PartsOf, job_id: JobId, wait: Wait = 0) -> Response:
     """Read a job. With `wait`, answer when it has ended."""
     job = await run_in_threadpool(_read, parts, job_id)
-    if wait and not job.state.is_terminal:
-        job = await _ended(request, parts, job_id=job_id, seconds=wait)
-    return answer(job)
+    return answer(await ended(request, parts, job=job, seconds=wait))
 
 
 def _read(parts: Parts, job_id: str) -> Job:
     with parts.database.read() as tx:
         return tx.jobs.get(job_id)
-
-
-async def _ended(request: Request, parts: Parts, *, job_id: str, seconds: float) -> Job:
-    """Wait for the job's end, the time, or the caller's leaving; no thread is held meanwhile."""
-    end = asyncio.create_task(parts.watcher.ended(job_id, seconds=seconds))
-    gone = asyncio.create_task(_caller_gone(request))
-    try:
-        await asyncio.wait({end, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if end.done():
-            end.result()
-    finally:
-        end.cancel()
-        gone.cancel()
-    return await run_in_threadpool(_read, parts, job_id)
-
-
-async def _caller_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 @router.post("/{job_id}/cancel", response_model=Job, responses=refusals(404, 422, 503))

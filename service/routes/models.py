@@ -1,25 +1,44 @@
-"""Models: read, list, predict."""
+"""Models: read, list, summarise, predict, delete."""
 
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 from pydantic_core import to_json
 
-from descend.datasets import Cell, Matrix
+from descend.datasets import Cell, Matrix, Number
 from descend.encoding import Unseen
 from descend.errors import InvalidInput, WrongState
 from descend.jobs import Page
 from descend.limits import DEFAULT_LIST
 from descend.models import LinearModel
+from descend.statistics import Covariance, Summary
 from service.answers import answer
 from service.bodies import JsonBody, parse
 from service.dependencies import GUARDS, Cursor, JobId, Limit, ModelId, PartsOf
 from service.openapi import body_of, refusals
+from service.summaries import interval_reach, summary
+from storage.models import KnownStatistics
 
 router = APIRouter(prefix="/v1", tags=["models"], dependencies=GUARDS)
+
+
+Level = Annotated[
+    float, Query(gt=0, lt=1, allow_inf_nan=False, description="share of intervals that hold")
+]
+
+
+class AskedInterval(BaseModel):
+    """Which interval to give about each prediction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: Annotated[Number, Field(gt=0, lt=1)] = 0.95
+    kind: Literal["prediction", "mean"] = Field(
+        "prediction", description="of a new observation of weight 1, or of the mean"
+    )
 
 
 class PredictX(BaseModel):
@@ -28,6 +47,7 @@ class PredictX(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     X: Matrix = Field(min_length=1, description="n_samples rows of n_features numbers")
+    interval: AskedInterval | None = None
 
 
 class PredictRows(BaseModel):
@@ -39,6 +59,18 @@ class PredictRows(BaseModel):
     unseen: Unseen = Field(
         "error", description="a level that was not in the training data: refused, or the base level"
     )
+    interval: AskedInterval | None = None
+
+
+class Interval(BaseModel):
+    """The ends of an interval about each prediction."""
+
+    model_config = ConfigDict(frozen=True)
+
+    level: float
+    kind: Literal["prediction", "mean"]
+    low: list[list[float]] = Field(description="as y")
+    high: list[list[float]]
 
 
 class Predictions(BaseModel):
@@ -50,6 +82,7 @@ class Predictions(BaseModel):
     model_id: str
     targets: list[str]
     y: list[list[float]]
+    interval: Interval | None = None
 
 
 def _kind_of_rows(value: object) -> str:
@@ -96,7 +129,7 @@ def get_model(parts: PartsOf, model_id: ModelId) -> Response:
 @router.post(
     "/models/{model_id}/predict",
     response_model=Predictions,
-    responses=refusals(400, 404, 413, 415, 422, 503),
+    responses=refusals(400, 404, 409, 413, 415, 422, 503),
     openapi_extra=body_of("predict", {"application/json": (PredictX, PredictRows)}),
 )
 def predict(parts: PartsOf, model_id: ModelId, raw: JsonBody) -> Response:
@@ -104,11 +137,51 @@ def predict(parts: PartsOf, model_id: ModelId, raw: JsonBody) -> Response:
     body = parse(raw, PREDICT)
     with parts.database.read() as tx:
         model = tx.models.get(model_id)
+        known = tx.models.statistics(model_id) if body.interval else None
     X = body.X if isinstance(body, PredictX) else model.encode(body.rows, unseen=body.unseen)
+    y = _finite(model, X)
     predicted = Predictions.model_construct(
-        object="predictions", model_id=model_id, targets=model.targets, y=_finite(model, X)
+        object="predictions",
+        model_id=model_id,
+        targets=model.targets,
+        y=y,
+        interval=_interval(body.interval, known, X, y) if body.interval else None,
     )
-    return Response(to_json(predicted), media_type="application/json")
+    return Response(to_json(predicted, exclude_none=True), media_type="application/json")
+
+
+@router.get("/models/{model_id}/summary", response_model=Summary, responses=refusals(404, 422, 503))
+def get_summary(
+    parts: PartsOf, model_id: ModelId, level: Level = 0.95, covariance: Covariance = "classical"
+) -> Response:
+    """Read standard errors, t, p and intervals of the weights, or why there are none."""
+    with parts.database.read() as tx:
+        model = tx.models.get(model_id)
+        known = tx.models.statistics(model_id)
+    return answer(summary(model, known, level=level, covariance=covariance))
+
+
+@router.delete("/models/{model_id}", status_code=204, responses=refusals(404, 422, 503))
+def delete_model(parts: PartsOf, model_id: ModelId) -> Response:
+    """Delete a model with its statistics; the job that made it stays, without a model."""
+    with parts.database.begin() as tx:
+        tx.models.delete(model_id)
+    return Response(status_code=204)
+
+
+def _interval(
+    asked: AskedInterval,
+    known: KnownStatistics | None,
+    X: ArrayLike,
+    y: list[list[float]],
+) -> Interval:
+    at, middle = np.asarray(X, dtype=np.float64), np.asarray(y)
+    with np.errstate(over="ignore", invalid="ignore"):
+        reach = interval_reach(known, at, level=asked.level, of_mean=asked.kind == "mean")
+        low, high = middle - reach, middle + reach
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise InvalidInput("an interval has an end too large to write", param="X")
+    return Interval(level=asked.level, kind=asked.kind, low=low.tolist(), high=high.tolist())
 
 
 def _finite(model: LinearModel, X: ArrayLike) -> list[list[float]]:

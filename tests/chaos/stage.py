@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,15 @@ class Lesson:
         return Hyperparameters(
             learning_rate=1e-3, max_epochs=self.epochs, tol=0, standardize=False
         ).resolved(seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A worker's time with a job, in microseconds of the database's clock."""
+
+    worker: str
+    claimed_at: int
+    left_at: int
 
 
 @cache
@@ -178,6 +188,26 @@ class Stage:
             owner = tx.connection.scalar(query, {"id": job_id})
         pid = self._owners().get(owner)
         return next(hired for hired in self.workers if hired.pid == pid)
+
+    def ids_of(self, hired: Program) -> list[str]:
+        """The names under which a worker is registered: none before it has a warm runner."""
+        return [worker_id for worker_id, pid in self._owners().items() if pid == hired.pid]
+
+    def holds(self, job_id: str) -> list[Hold]:
+        """Who has had the job, in order; a hold that lasts still is not among them."""
+        query = text("SELECT to_state, owner, at FROM job_events WHERE job_id = :id ORDER BY seq")
+        with self.database.read() as tx:
+            events = tx.connection.execute(query, {"id": job_id}).all()
+        return [
+            Hold(claim.owner, claim.at, left.at)
+            for claim, left in pairwise(events)
+            if claim.to_state == JobState.RUNNING
+        ]
+
+    def crashes(self, job_id: str) -> int:
+        query = text("SELECT crashes FROM jobs WHERE id = :id")
+        with self.database.read() as tx:
+            return int(tx.connection.scalar(query, {"id": job_id}) or 0)
 
     def claims(self, job_id: str) -> list[int]:
         """The fences under which the job was claimed, in order."""

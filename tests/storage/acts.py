@@ -9,7 +9,7 @@ from sqlalchemy import text
 from descend.datasets import Column, ColumnType, Dataset
 from descend.history import History
 from descend.ids import new_id
-from descend.jobs import Job, JobSpec, JobState, StopReason
+from descend.jobs import Job, JobKind, JobSpec, JobState, StopReason
 from descend.models import LinearModel
 from storage.database import Database
 from storage.jobs import Claim, Outcome, Report
@@ -54,6 +54,7 @@ def submit(
     sha256: str = "1",
     dataset: Dataset | None = None,
     max_queued: int = 10_000,
+    kind: JobKind = JobKind.TRAIN,
     **spec: Any,
 ) -> tuple[Job, bool]:
     """Submit a job, with a dataset of its own where none is given."""
@@ -71,6 +72,7 @@ def submit(
             idempotency_key=key,
             request_sha256=sha256,
             max_queued=max_queued,
+            kind=kind,
         )
         if created and own:
             tx.datasets.add(dataset, inline=b"rows", artefact=None)

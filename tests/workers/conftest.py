@@ -1,6 +1,7 @@
 """A stage with one worker for a module: real processes, SQLite, a real broker."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,11 +10,24 @@ from tests.servers import Broker
 
 
 @pytest.fixture(scope="module")
-def empty_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    broker, folder = Broker().start(), tmp_path_factory.mktemp("worker")
+def broker() -> Iterator[Broker]:
+    server = Broker().start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def empty_stage(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("worker")
     with staged(folder, f"sqlite:///{folder / 'descend.db'}", broker) as ready:
         yield ready
-    broker.kill()
+
+
+@pytest.fixture
+def own_stage(tmp_path: Path, broker: Broker) -> Iterator[Stage]:
+    """For a test that ends its worker: no worker yet, and nobody else's."""
+    with staged(tmp_path, f"sqlite:///{tmp_path / 'descend.db'}", broker) as ready:
+        yield ready
 
 
 @pytest.fixture(scope="module")

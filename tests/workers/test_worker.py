@@ -39,6 +39,10 @@ def holds_torch(pid: int) -> bool:
     return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
 
+def spools(stage: Stage) -> list[Path]:
+    return list((stage.folder / "data" / "spool").glob("wrk_*"))
+
+
 def reasons(job: Job) -> list[str]:
     return [move.reason for move in job.transitions]
 
@@ -70,7 +74,7 @@ def test_the_fork_server_is_out_of_reach_of_the_workers_signals(worker: Program)
 
 
 def test_the_worker_has_a_spool_of_its_own(stage: Stage) -> None:
-    (folder,) = (stage.folder / "data" / "spool").glob("wrk_*")
+    (folder,) = spools(stage)
 
     assert (folder / "owner").exists()
 
@@ -255,7 +259,7 @@ def test_three_crashes_quarantine_a_job_and_leave_its_neighbour_alone(
 def test_a_spool_that_cannot_be_written_costs_time_and_no_crash(stage: Stage) -> None:
     job_id = stage.submit(LONG)
     stage.await_progress(job_id)
-    (folder,) = (stage.folder / "data" / "spool").glob("wrk_*")
+    (folder,) = spools(stage)
 
     moved = folder.rename(folder.parent / "gone")
     until(lambda: "the spool could not be written" in reasons(stage.job(job_id)))
@@ -266,12 +270,12 @@ def test_a_spool_that_cannot_be_written_costs_time_and_no_crash(stage: Stage) ->
     assert stage.violations([job_id]) == []
 
 
-# How it ends; these two come last
+# How it ends
 
 
-def test_a_hung_runner_dies_with_its_worker(stage: Stage, worker: Program) -> None:
-    job_id = stage.submit(ENDLESS)
-    stage.await_progress(job_id)
+def test_a_hung_runner_dies_with_its_worker(own_stage: Stage) -> None:
+    worker = own_stage.hire()
+    own_stage.await_progress(own_stage.submit(ENDLESS))
     runner, server = the_runner(worker), fork_server(worker)
     os.kill(runner, signal.SIGSTOP)
 
@@ -280,19 +284,23 @@ def test_a_hung_runner_dies_with_its_worker(stage: Stage, worker: Program) -> No
 
     until(lambda: not is_alive(runner), seconds=5, what="the runner is gone")
     until(lambda: not is_alive(server.pid), seconds=5, what="the fork server is gone")
-    stage.cancel(job_id)
 
 
-def test_a_worker_whose_supervisor_fails_ends_with_an_error_and_cleans_up(stage: Stage) -> None:
-    worker = stage.hire()
-    left_by_the_killed_one = len(list((stage.folder / "data" / "spool").glob("wrk_*")))
+def test_a_worker_whose_supervisor_fails_ends_with_an_error_and_cleans_up(
+    own_stage: Stage,
+) -> None:
+    killed = own_stage.hire()
+    killed.signal(signal.SIGKILL)
+    killed.wait()
+    left_by_the_killed_one = spools(own_stage)
+    worker = own_stage.hire()
 
-    with stage.database.begin() as tx:
+    with own_stage.database.begin() as tx:
         tx.connection.exec_driver_sql("ALTER TABLE workers RENAME COLUMN last_seen TO gone")
         tx.connection.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN lease TO gone")
     status = worker.wait()
 
-    assert left_by_the_killed_one == 1
+    assert len(left_by_the_killed_one) == 1
     assert status == 1
     assert '"supervisor_failed"' in worker.output
-    assert list((stage.folder / "data" / "spool").glob("wrk_*")) == []
+    assert spools(own_stage) == []

@@ -19,6 +19,7 @@ from workers.training.factor import to_bytes as factor_to_bytes
 from workers.training.forms import choose_form
 from workers.training.inference import statistics_of
 from workers.training.ledger import Segment
+from workers.training.mapped import Mapped
 from workers.training.outcome import TrainingOutcome, outcome
 from workers.training.problem import Problem, held_out
 from workers.training.samples import Rows, Sample
@@ -30,6 +31,7 @@ __all__ = [
     "DeviceUnavailable",
     "Factor",
     "Factored",
+    "Mapped",
     "Problem",
     "Rows",
     "Sample",

@@ -86,10 +86,7 @@ def outcome(state: TrainingState | StreamedState, index: int) -> TrainingOutcome
 
 
 def engine_of(problem: Problem) -> str:
-    """Name what trains a problem.
-
-    "eager" epochs on rows, "compressed" ones on their factor, or "streamed" mini-batches.
-    """
+    """Name what trains a problem: epochs on rows, on their factor, or steps on batches of rows."""
     if problem.hyperparameters.batch_size is not None:
         return "streamed"
     return "compressed" if isinstance(problem.trained, Factored) else "eager"

@@ -1,0 +1,136 @@
+"""Diagnostics of a model, computed by a job of its own the first time they are asked for."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from descend.datasets import Dataset
+from descend.diagnostics import DEFAULT_POINTS, MAX_POINTS, Diagnostics
+from descend.errors import Conflict, DatasetNotFound, JobNotFound
+from descend.jobs import Hyperparameters, InitialWeights, Job, JobKind, JobSpec, queue_of
+from descend.models import LinearModel
+from service.answers import answer
+from service.dependencies import GUARDS, AnswerWait, ModelId, Parts, PartsOf
+from service.openapi import refusals
+from service.submission import FIRST, answered, ended, queue
+from storage.database import Transaction
+
+router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=GUARDS)
+
+REBUILT = "rebuilt"
+
+Points = Annotated[
+    int, Query(ge=1, le=MAX_POINTS, description="rows of each target, at most; drawn by a seed")
+]
+
+
+@router.get(
+    "/{model_id}/diagnostics",
+    response_model=Diagnostics,
+    responses={
+        202: {"model": Job, "description": "Not yet: ask again, or read the job"},
+        **refusals(404, 409, 422, 503),
+    },
+)
+async def get_diagnostics(
+    request: Request,
+    parts: PartsOf,
+    model_id: ModelId,
+    *,
+    max_points: Points = DEFAULT_POINTS,
+    wait: AnswerWait = 10,
+) -> Response:
+    """Read what a model's residuals say: a sample of rows, exact quantiles, tests by name."""
+    job = await run_in_threadpool(_asked_once, parts, model_id)
+    job = await ended(request, parts, job=job, seconds=wait)
+    where = f"/v1/jobs/{job.id}"
+    if not job.state.is_terminal:
+        return answer(job, 202, location=where)
+    told = answered(job, Diagnostics).thinned(model_id, max_points)
+    notes = [*told.warnings, *(text for key, text in job.metadata.items() if key == REBUILT)]
+    return answer(told.model_copy(update={"warnings": notes}), location=where)
+
+
+def _asked_once(parts: Parts, model_id: str) -> Job:
+    """Find the job that answers this, or queue it; one that failed is asked again."""
+    key = f"diagnostics {model_id}"  # with a space: no client's Idempotency-Key is that
+    with parts.database.read() as tx:
+        model = tx.models.get(model_id)
+        earlier = tx.jobs.earlier(key, key)
+    if earlier is not None and (not earlier.state.is_terminal or earlier.result is not None):
+        return earlier
+    with parts.database.begin() as tx:
+        if earlier is not None:
+            tx.jobs.delete(earlier.id)
+        job, created = queue(parts, tx, _spec(tx, model), kind=JobKind.DIAGNOSTICS, key=key)
+    if created:
+        parts.doorbell.ring(queue_of(job.spec))
+    return job
+
+
+def _spec(tx: Transaction, model: LinearModel) -> JobSpec:
+    """Ask for a pass over the rows that the model was trained on, with the model's weights."""
+    if model.provenance is None:
+        raise Conflict("this model does not know its data set")
+    try:
+        dataset = tx.datasets.get(model.provenance.dataset_id)
+    except DatasetNotFound:
+        raise Conflict(
+            f"the data set {model.provenance.dataset_id} of this model was deleted: its rows"
+            " cannot be read again"
+        ) from None
+    try:
+        return _of_job(tx.jobs.get(model.provenance.job_id), model, dataset)
+    except JobNotFound:
+        return _of_model(model, dataset)
+
+
+def _of_job(job: Job, model: LinearModel, dataset: Dataset) -> JobSpec:
+    trained = job.resolved_hyperparameters
+    asked = job.spec
+    return JobSpec(
+        dataset=dataset.id,
+        target=asked.target,
+        features=asked.features,
+        weight=asked.weight,
+        missing=asked.missing,
+        categorical=asked.categorical,
+        priority=FIRST,
+        hyperparameters=Hyperparameters(
+            init=_weights(model, fit_intercept=trained.fit_intercept),
+            fit_intercept=trained.fit_intercept,
+            validation_fraction=trained.validation_fraction,
+            seed=job.seed,
+        ),
+    )
+
+
+def _of_model(model: LinearModel, dataset: Dataset) -> JobSpec:
+    inputs = model.encoding.inputs if model.encoding else []
+    fills = any(one.fill is not None for one in inputs)
+    fit_intercept = any(model.intercept)
+    return JobSpec(
+        dataset=dataset.id,
+        target=model.targets,
+        features=[one.name for one in inputs] or model.features,
+        missing="mean" if fills else "drop",
+        priority=FIRST,
+        hyperparameters=Hyperparameters(
+            init=_weights(model, fit_intercept=fit_intercept),
+            fit_intercept=fit_intercept,
+            seed=model.provenance.seed if model.provenance else 0,
+        ),
+        metadata={
+            REBUILT: "the job that trained this model was deleted: all rows count as trained on,"
+            " and their weights as they are in the data set"
+        },
+    )
+
+
+def _weights(model: LinearModel, *, fit_intercept: bool) -> InitialWeights:
+    return InitialWeights(
+        coef=model.coef,
+        intercept=model.intercept if fit_intercept else None,
+        features=model.features,
+    )

@@ -1,0 +1,157 @@
+"""Questions answered in the runner, and what the worker believes of an answer."""
+
+import numpy as np
+import pytest
+
+from descend.datasets import InlineXY
+from descend.diagnostics import Diagnostics
+from descend.errors import InvalidInput
+from descend.gradients import Gradients
+from descend.jobs import Hyperparameters, JobKind, JobState, StopReason
+from descend.plans import Plan
+from storage.database import Database
+from storage.ingest import ingest_json
+from storage.leases import Outcome
+from tests.storage.acts import claim, submit
+from workers.answers import answer
+from workers.ledger import Held
+from workers.orders import Assignment
+from workers.reports import Entry, Fate
+from workers.settle import payment_for
+
+LESSON = {"learning_rate": 0.01, "standardize": False}
+AT = {"coef": [[1.5]], "intercept": [0.5], "features": ["x0"]}
+
+
+def assignment(kind: JobKind, **hyperparameters: object) -> Assignment:
+    data = ingest_json(InlineXY(X=[[1.0], [2.0], [3.0], [5.0]], y=[2.0, 4.1, 5.9, 10.0]), name=None)
+    assert data.inline is not None
+    return Assignment(
+        job_id="job_1",
+        fence=1,
+        attempt=1,
+        hyperparameters=Hyperparameters.model_validate(hyperparameters).resolved(0),
+        device="cpu",
+        features=("x0",),
+        targets=("y",),
+        weight=None,
+        missing="error",
+        categorical="one_hot",
+        data=data.inline,
+        validation=None,
+        factors=None,
+        parent_factors=None,
+        parent_rows=0,
+        checkpoint=None,
+        epochs_done=0,
+        kind=kind,
+    )
+
+
+def alive() -> None:
+    """Nothing is wished."""
+
+
+def test_a_plan_is_answered_with_an_estimate_of_its_time() -> None:
+    entry = answer(assignment(JobKind.PLAN, **LESSON), alive=alive)
+
+    told = Plan.model_validate_json(entry.result or b"")
+    assert entry.stop_reason is StopReason.ANSWERED
+    assert told.n_samples == 4
+    assert told.engine == "compressed"
+    assert told.seconds is not None
+    assert 0 < told.seconds < 60
+
+
+def test_a_plan_of_what_takes_no_epochs_has_no_time() -> None:
+    entry = answer(assignment(JobKind.PLAN, optimizer="exact"), alive=alive)
+
+    told = Plan.model_validate_json(entry.result or b"")
+    assert told.seconds is None
+    assert told.min_loss is not None
+
+
+def test_gradients_are_taken_on_the_rows() -> None:
+    entry = answer(assignment(JobKind.GRADIENTS, **LESSON, init=AT), alive=alive)
+
+    told = Gradients.model_validate_json(entry.result or b"")
+    assert told.weights == [[1.5, 0.5]]
+    assert told.jacobian == [[1.0, 1.0], [2.0, 1.0], [3.0, 1.0], [5.0, 1.0]]
+
+
+def test_diagnostics_are_of_the_weights_given() -> None:
+    entry = answer(assignment(JobKind.DIAGNOSTICS, init=AT), alive=alive)
+
+    told = Diagnostics.model_validate_json(entry.result or b"")
+    residuals = {row.row: row.residual for row in told.targets[0].rows}
+    assert residuals == pytest.approx({0: 0.0, 1: 0.6, 2: 0.9, 3: 2.0})
+
+
+def test_diagnostics_without_weights_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="given weights"):
+        answer(assignment(JobKind.DIAGNOSTICS), alive=alive)
+
+
+def test_the_work_ends_where_it_is_not_wished_any_more() -> None:
+    def gone() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        answer(assignment(JobKind.PLAN), alive=gone)
+
+
+def held(database: Database, kind: JobKind) -> Held:
+    submit(database, kind=kind)
+    (taken,) = claim(database)
+    return Held(taken, 0)
+
+
+def answered(of: Held, result: bytes | None) -> Entry:
+    return Entry(
+        of.claim.job_id,
+        of.fence,
+        fate=Fate.SUCCEEDED,
+        epochs_done=1,
+        stop_reason=StopReason.ANSWERED,
+        result=result,
+    )
+
+
+def test_an_answer_is_believed_when_the_contract_has_it(sqlite_database: Database) -> None:
+    of = held(sqlite_database, JobKind.PLAN)
+    told = answer(assignment(JobKind.PLAN, **LESSON), alive=alive)
+
+    payment = payment_for(answered(of, told.result), of, torch_version="")
+
+    assert isinstance(payment, Outcome)
+    assert payment.state is JobState.SUCCEEDED
+    assert payment.result is not None
+    assert Plan.model_validate_json(payment.result).n_samples == 4
+
+
+@pytest.mark.parametrize("result", [None, b"", b"{}", b'{"object": "gradients"}', b"\xff"])
+def test_no_other_answer_is_believed(sqlite_database: Database, result: bytes | None) -> None:
+    of = held(sqlite_database, JobKind.PLAN)
+
+    with pytest.raises(ValueError, match=r"answer|validation error"):
+        payment_for(answered(of, result), of, torch_version="")
+
+
+def test_a_training_is_not_answered_and_a_question_not_trained(sqlite_database: Database) -> None:
+    of = held(sqlite_database, JobKind.TRAIN)
+    told = answer(assignment(JobKind.PLAN, **LESSON), alive=alive)
+
+    with pytest.raises(ValueError, match="without weights"):
+        payment_for(answered(of, told.result), of, torch_version="")
+    other = held(sqlite_database, JobKind.PLAN)
+    with_weights = Entry(
+        other.claim.job_id,
+        other.fence,
+        fate=Fate.SUCCEEDED,
+        epochs_done=1,
+        stop_reason=StopReason.MAX_EPOCHS,
+        coef=np.ones((1, 1)),
+        intercept=np.ones(1),
+    )
+    with pytest.raises(ValueError, match="without an answer"):
+        payment_for(with_weights, other, torch_version="")

@@ -1,0 +1,111 @@
+"""Jobs that are no training: a plan, gradients, diagnostics; each ends in one entry."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from descend.diagnostics import Diagnostics
+from descend.errors import InvalidDataset, InvalidInput
+from descend.gradients import Gradients
+from descend.hyperparameters import InitialWeights
+from descend.jobs import JobKind, StopReason
+from descend.plans import Plan
+from workers import training
+from workers.batch import cells_of
+from workers.loading import load_problem, load_rows, open_rows
+from workers.orders import Assignment
+from workers.reports import Entry, Fate
+from workers.training.diagnostics import Block, Fitted, diagnostics
+from workers.training.gradients import gradients
+from workers.training.plan import expected_epochs, plan
+
+__all__ = ["answer"]
+
+# The epochs that are timed for a plan: some, but no more than about 20 ms of them.
+PROBED_EPOCHS = 64
+PROBED_CELLS = 2**24
+
+
+def answer(job: Assignment, *, alive: Callable[[], None]) -> Entry:
+    """Answer a job.
+
+    Args:
+        job: of any kind but `train`.
+        alive: called between two steps of the work; may raise to end it.
+
+    Raises:
+        DescendError: when the data cannot be read, or the question has no answer.
+    """
+    alive()
+    found: Plan | Gradients | Diagnostics
+    device = "cpu"
+    if job.kind is JobKind.PLAN:
+        found = _planned(job, alive)
+        device = found.device
+    elif job.kind is JobKind.GRADIENTS:
+        found = gradients(load_rows(job).problem)
+    else:
+        found = _diagnosed(job, alive)
+    alive()
+    return Entry(
+        job.job_id,
+        job.fence,
+        fate=Fate.SUCCEEDED,
+        epochs_done=1,
+        stop_reason=StopReason.ANSWERED,
+        device=device,
+        result=found.model_dump_json().encode(),
+    )
+
+
+def _planned(job: Assignment, alive: Callable[[], None]) -> Plan:
+    loaded = load_problem(job)
+    problem, h = loaded.problem, job.hyperparameters
+    device, _ = training.choose_device(problem, job.device)
+    alive()
+    told = plan(problem, device)
+    alive()
+    warnings = [*loaded.warnings, *told.warnings]
+    if h.optimizer == "exact":
+        return told.model_copy(update={"warnings": warnings})
+    seconds = _epoch_seconds(problem, device) * expected_epochs(told, h)
+    return told.model_copy(update={"warnings": warnings, "seconds": seconds})
+
+
+def _epoch_seconds(problem: training.Problem, device: str) -> float:
+    """Time a few epochs; the first call is not counted, as it sets things up."""
+    epochs = max(1, min(PROBED_EPOCHS, PROBED_CELLS // max(1, cells_of(problem))))
+    state = training.start([problem], device, [None])
+    state, _ = training.advance(state, 1)
+    started = time.monotonic()
+    before = state
+    state, segments = training.advance(state, epochs)
+    seconds = time.monotonic() - started
+    done = segments[0].history.total - 1 if before.live else 0
+    return seconds / max(1, done)
+
+
+def _diagnosed(job: Assignment, alive: Callable[[], None]) -> Diagnostics:
+    table, h = open_rows(job), job.hyperparameters
+    if not isinstance(h.init, InitialWeights):
+        raise InvalidInput("diagnostics are of given weights", param="hyperparameters.init")
+    if h.init.features is not None and set(h.init.features) != set(table.features):
+        raise InvalidDataset(
+            "the data set no longer gives the columns that the model was fitted on"
+        )
+    order = [(h.init.features or list(table.features)).index(name) for name in table.features]
+    coef = np.array(h.init.coef, dtype=np.float64)[:, order]
+    intercept = np.array(h.init.intercept or [0.0] * len(coef), dtype=np.float64)
+
+    def blocks() -> Iterator[Block]:
+        for X, Y, omega in table.blocks():
+            alive()
+            yield np.column_stack(X), np.column_stack(Y), omega
+
+    return diagnostics(
+        blocks,
+        Fitted(coef, intercept, job.targets, h.fit_intercept),
+        seed=h.seed or 0,
+        held=training.held_out(table.n_used, h.validation_fraction, seed=h.seed or 0),
+    )
