@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-MEASURES = ("engine", "oracle", "http", "ingest")
+MEASURES = ("engine", "oracle", "http", "ingest", "minibatch")
 
 # figure, its least value, what it says
 CLAIMS = (
@@ -35,6 +35,19 @@ CLAIMS = (
     ("ingest", "npy_over_json_ratio", 10, "a million rows of ten as npy, against JSON"),
     ("ingest", "arrow_over_json_ratio", 10, "a million rows of ten as Arrow, against JSON"),
     ("ingest", "rss_bound_ratio", 1, "300 MiB, against the API's growth in an upload of 2 GB"),
+    (
+        "minibatch",
+        "ratio_sgd_regressor_256",
+        0.4,
+        "rows a second at batch 256, against SGDRegressor",
+    ),
+    (
+        "minibatch",
+        "ratio_sgd_regressor_4096",
+        2,
+        "rows a second at batch 4096, against SGDRegressor",
+    ),
+    ("minibatch", "ratio_data_loader_4096", 20, "the same, against nn.Linear with a DataLoader"),
 )
 
 
