@@ -49,6 +49,21 @@ def test_the_epochs_to_a_gap_are_those_of_the_training(name: str, asked: dict[st
             assert one.epochs is None or one.epochs >= 3000, one
 
 
+@pytest.mark.parametrize("fraction", [1e-7, 1e-8, 1.1e-9])
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_gap_of_a_billionth_is_foretold_to_the_epoch(name: str, fraction: float) -> None:
+    rows = CATALOGUE[name]()
+    setup, matrices = prepare(problem_of(rows))
+    modes = modes_of(setup.problem, matrices, setup.start, setup.certificate)
+    assert modes is not None
+
+    foretold = epochs_to(modes, rate=setup.rate, fraction=fraction)
+    gap = train(rows, tol=0, max_epochs=3000).history.gap
+
+    reached = np.flatnonzero(gap <= fraction * gap[0])
+    assert foretold == reached[0] if reached.size else (foretold is None or foretold >= 3000)
+
+
 def test_a_redrawn_curve_is_the_trained_history_at_any_rate() -> None:
     rows = random_problem("any", n_targets=2)
     told = planned(rows)
