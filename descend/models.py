@@ -47,7 +47,9 @@ class Receipt(BaseModel):
     device: str
     engine: str
     data_sha256: str
-    spec_sha256: str
+    spec_sha256: str = Field(
+        description="of columns and hyperparameters: equal for equal training, whatever its name"
+    )
     code_sha256: str = Field(description="of the engine's source")
 
 

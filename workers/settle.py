@@ -1,6 +1,7 @@
 """What an entry of a runner's report means for the job's row. Torch-free."""
 
 import hashlib
+import json
 import math
 from functools import cache
 from importlib.metadata import version
@@ -164,7 +165,6 @@ def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
 def _receipt(entry: Entry, claim: Claim, *, n_features: int) -> Receipt:
     h, metrics = claim.hyperparameters, entry.metrics
     condition = None if metrics is None else metrics.condition_number
-    spec = claim.spec.model_dump_json() + h.model_dump_json()
     return Receipt(
         rank=None if metrics is None else metrics.rank,
         n_columns=n_features + h.fit_intercept,
@@ -174,9 +174,24 @@ def _receipt(entry: Entry, claim: Claim, *, n_features: int) -> Receipt:
         device=entry.device or "cpu",
         engine=entry.engine or "eager",
         data_sha256=claim.dataset.sha256,
-        spec_sha256=hashlib.sha256(spec.encode()).hexdigest(),
+        spec_sha256=_spec_sha256(claim),
         code_sha256=_code_sha256(),
     )
+
+
+def _spec_sha256(claim: Claim) -> str:
+    """Hash what was asked for and bears on the numbers: data by content, no ids and no names."""
+    validation = None if claim.validation is None else claim.validation.sha256
+    asked = {
+        "columns": [claim.features, claim.targets, claim.weight],
+        "missing": claim.spec.missing,
+        "categorical": claim.spec.categorical,
+        "validation_sha256": validation,
+        "hyperparameters": claim.hyperparameters.model_dump(
+            mode="json", exclude={"validation_dataset"}
+        ),
+    }
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 @cache
