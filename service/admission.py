@@ -96,16 +96,22 @@ def _refuse_overlap(
     spec: JobSpec, targets: Sequence[str], weight: str | None, features: Sequence[str]
 ) -> None:
     if both := sorted({*targets} & {*features}):
-        raise InvalidInput(f"column {both[0]!r} is a target and a feature", param="features")
+        raise InvalidInput(
+            f"column {both[0]!r} is a target and a feature: leave it out", param="features"
+        )
     if weight in {*targets, *features}:
         role = "a target" if weight in targets else "a feature"
-        raise InvalidInput(f"column {spec.weight!r} is the weight and {role}", param="weight")
+        raise InvalidInput(
+            f"column {spec.weight!r} is the weight and {role}: leave it out of one", param="weight"
+        )
 
 
 def _check_numbers(dataset: Dataset, names: Iterable[str], param: str) -> None:
     for column in _columns(dataset, names):
         if not column.is_numeric:
-            raise InvalidInput(f"column {column.name!r} holds text, not numbers", param=param)
+            raise InvalidInput(
+                f"column {column.name!r} holds text: name a column of numbers", param=param
+            )
 
 
 def _check_cells(spec: JobSpec, dataset: Dataset, columns: dict[str, Sequence[str]]) -> None:
@@ -152,9 +158,13 @@ def _check_weight(dataset: Dataset, weight: str) -> None:
     if column is None or column.min is None or column.max is None:
         return
     if column.min < 0:
-        raise InvalidInput(f"column {weight!r} holds a weight below 0", param="weight")
+        raise InvalidInput(
+            f"column {weight!r} holds a weight below 0: weights count from 0 on", param="weight"
+        )
     if column.max == 0:
-        raise InvalidInput(f"column {weight!r} holds only zeros", param="weight")
+        raise InvalidInput(
+            f"column {weight!r} holds only zeros: some rows need a weight above 0", param="weight"
+        )
 
 
 def _check_init(spec: JobSpec, *, n_targets: int, n_features: int) -> None:
@@ -186,7 +196,9 @@ def _check_rows(spec: JobSpec, n_rows: int) -> None:
         )
 
 
-def admit_validation(spec: JobSpec, validation: Dataset, columns: Admission) -> None:
+def admit_validation(
+    spec: JobSpec, validation: Dataset, *, dataset: Dataset, columns: Admission
+) -> None:
     """Check that the validation dataset has the job's columns, of the job's kinds.
 
     Raises:
@@ -197,7 +209,20 @@ def admit_validation(spec: JobSpec, validation: Dataset, columns: Admission) -> 
     names = (*columns.features, *columns.targets, *weight)
     try:
         _check_known(validation, names, param)
-        _check_numbers(validation, (*columns.targets, *weight), param)
+        _check_kinds(validation, dataset, names, param)
         _check_cells(spec, validation, {param: names})
     except InvalidInput as error:
         raise InvalidInput(f"of the validation dataset: {error.message}", param=param) from error
+
+
+def _check_kinds(validation: Dataset, dataset: Dataset, names: Sequence[str], param: str) -> None:
+    """Levels must be text in both, numbers in both; a level may look like a number in one."""
+    pairs = zip(_columns(validation, names), _columns(dataset, names), strict=True)
+    for found, wanted in pairs:
+        if found.is_numeric != wanted.is_numeric:
+            here, there = ("numbers", "text") if found.is_numeric else ("text", "numbers")
+            raise InvalidInput(
+                f"column {found.name!r} holds {here}, in the dataset trained on {there}: upload"
+                " it as the same kind",
+                param=param,
+            )

@@ -10,7 +10,9 @@ from storage.database import Transaction
 __all__ = ["initial_weights", "validation_dataset"]
 
 
-def validation_dataset(spec: JobSpec, columns: Admission, tx: Transaction) -> Dataset | None:
+def validation_dataset(
+    spec: JobSpec, dataset: Dataset, columns: Admission, tx: Transaction
+) -> Dataset | None:
     """Find the dataset to validate on, and check that it has the job's columns.
 
     Raises:
@@ -20,9 +22,9 @@ def validation_dataset(spec: JobSpec, columns: Admission, tx: Transaction) -> Da
     named = spec.hyperparameters.validation_dataset
     if named is None:
         return None
-    dataset = tx.datasets.get(named)
-    admit_validation(spec, dataset, columns)
-    return dataset
+    validation = tx.datasets.get(named)
+    admit_validation(spec, validation, dataset=dataset, columns=columns)
+    return validation
 
 
 def initial_weights(spec: JobSpec, columns: Admission, tx: Transaction) -> InitialWeights | None:

@@ -80,7 +80,7 @@ def _add(
 ) -> tuple[Job, bool]:
     """Admit a job and queue it; `keys`: its idempotency key and the request's hash."""
     columns = admit(spec, dataset)
-    validation_dataset(spec, columns, tx)
+    validation_dataset(spec, dataset, columns, tx)
     idempotency_key, request_sha256 = keys
     return tx.jobs.add(
         spec,

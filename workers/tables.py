@@ -204,7 +204,9 @@ class JobTable:
                 raise InvalidDataset(f"there is no column {name!r}", param=name)
         text = [name for name in self.columns.needed if kinds[name] is ColumnType.STRING]
         if text:
-            raise InvalidDataset(f"column {text[0]!r} holds text, not numbers", param=text[0])
+            raise InvalidDataset(
+                f"column {text[0]!r} holds text: name a column of numbers", param=text[0]
+            )
 
     def _check_width(self) -> None:
         width = len(self.encoding.features)
@@ -249,7 +251,8 @@ def _known_codes(batch: Batch, one: CategoricalInput) -> NDArray[np.int32]:
     unseen = [level for level in levels if level not in places]
     if unseen:
         raise InvalidDataset(
-            f"column {one.name!r} of the validation rows has a level that no training row has",
+            f"column {one.name!r} of the validation rows has a level that no training row has:"
+            " leave those rows out",
             param=one.name,
         )
     fill = -1 if one.fill is None else places[one.fill]
