@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -20,7 +21,6 @@ from descend.limits import Limits
 from service.app import create_app
 from service.dependencies import Parts
 from service.settings import ServiceSettings
-from tests.servers import process_tree
 from tests.service.conftest import LOCAL, NOTEBOOK
 
 CSV = {"content-type": "text/csv"}
@@ -240,10 +240,11 @@ def limited(settings: ServiceSettings) -> FastAPI:
 
 
 def children() -> set[int]:
+    """The readers that this process started itself; a stack of other tests has its own."""
     return {
-        pid
-        for pid in process_tree(os.getpid())
-        if "storage.ingest_child" in Path(f"/proc/{pid}/cmdline").read_text()
+        child.pid
+        for child in psutil.Process().children()
+        if "storage.ingest_child" in child.cmdline()
     }
 
 
