@@ -112,7 +112,7 @@ class Encoding(BaseModel):
 
 
 def _number(column: NumericInput, place: int, record: Record) -> float:
-    value = _cell(column, place, record)
+    value = record.get(column.name)
     if value is None and column.fill is not None:
         return column.fill
     if value is None:
@@ -131,7 +131,7 @@ def _fill_levels(
 ) -> None:
     places = {level: i for i, level in enumerate(column.levels)}
     for i, record in enumerate(records):
-        value = _cell(column, i, record)
+        value = record.get(column.name)
         level = column.fill if value is None else value
         if level is None:
             raise InvalidInput(f"feature {column.name!r} is missing", param=_param(i, column.name))
@@ -144,12 +144,6 @@ def _fill_levels(
             )
         if known:
             block[i, known - 1] = 1.0
-
-
-def _cell(column: Input, place: int, record: Record) -> float | bool | str | None:
-    if column.name not in record and column.fill is None:
-        raise InvalidInput(f"feature {column.name!r} is missing", param=_param(place, column.name))
-    return record.get(column.name)
 
 
 def _refuse_unknown(records: Sequence[Record], names: set[str]) -> None:

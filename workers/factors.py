@@ -36,8 +36,7 @@ class View:
 
     def name(self) -> str:
         seed = self.seed if self.fraction else 0
-        told = json.dumps([asdict(self.columns), self.fraction, seed], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()[:32]
+        return _sha256([asdict(self.columns), self.fraction, seed])[:32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +60,8 @@ class FactorFolder:
         """Read what is kept of a view; None where nothing is, or nothing that can be used."""
         try:
             document, blobs = read_file(self._path(view))
+            if document.pop("sha256") != _sha256(document):
+                return None
             return Kept(
                 encoding=Encoding.model_validate(document["encoding"]),
                 n_used=int(document["n_used"]),
@@ -68,7 +69,7 @@ class FactorFolder:
                 trained=training.factor_from_bytes(blobs[0]),
                 held=training.factor_from_bytes(blobs[1]) if len(blobs) > 1 else None,
             )
-        except (OSError, ValueError, KeyError, IndexError, CorruptArtefact):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, CorruptArtefact):
             return None
 
     def keep(self, view: View, kept: Kept) -> None:
@@ -83,8 +84,13 @@ class FactorFolder:
         }
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
+            document["sha256"] = _sha256(document)
             write_file(temporary, document, [training.factor_to_bytes(one) for one in factors])
             temporary.rename(path)
 
     def _path(self, view: View) -> Path:
         return self._folder / f"{view.name()}.factor"
+
+
+def _sha256(told: object) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
