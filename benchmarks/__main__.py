@@ -18,12 +18,18 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-MEASURES = ("engine", "http", "ingest")
+MEASURES = ("engine", "oracle", "http", "ingest", "minibatch")
 
 # figure, its least value, what it says
 CLAIMS = (
     ("engine", "single_job_ratio", 1.5, "time per epoch of the notebook's job, against the script"),
     ("engine", "thousand_jobs_ratio", 1500, "1,000 such jobs in one batch, against its loop"),
+    (
+        "oracle",
+        "ratio_loop_over_closed_form",
+        500,
+        "a million exact losses, against the autograd loop on R (20,000 epochs, extrapolated)",
+    ),
     ("http", "ratio_script_over_ours", 1.0, "warm submit to succeeded, against its loop alone"),
     ("http", "ratio_ours_over_delay", 1.5, "submissions a second, against .delay() in the handler"),
     ("truth", "longley_ours", 13, "right digits of Longley's coefficients, the worst"),
@@ -47,6 +53,19 @@ CLAIMS = (
     ("ingest", "npy_over_json_ratio", 10, "a million rows of ten as npy, against JSON"),
     ("ingest", "arrow_over_json_ratio", 10, "a million rows of ten as Arrow, against JSON"),
     ("ingest", "rss_bound_ratio", 1, "300 MiB, against the API's growth in an upload of 2 GB"),
+    (
+        "minibatch",
+        "ratio_sgd_regressor_256",
+        0.4,
+        "rows a second at batch 256, against SGDRegressor",
+    ),
+    (
+        "minibatch",
+        "ratio_sgd_regressor_4096",
+        2,
+        "rows a second at batch 4096, against SGDRegressor",
+    ),
+    ("minibatch", "ratio_data_loader_4096", 20, "the same, against nn.Linear with a DataLoader"),
 )
 
 

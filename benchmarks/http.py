@@ -5,8 +5,8 @@
 Latency: the embedded stack, warm; one connection sends the notebook's job with ?wait= and reads
 the finished job. Peer: the plain script's training loop, in turns with it.
 
-Submissions: the API alone, without workers, eight connections for three seconds at a time, in
-turns with the same API calling `.delay()` in the handler (benchmarks/delay_api.py).
+Submissions: the API alone, without workers, eight connections, in turns of a second with the same
+API calling `.delay()` in the handler (benchmarks/delay_api.py).
 """
 
 import argparse
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -30,8 +30,9 @@ from benchmarks.load import NOTEBOOK_JOB, prepared, read_answer
 from descend.stack import answers_ping, broker_program, free_port
 
 RUNS = 31
-ROUNDS = 5
-SECONDS = 3.0
+STARTS = 5
+TURNS = 20
+TURN_SECONDS = 1.0
 CONNECTIONS = 8
 
 
@@ -89,24 +90,38 @@ def latency() -> dict[str, float]:
 
 
 def submissions() -> dict[str, float]:
+    """Load both APIs in turns of a second; the ratio is the median over the turns.
+
+    A shared machine is faster in one second than in the next: only neighbours in time compare.
+    """
     rates: dict[str, list[float]] = {"service": [], "benchmarks.delay_api": []}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         broker_port = free_port()
         broker = process(
             broker_program(os.environ),
             *("--port", str(broker_port), "--bind", "127.0.0.1", "--save", "", "--dir", folder),
         )
-        with broker:
-            until(lambda: answers_ping(broker_port), "the broker answers")
-            for number in range(ROUNDS):
-                for module, measured in rates.items():
-                    data = Path(folder) / f"{module}-{number}"
-                    measured.append(submissions_per_second(module, data, broker_port))
-    ours, peer = (statistics.median(measured) for measured in rates.values())
+        running.enter_context(broker)
+        until(lambda: answers_ping(broker_port), "the broker answers")
+        urls = {
+            module: running.enter_context(serving(module, Path(folder) / module, broker_port))
+            for module in rates
+        }
+        for url in urls.values():
+            load_once(url, TURN_SECONDS)
+        for turn in range(TURNS):
+            for module in sorted(rates, reverse=bool(turn % 2)):
+                rates[module].append(load_once(urls[module], TURN_SECONDS))
+    ours, peer = rates.values()
+    print(
+        "  ours", *(f"{rate:.0f}" for rate in ours), "\n  peer", *(f"{rate:.0f}" for rate in peer)
+    )
     return {
-        "submissions_per_second": ours,
-        "delay_submissions_per_second": peer,
-        "ratio_ours_over_delay": ours / peer,
+        "submissions_per_second": statistics.median(ours),
+        "delay_submissions_per_second": statistics.median(peer),
+        "ratio_ours_over_delay": statistics.median(
+            mine / theirs for mine, theirs in zip(ours, peer, strict=True)
+        ),
     }
 
 
@@ -118,12 +133,13 @@ def import_seconds() -> dict[str, float]:
         subprocess.run([sys.executable, "-c", program], check=True)
         return time.perf_counter() - begun
 
-    extra = [started("import service.app") - started("pass") for _ in range(ROUNDS)]
+    extra = [started("import service.app") - started("pass") for _ in range(STARTS)]
     return {"import_service_app_seconds": statistics.median(extra)}
 
 
-def submissions_per_second(module: str, data: Path, broker_port: int) -> float:
-    """Load one fresh API for a while, from another process."""
+@contextmanager
+def serving(module: str, data: Path, broker_port: int) -> Iterator[str]:
+    """Serve a fresh database with one of the two APIs; the value is its URL."""
     port = free_port()
     environment = {
         "DESCEND_DATA": str(data),
@@ -134,21 +150,21 @@ def submissions_per_second(module: str, data: Path, broker_port: int) -> float:
     data.mkdir()
     with process(sys.executable, "-m", "storage.migrate", **environment) as migration:
         migration.wait()
-    with process(sys.executable, "-m", module, **environment):
-        until(lambda: connects(port), f"{module} listens")
-        url = f"http://127.0.0.1:{port}"
-        load_once(url, 0.5)
-        measured = load_once(url, SECONDS)
-    assert measured["refused"] == 0, measured
-    print(
-        f"  {module:22} {measured['requests_per_second']:8.0f}/s  p50 {measured['p50_ms']:.2f} ms"
-    )
-    return measured["requests_per_second"]
+    with process(sys.executable, "-m", module, **environment) as child:
+        until(lambda: child.poll() is not None or connects(port), f"{module} listens")
+        if child.poll() is not None:
+            raise RuntimeError(f"{module} ended with {child.returncode}: see its log above")
+        yield f"http://127.0.0.1:{port}"
 
 
-def load_once(url: str, seconds: float) -> dict[str, float]:
+def load_once(url: str, seconds: float) -> float:
+    """Load an API from another process; return the requests per second."""
     command = [sys.executable, "-m", "benchmarks.load", url, str(seconds), str(CONNECTIONS)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    measured = json.loads(done.stdout)
+    if measured["refused"]:
+        raise RuntimeError(f"{url} refused: {measured}")
+    return float(measured["requests_per_second"])
 
 
 def connects(port: int) -> bool:

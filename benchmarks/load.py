@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -40,7 +41,7 @@ class Connection:
     address: tuple[str, int]
     request: bytes
     latencies: list[float] = field(default_factory=list)
-    refused: int = 0
+    refused: Counter[int] = field(default_factory=Counter)
 
     def run(self, until: float) -> None:
         with socket.create_connection(self.address) as line:
@@ -51,7 +52,8 @@ class Connection:
                 line.sendall(self.request)
                 status = read_answer(reader)
                 self.latencies.append(time.perf_counter() - begun)
-                self.refused += status not in (200, 202)
+                if status not in (200, 202):
+                    self.refused[status] += 1
 
 
 def read_answer(reader: "socket.SocketIO | object") -> int:
@@ -65,7 +67,7 @@ def read_answer(reader: "socket.SocketIO | object") -> int:
     return status
 
 
-def load(url: str, seconds: float, connections: int) -> dict[str, float]:
+def load(url: str, seconds: float, connections: int) -> dict[str, object]:
     parts = urlsplit(url)
     address = (parts.hostname or "127.0.0.1", parts.port or 80)
     request = prepared(parts.netloc, "/v1/jobs", NOTEBOOK_JOB)
@@ -82,7 +84,7 @@ def load(url: str, seconds: float, connections: int) -> dict[str, float]:
         "requests_per_second": len(latencies) / elapsed,
         "p50_ms": latencies[len(latencies) // 2] * 1e3,
         "p99_ms": latencies[int(len(latencies) * 0.99)] * 1e3,
-        "refused": sum(line.refused for line in lines),
+        "refused": dict(sum((line.refused for line in lines), Counter[int]())),
     }
 
 

@@ -6,10 +6,14 @@
 from typing import TYPE_CHECKING, Any
 
 from descend.datasets import Dataset
+from descend.diagnostics import Diagnostics
 from descend.errors import DescendError
+from descend.gradients import Gradients
 from descend.history import History
 from descend.jobs import Hyperparameters, Job, JobSpec, JobState, StopReason
 from descend.models import LinearModel
+from descend.plans import Plan
+from descend.statistics import Summary
 
 if TYPE_CHECKING:
     from descend.client import Client
@@ -18,13 +22,17 @@ __all__ = [
     "Client",
     "Dataset",
     "DescendError",
+    "Diagnostics",
+    "Gradients",
     "History",
     "Hyperparameters",
     "Job",
     "JobSpec",
     "JobState",
     "LinearModel",
+    "Plan",
     "StopReason",
+    "Summary",
 ]
 
 

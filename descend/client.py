@@ -12,24 +12,33 @@ without making a second job.
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import httpx2
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import BaseModel
 
 from descend.datasets import Dataset, InlineXY
-from descend.errors import DescendError, JobFailed, Unreachable, error_class
+from descend.diagnostics import DEFAULT_POINTS, Diagnostics
+from descend.errors import DescendError, Unreachable, error_class
+from descend.gradients import Gradients
 from descend.history import History
 from descend.jobs import Hyperparameters, Job, JobSpec, JobState
 from descend.limits import MAX_WAIT_SECONDS
 from descend.models import LinearModel
+from descend.plans import Plan
+from descend.runs import Run
+from descend.statistics import Covariance, Summary
 
 __all__ = ["Client", "Run"]
 
 _WAIT_STEP_SECONDS = 20.0
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class Client:
@@ -110,14 +119,17 @@ class Client:
             InvalidInput: when the server refuses a value; `param` names it.
             Unreachable: when no server answers.
         """
-        spec = JobSpec(
-            dataset=_reference(X, y, sample_weight, dataset),
+        spec = _spec(
+            X,
+            y,
+            sample_weight=sample_weight,
+            dataset=dataset,
             target=target,
             features=features,
             device=device,
             name=name,
-            metadata=dict(metadata or {}),
-            hyperparameters=Hyperparameters(**hyperparameters),
+            metadata=metadata,
+            **hyperparameters,
         )
         return self.submit(spec)
 
@@ -170,12 +182,103 @@ class Client:
             self._send("GET", f"/v1/jobs/{job_id}/history", params=query).json()
         )
 
+    # -- questions --------------------------------------------------------------------------
+
+    def plan(
+        self,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        timeout_seconds: float = 60.0,
+        **spec: Any,
+    ) -> Plan:
+        """Say what `train` with the same arguments would do, without training.
+
+        Raises:
+            InvalidInput: when the server refuses a value, or the data cannot be trained on.
+            TimeoutError: when no worker has answered in that time.
+        """
+        return self._ask("/v1/plans", _spec(X, y, **spec), Plan, seconds=timeout_seconds)
+
+    def gradients(
+        self,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        timeout_seconds: float = 60.0,
+        **spec: Any,
+    ) -> Gradients:
+        """Compute the gradient at the weights of `init` (zeros, torch, a job's id, weights).
+
+        Raises:
+            InvalidInput: when the server refuses a value.
+            TimeoutError: when no worker has answered in that time.
+        """
+        return self._ask("/v1/gradients", _spec(X, y, **spec), Gradients, seconds=timeout_seconds)
+
     # -- models -----------------------------------------------------------------------------
 
     def model(self, model_id: str) -> LinearModel:
         return LinearModel.model_validate_json(self._send("GET", f"/v1/models/{model_id}").content)
 
+    def summary(
+        self, model_id: str, *, level: float = 0.95, covariance: Covariance = "classical"
+    ) -> Summary:
+        """Read standard errors, t, p and intervals; `refused` says why there are none."""
+        answer = self._send(
+            "GET",
+            f"/v1/models/{model_id}/summary",
+            params={"level": level, "covariance": covariance},
+        )
+        return Summary.model_validate_json(answer.content)
+
+    def diagnostics(
+        self, model_id: str, *, max_points: int = DEFAULT_POINTS, timeout_seconds: float = 60.0
+    ) -> Diagnostics:
+        """Read what a model's residuals say; the first time a worker computes it.
+
+        Raises:
+            TimeoutError: when no worker has answered in that time.
+        """
+        answer = self._until_answered(
+            "GET",
+            f"/v1/models/{model_id}/diagnostics",
+            params={"max_points": max_points},
+            seconds=timeout_seconds,
+        )
+        return Diagnostics.model_validate_json(answer.content)
+
     # -- one request ------------------------------------------------------------------------
+
+    def _ask(self, path: str, spec: JobSpec, contract: type[Answer], *, seconds: float) -> Answer:
+        answer = self._until_answered(
+            "POST",
+            path,
+            content=spec.model_dump_json(exclude_unset=True).encode(),
+            headers={"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex},
+            seconds=seconds,
+        )
+        return contract.model_validate_json(answer.content)
+
+    def _until_answered(
+        self, method: str, path: str, *, seconds: float, **request: Any
+    ) -> httpx2.Response:
+        """Ask again, under the same key, until the answer is there."""
+        end = time.monotonic() + seconds
+        params = request.pop("params", {})
+        while True:
+            wait = max(0.0, min(end - time.monotonic(), _WAIT_STEP_SECONDS))
+            answer = self._send(
+                method,
+                path,
+                params={**params, "wait": wait},
+                timeout=self._timeout_seconds + wait,
+                **request,
+            )
+            if answer.status_code != HTTPStatus.ACCEPTED:
+                return answer
+            if time.monotonic() >= end:
+                raise TimeoutError(f"no answer from {path} after {seconds} s")
 
     def _send(
         self,
@@ -213,60 +316,28 @@ class Client:
             time.sleep(pause)
 
 
-class Run:
-    """A submitted job, seen from here: its latest known state and what came of it."""
-
-    def __init__(self, client: Client, job: Job) -> None:
-        self._client = client
-        self.job = job
-
-    def __repr__(self) -> str:
-        done, most = self.job.progress.epoch, self.job.progress.max_epochs
-        return f"<Run {self.job.id} {self.job.state} {done}/{most} epochs>"
-
-    @property
-    def id(self) -> str:
-        return self.job.id
-
-    @property
-    def state(self) -> JobState:
-        return self.job.state
-
-    def refresh(self, *, wait_seconds: float = 0) -> Job:
-        self.job = self._client.job(self.id, wait_seconds=wait_seconds)
-        return self.job
-
-    def wait(self, *, timeout_seconds: float | None = None, check: bool = True) -> Self:
-        """Wait until the job has ended.
-
-        Raises:
-            TimeoutError: when it has not ended within `timeout_seconds`.
-            JobFailed: when it ended without a model and `check` is true.
-        """
-        end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        while not self.job.state.is_terminal:
-            left = _WAIT_STEP_SECONDS if end is None else end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"{self.id} is still {self.state} after {timeout_seconds} s")
-            self.refresh(wait_seconds=min(left, _WAIT_STEP_SECONDS))
-        if check and self.job.state is not JobState.SUCCEEDED:
-            error = self.job.error
-            raise JobFailed(error.message if error else f"the job was {self.state}", param=self.id)
-        return self
-
-    def cancel(self) -> Job:
-        self.job = self._client.cancel(self.id)
-        return self.job
-
-    @property
-    def history(self) -> History:
-        return self._client.history(self.id)
-
-    @property
-    def model(self) -> LinearModel:
-        if self.job.model_id is None:
-            raise JobFailed(f"{self.id} is {self.state}: there is no model", param=self.id)
-        return self._client.model(self.job.model_id)
+def _spec(  # noqa: PLR0913  keyword-only, one word per field of JobSpec
+    X: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    dataset: Dataset | str | None = None,
+    target: str | list[str] | None = None,
+    features: list[str] | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    name: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    **hyperparameters: Any,
+) -> JobSpec:
+    return JobSpec(
+        dataset=_reference(X, y, sample_weight, dataset),
+        target=target,
+        features=features,
+        device=device,
+        name=name,
+        metadata=dict(metadata or {}),
+        hyperparameters=Hyperparameters(**hyperparameters),
+    )
 
 
 def _reference(

@@ -85,7 +85,7 @@ def submit_all(client: Client) -> list[Run]:
         momentum=0.985,
         nesterov=True,
         max_epochs=8000,
-        tol=1e-14,
+        tol=0,
         patience=50,
     )
     patients = load_diabetes(scaled=False)

@@ -49,6 +49,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "a row a line": '{"hours": 1, "price": 2.0}\n{"hours": 2, "price": 4.0}\n'
     },
     "append_rows application/json": {"columns": _COLUMNS},
+    "append_rows application/x-ndjson": {"a row a line": '{"hours": 4, "price": 8.0}\n'},
     "append_rows text/csv": {"with a header": "hours,price\n4,8.0\n"},
     "predict application/json": {
         "rows by name": {"rows": [{"x0": 4.0}]},

@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from descend.datasets import MEDIA_TYPES, UploadFormat
 from service.examples import REQUESTS, RESPONSES
 from service.problems import MEDIA_TYPE, Problem
 
@@ -28,6 +29,12 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
+# Bodies that JSON has no words for, and so no example of.
+BINARY = {
+    media_type
+    for media_type, format_ in MEDIA_TYPES.items()
+    if format_ not in {UploadFormat.CSV, UploadFormat.NDJSON, UploadFormat.JSON}
+}
 SCHEMAS = "#/components/schemas/"
 
 METADATA_PARAMETER: Json = {
@@ -81,7 +88,10 @@ def body_of(operation: str, contents: dict[str, tuple[type[BaseModel], ...]]) ->
     """Describe a body that the handler reads itself: media type -> models; none: text or bytes."""
     described: Json = {}
     for media_type, models in contents.items():
-        examples = REQUESTS.get(f"{operation} {media_type}", {})
+        if media_type in BINARY:
+            described[media_type] = {"schema": {"type": "string", "format": "binary"}}
+            continue
+        examples = REQUESTS[f"{operation} {media_type}"]
         described[media_type] = {
             "schema": _schema(models),
             "examples": {name: {"value": value} for name, value in examples.items()},

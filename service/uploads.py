@@ -142,7 +142,7 @@ def store(ingested: Ingested, artefacts: LocalArtefacts) -> Stored:
     if ingested.path is None:
         return Stored(ingested.dataset, ingested.inline, None)
     key = f"datasets/{ingested.dataset.id}.arrow"
-    artefacts.put(key, ingested.path)
+    artefacts.adopt(key, ingested.path)
     return Stored(ingested.dataset, None, key)
 
 

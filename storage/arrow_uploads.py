@@ -30,7 +30,7 @@ def file_of_stream(stream: Path, target: Path) -> None:
     """
     try:
         with stream.open("rb") as file:
-            schema, dictionaries, batches = _read(file, stream.stat().st_size)
+            footer = file_footer(*_read(file, stream.stat().st_size))
     except (struct.error, IndexError, ValueError) as error:
         if isinstance(error, InvalidDataset):
             raise
@@ -39,7 +39,7 @@ def file_of_stream(stream: Path, target: Path) -> None:
         copy.write(_MAGIC)
         shutil.copyfileobj(file, copy, 2**20)
         copy.write(bytes(-copy.tell() % 8))
-        copy.write(file_footer(schema, dictionaries, batches))
+        copy.write(footer)
 
 
 def _read(file: IO[bytes], size: int) -> tuple[bytes, bytes, bytes]:

@@ -40,6 +40,7 @@ _BATCH_CELLS = 2**22
 _REMEMBERED_COLUMNS = 32
 _SIZES = {"q": 8, "I": 4, "i": 4, "h": 2, "B": 1}
 
+_Piece = bytes | memoryview
 _Fields = tuple[tuple[str, ColumnType], ...]
 
 
@@ -78,10 +79,12 @@ def write_arrow(
     )
     blocks = bytearray()
     for columns in _batches(parts, batch_rows(len(fields))):
-        batch, body = _batch_message(fields, columns)
+        batch, body, size = _batch_message(fields, columns)
         metadata = _encapsulated(batch)
-        blocks += struct.pack("<qiiq", place, len(metadata), 0, len(body))
-        place += file.write(metadata) + file.write(body)
+        blocks += struct.pack("<qiiq", place, len(metadata), 0, size)
+        file.write(metadata)
+        file.writelines(body)
+        place += len(metadata) + size
     footer = (_footer.__wrapped__ if wide else _footer)(fields, bytes(blocks))
     end = _CONTINUATION + bytes(4)
     file.write(b"".join((end, footer, struct.pack("<i", len(footer)), _MAGIC)))
@@ -231,34 +234,36 @@ def _schema(flat: _Flat, place: int, fields: _Fields) -> None:
         flat.refer(type_at)
 
 
-def _batch_message(fields: _Fields, columns: list[Cells]) -> tuple[bytes, bytes]:
+def _batch_message(fields: _Fields, columns: list[Cells]) -> tuple[bytes, list[_Piece], int]:
     """The record batch's metadata, and its body: per column the validity bits and the values."""
-    n_rows = len(columns[0])
-    body, nodes, buffers = bytearray(), bytearray(), bytearray()
+    n_rows, size = len(columns[0]), 0
+    body, nodes, buffers = list[_Piece](), bytearray(), bytearray()
     for (_, kind), cells in zip(fields, columns, strict=True):
         missing, contents = _ENCODED[kind](cells)
         n_missing = int(np.count_nonzero(missing))
         validity = np.packbits(~missing, bitorder="little").tobytes() if n_missing else b""
         nodes += struct.pack("<qq", n_rows, n_missing)
         for content in (validity, *contents):
-            buffers += struct.pack("<qq", len(body), len(content))
-            body += content + bytes(-len(content) % 8)
+            length = content.nbytes if isinstance(content, memoryview) else len(content)
+            buffers += struct.pack("<qq", size, length)
+            body += (content, bytes(-length % 8))
+            size += length + -length % 8
     flat = _Flat()
-    _, _, header, _ = flat.table(("h", _V5), ("B", _RECORD_BATCH), ("I", 0), ("q", len(body)))
+    _, _, header, _ = flat.table(("h", _V5), ("B", _RECORD_BATCH), ("I", 0), ("q", size))
     flat.root()
     _, nodes_at, buffers_at = flat.table(("q", n_rows), ("I", 0), ("I", 0))
     flat.refer(header)
     flat.vector(nodes_at, bytes(nodes), len(columns))
     flat.vector(buffers_at, bytes(buffers), len(buffers) // 16)
-    return flat.finished(), bytes(body)
+    return flat.finished(), body, size
 
 
-_Encoded = tuple[NDArray[np.bool_], tuple[bytes, ...]]
+_Encoded = tuple[NDArray[np.bool_], tuple[_Piece, ...]]
 
 
 def _floats(cells: Cells) -> _Encoded:
     values = np.asarray(cells, dtype="<f8")
-    return np.isnan(values), (values.tobytes(),)
+    return np.isnan(values), (np.ascontiguousarray(values).data,)
 
 
 def _ints(cells: Cells) -> _Encoded:

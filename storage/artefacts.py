@@ -52,6 +52,25 @@ class LocalArtefacts:
                     _write_all(file, block)
         return digest.hexdigest()
 
+    def adopt(self, key: str, source: Path) -> None:
+        """Store a file that is nobody else's: by its name where it is on the same disk.
+
+        Raises:
+            StorageFull: when there is no room; nothing is left behind then.
+        """
+        place = self.path(key)
+        with no_room_is_storage_full():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with source.open("rb") as file:
+                os.fsync(file.fileno())
+            try:
+                source.rename(place)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self.put(key, source)
+            _keep_names(place.parent)
+
     def path(self, key: str) -> Path:
         """Where an artefact is, or would be."""
         if not _KEY.fullmatch(key):
@@ -122,11 +141,16 @@ def durable(place: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _keep_names(place.parent)
+
+
+def _keep_names(folder: Path) -> None:
+    """Let the names in a folder survive a loss of power, too."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)  # the name, too, survives a loss of power
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 @contextlib.contextmanager

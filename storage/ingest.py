@@ -7,6 +7,7 @@ the row and never show a cell: data does not belong into messages and logs.
 import hashlib
 import tempfile
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -93,13 +94,15 @@ def dataset_of(
 ) -> Dataset:
     """Describe a canonical file in full."""
     table = open_table(source)
-    columns = profile_table(table)
+    with ThreadPoolExecutor(1) as beside:
+        hashing = beside.submit(_size_and_digest, source)
+        columns = profile_table(table)
     found = [
         *(warnings or []),
         *warnings_about(columns, table.n_rows),
         *warnings_about_relations(table, columns),
     ]
-    size, sha256 = _size_and_digest(source)
+    size, sha256 = hashing.result()
     return _dataset(
         name,
         format_,

@@ -4,7 +4,9 @@ Numbers are read batch by batch, so that a table of any length is profiled in li
 """
 
 import math
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,11 +29,13 @@ __all__ = [
 COUNTED_VALUES = 100_000
 # Counting distinct texts keeps them.
 COUNTED_ROWS = 1_000_000
-# A set is quicker than a sort where the call itself is what costs.
+# Up to so many rows Python is quicker than numpy: the calls themselves are what costs.
 FEW_ROWS = 100
 SAMPLE = 5
 SAMPLE_LENGTH = 100
 MOST_WARNINGS = 20
+THREADED_ROWS = 100_000
+MOST_THREADS = 4
 
 Floats = NDArray[np.float64]
 
@@ -49,18 +53,28 @@ def profile(name: str, values: Floats, *, dtype: ColumnType) -> Column:
         cells; None where there is no such number or it overflows. No sample.
     """
     seen = _Numbers()
-    seen.add(values)
-    return seen.column(name, dtype, distinct=_distinct(values[~np.isnan(values)]))
+    if len(values) <= FEW_ROWS:
+        cells = seen.add_few(values.tolist())
+        return seen.column(name, dtype, distinct=len(set(cells)))
+    return seen.column(name, dtype, distinct=_distinct(seen.add(values)))
 
 
 def profile_table(table: Table) -> list[Column]:
-    """Describe every column of a canonical file, with a sample of its values."""
-    return [
-        _text_column(table, name)
-        if kind is ColumnType.STRING
-        else _number_column(table, name, kind)
-        for name, kind in table.kinds.items()
-    ]
+    """Describe every column of a canonical file, with a sample of its values.
+
+    Long tables are read by several threads, a column each; numpy lets them run at once.
+    """
+    columns = [(table, name, kind) for name, kind in table.kinds.items()]
+    if table.n_rows < THREADED_ROWS:
+        return [_column(*column) for column in columns]
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
+        return list(threads.map(lambda column: _column(*column), columns))
+
+
+def _column(table: Table, name: str, kind: ColumnType) -> Column:
+    if kind is ColumnType.STRING:
+        return _text_column(table, name)
+    return _number_column(table, name, kind)
 
 
 def _number_column(table: Table, name: str, kind: ColumnType) -> Column:
@@ -68,8 +82,7 @@ def _number_column(table: Table, name: str, kind: ColumnType) -> Column:
     sample: list[float | int | bool] = []
     for batch in table.batches:
         values = batch.floats(name)
-        present = values[~np.isnan(values)] if batch.n_missing(name) else values
-        seen.add(values)
+        present = seen.add(values)
         different.add(present)
         if not sample and len(present):
             sample = [_cell(value, kind) for value in _first_different(present)]
@@ -117,30 +130,49 @@ class _Numbers:
     low: float = math.inf
     high: float = -math.inf
     mean: float = 0.0
-    spread: float = field(default=0.0, repr=False)  # sum of squared deviations from the mean
-    std: float = 0.0
+    spread: float = 0.0  # sum of squared deviations from the mean
 
-    def add(self, values: Floats) -> None:
+    def add(self, values: Floats) -> Floats:
+        """Take in some cells; return those that are present."""
         missing = np.isnan(values)
         cells = values[~missing] if missing.any() else values
         self.rows += len(values)
         if not len(cells):
-            return
+            return cells
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, std = float(cells.mean()), float(cells.std())
-            self._merge(len(cells), mean, std)
+            mean = float(cells.mean())
+            deviations = cells - mean
+            self._merge(len(cells), mean, float(deviations @ deviations))
         self.low = min(self.low, float(cells.min()))
         self.high = max(self.high, float(cells.max()))
+        return cells
 
-    def _merge(self, n: int, mean: float, std: float) -> None:
+    def add_few(self, values: list[float]) -> list[float]:
+        """Do what `add` does for a few numbers in a twentieth of its time."""
+        cells = [value for value in values if value == value]  # noqa: PLR0124  NaN is not itself
+        self.rows += len(values)
+        if not cells:
+            return cells
+        try:
+            mean = math.fsum(cells) / len(cells)
+        except OverflowError:
+            mean = math.inf
+        self._merge(len(cells), mean, sum((cell - mean) * (cell - mean) for cell in cells))
+        self.low, self.high = min(self.low, *cells), max(self.high, *cells)
+        return cells
+
+    def _merge(self, n: int, mean: float, spread: float) -> None:
         if not self.present:
-            self.present, self.mean, self.std, self.spread = n, mean, std, n * std * std
+            self.present, self.mean, self.spread = n, mean, spread
             return
         total, step = self.present + n, mean - self.mean
-        self.spread += n * std * std + step * step * (self.present * n / total)
+        self.spread += spread + step * step * (self.present * n / total)
         self.mean += step * (n / total)
         self.present = total
-        self.std = math.sqrt(self.spread / total) if self.spread >= 0 else math.nan
+
+    @property
+    def std(self) -> float:
+        return math.sqrt(self.spread / self.present)
 
     def column(
         self,
@@ -167,8 +199,6 @@ class _Numbers:
 
 
 def _distinct(present: Floats) -> int | None:
-    if len(present) <= FEW_ROWS:
-        return len(set(present.tolist()))
     different = _Distinct()
     for start in range(0, len(present), COUNTED_VALUES):
         different.add(present[start : start + COUNTED_VALUES])

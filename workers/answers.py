@@ -1,5 +1,6 @@
 """Jobs that are no training: a plan, gradients, diagnostics; each ends in one entry."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -22,8 +23,8 @@ from workers.training.plan import expected_epochs, plan
 
 __all__ = ["answer"]
 
-# The epochs that are timed for a plan: some, but no more than about 20 ms of them.
-PROBED_EPOCHS = 64
+# The steps that are timed for a plan: some, but no more than about 20 ms of them.
+PROBED_STEPS = 64
 PROBED_CELLS = 2**24
 
 
@@ -74,16 +75,23 @@ def _planned(job: Assignment, alive: Callable[[], None]) -> Plan:
 
 
 def _epoch_seconds(problem: training.Problem, device: str) -> float:
-    """Time a few epochs; the first call is not counted, as it sets things up."""
-    epochs = max(1, min(PROBED_EPOCHS, PROBED_CELLS // max(1, cells_of(problem))))
+    """Time a few steps; the first call is not counted where another can be made."""
+    batch_size = problem.hyperparameters.batch_size
+    steps = 1 if batch_size is None else math.ceil(problem.n_train / batch_size)
     state = training.start([problem], device, [None])
-    state, _ = training.advance(state, 1)
     started = time.monotonic()
-    before = state
-    state, segments = training.advance(state, epochs)
+    state, _ = training.advance(state, 1)
     seconds = time.monotonic() - started
-    done = segments[0].history.total - 1 if before.live else 0
-    return seconds / max(1, done)
+    if not state.live:
+        return seconds * steps
+    # Whole epochs where these are all one step; with mini-batches no step ends the training early.
+    most = PROBED_STEPS if batch_size is None else min(PROBED_STEPS, steps)
+    probed = max(1, min(most, PROBED_CELLS // max(1, cells_of(problem) // steps)))
+    started = time.monotonic()
+    _, segments = training.advance(state, probed)
+    seconds = time.monotonic() - started
+    taken = segments[0].history.total - 1 if batch_size is None else probed
+    return seconds / max(1, taken) * steps
 
 
 def _diagnosed(job: Assignment, alive: Callable[[], None]) -> Diagnostics:

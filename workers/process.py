@@ -81,6 +81,8 @@ class Runner:
 
     Attributes:
         jobs: handed over and not yet reported as ended, with their fences.
+        serving: it has an order, and has not said that it is idle again; its last report may be
+            here before that, and a new order then would be taken for the one that it ended.
         on: the jobs that it said it works at.
         drops: when it must have let go of a job, by the monotonic clock.
         patience_seconds: how long it may be silent.
@@ -94,13 +96,14 @@ class Runner:
     ready: bool = False
     retired: bool = False
     paused: bool = False
+    serving: bool = False
     jobs: dict[str, int] = field(default_factory=dict)
     on: frozenset[str] = frozenset()
     drops: dict[str, float] = field(default_factory=dict)
 
     @property
     def idle(self) -> bool:
-        return self.ready and not self.jobs and not self.retired
+        return self.ready and not self.serving and not self.retired
 
     @property
     def busy(self) -> bool:
@@ -144,8 +147,10 @@ class Runner:
         return exit_code
 
     def _signal(self, number: signal.Signals) -> None:
+        if self.process.pid is None:  # never started; 0 would be this process and all its group
+            return
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.process.pid or 0, number)
+            os.kill(self.process.pid, number)
 
 
 def start_runner(options: RunnerOptions, *, now: float, patience_seconds: float) -> Runner:

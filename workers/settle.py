@@ -146,6 +146,7 @@ def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
         coef=coef.tolist(),
         intercept=intercept.tolist(),
         encoding=None if encoding.is_plain else encoding,
+        metrics={} if entry.metrics is None else entry.metrics.model_dump(exclude_none=True),
         receipt=_receipt(entry, claim, n_features=len(features)),
         provenance=Provenance(
             job_id=claim.job_id,

@@ -248,7 +248,7 @@ class Supervisor(threading.Thread):
                     Release(claim.job_id, claim.fence, "the spool could not be written")
                 )
             return
-        runner.jobs = {claim.job_id: claim.fence for claim in claims}
+        runner.serving, runner.jobs = True, {claim.job_id: claim.fence for claim in claims}
         runner.on = frozenset()
         runner.heard = time.monotonic()
         n_bytes = bytes_to_read(claims, artefact_path=self._artefacts.path)
@@ -343,6 +343,7 @@ class Supervisor(threading.Thread):
         if runner.jobs and not self._draining:
             raise ValueError(f"idle, and silent about {len(runner.jobs)} jobs")
         self._give_back(runner, Ending("drained", blame=False))
+        runner.serving = False
         runner.retired |= retire
         self._rung = True
 

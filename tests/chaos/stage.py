@@ -189,9 +189,10 @@ class Stage:
         pid = self._owners().get(owner)
         return next(hired for hired in self.workers if hired.pid == pid)
 
-    def ids_of(self, hired: Program) -> list[str]:
-        """The names under which a worker is registered: none before it has a warm runner."""
-        return [worker_id for worker_id, pid in self._owners().items() if pid == hired.pid]
+    def ids_of(self, *hired: Program) -> list[str]:
+        """The names under which workers are registered: none before they have a warm runner."""
+        pids = {one.pid for one in hired}
+        return [worker_id for worker_id, pid in self._owners().items() if pid in pids]
 
     def holds(self, job_id: str) -> list[Hold]:
         """Who has had the job, in order; a hold that lasts still is not among them."""

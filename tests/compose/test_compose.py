@@ -132,6 +132,18 @@ def test_the_notebook_job_is_trained_over_http_with_the_key(deployed: Deployment
         assert run.model.predict([[4.0]])[0, 0] == pytest.approx(7.9495482554751, abs=1e-12)
 
 
+def test_an_exact_fit_has_its_standard_errors(deployed: Deployment) -> None:
+    """They are computed by the service, in an image of its own."""
+    with deployed.client() as client:
+        run = client.train([[1.0], [2.0], [3.0], [4.0]], [2.0, 4.1, 5.9, 8.2], optimizer="exact")
+        told = client.summary(run.wait(timeout_seconds=60).job.model_id or "")
+
+    (slope, _) = told.targets[0].coefficients
+    assert told.refused is None
+    assert slope.estimate == pytest.approx(2.04, abs=1e-12)
+    assert slope.std_error == pytest.approx(0.06480740698407846, rel=1e-9)
+
+
 def test_without_the_key_nothing_is_answered(deployed: Deployment) -> None:
     with Client(f"http://127.0.0.1:{deployed.port}") as client, pytest.raises(Unauthorized):
         client.train(X, Y, **LESSON)

@@ -28,7 +28,8 @@ def operations(document: Json) -> Iterator[tuple[str, Json]]:
 def bodies(document: Json) -> Iterator[tuple[str, Json]]:
     for name, operation in operations(document):
         for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-            yield f"{name} {media_type}", content
+            if content["schema"].get("format") != "binary":
+                yield f"{name} {media_type}", content
         for status, response in operation["responses"].items():
             for media_type, content in response.get("content", {}).items():
                 yield f"{name} {status} {media_type}", content

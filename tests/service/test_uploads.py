@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -20,8 +21,7 @@ from descend.limits import Limits
 from service.app import create_app
 from service.dependencies import Parts
 from service.settings import ServiceSettings
-from tests.servers import process_tree
-from tests.service.conftest import NOTEBOOK
+from tests.service.conftest import LOCAL, NOTEBOOK
 
 CSV = {"content-type": "text/csv"}
 TABLE = b"hours,price,town\n1,2.5,Ulm\n2,,Bonn\n3,6.5,\n"
@@ -217,7 +217,7 @@ def test_a_gzip_bomb_is_413_within_a_second(client: TestClient, settings: Servic
 def test_what_inflates_beyond_the_limit_is_413(settings: ServiceSettings) -> None:
     limits = Limits(upload_bytes=10_000, inline_json_bytes=10_000)
     small = settings.model_copy(update={"limits": limits})
-    with TestClient(create_app(small)) as client:
+    with TestClient(create_app(small), base_url=LOCAL) as client:
         for kind in ("text/csv", "application/json"):
             packed = gzip.compress(b"a\n" + b"1\n" * 10_000)
             headers = {"content-type": kind, "content-encoding": "gzip"}
@@ -240,17 +240,18 @@ def limited(settings: ServiceSettings) -> FastAPI:
 
 
 def children() -> set[int]:
+    """The readers that this process started itself; a stack of other tests has its own."""
     return {
-        pid
-        for pid in process_tree(os.getpid())
-        if "storage.ingest_child" in Path(f"/proc/{pid}/cmdline").read_text()
+        child.pid
+        for child in psutil.Process().children()
+        if "storage.ingest_child" in child.cmdline()
     }
 
 
 def test_a_file_that_takes_too_long_is_refused_and_the_next_is_read(
     limited: FastAPI, settings: ServiceSettings
 ) -> None:
-    with TestClient(limited) as client:
+    with TestClient(limited, base_url=LOCAL) as client:
         create(client, TABLE)
         before = children()
         slow = b'{"a": 1.5}\n' * 3_000_000
@@ -274,7 +275,7 @@ def test_a_file_that_needs_too_much_memory_is_refused_and_the_next_is_read(
     pl.DataFrame({"a": pl.repeat(1.0, 60_000_000, eager=True)}).write_parquet(
         file, row_group_size=60_000_000
     )
-    with TestClient(limited) as client:
+    with TestClient(limited, base_url=LOCAL) as client:
         response = client.post(
             "/v1/datasets",
             content=file.getvalue(),

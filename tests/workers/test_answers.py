@@ -63,6 +63,15 @@ def test_a_plan_is_answered_with_an_estimate_of_its_time() -> None:
     assert 0 < told.seconds < 60
 
 
+@pytest.mark.parametrize("asked", [{"max_epochs": 1}, {"batch_size": 2}, {"optimizer": "lbfgs"}])
+def test_every_way_of_training_has_an_estimate(asked: dict[str, object]) -> None:
+    entry = answer(assignment(JobKind.PLAN, **asked), alive=alive)
+
+    told = Plan.model_validate_json(entry.result or b"")
+    assert told.seconds is not None
+    assert 0 < told.seconds < 60
+
+
 def test_a_plan_of_what_takes_no_epochs_has_no_time() -> None:
     entry = answer(assignment(JobKind.PLAN, optimizer="exact"), alive=alive)
 

@@ -35,8 +35,9 @@ class Noise:
     def of(cls, problem: Problem, matrices: Matrices, largest: float) -> "Noise":
         """Estimate them from the rows of `matrices`, `largest` being the Hessian's eigenvalue.
 
-        R^2 = E |a|^4 / E |a|^2, times the loss's curvature, stands for the curvature of one row;
-        that of B rows is (R^2 + (B - 1) lambda_max) / B.
+        R^2 = max |a|^2, times the loss's curvature, bounds the curvature of one row; that of B rows
+        is (R^2 + (B - 1) lambda_max) / B. E |a|^4 / E |a|^2 in its place is what the theorem's mean
+        suggests, and diverges on a rare level: along it only the rare rows step, each too far.
         """
         h = problem.hyperparameters
         per_target = (Loss.of(h).curvature or 1.0) / problem.n_targets
@@ -44,7 +45,7 @@ class Noise:
             lengths = np.square(matrices.A).sum(axis=1)
             shares: Floats = np.ones(len(lengths)) if matrices.weights is None else matrices.weights
             trace = float((shares * lengths).mean())
-            row = float((shares * np.square(lengths)).mean()) / trace if trace > 0 else 0.0
+            row = float((shares * lengths).max())
         size = min(h.batch_size or problem.n_train, problem.n_train)
         curvature = (per_target * row + (size - 1) * largest) / size
         return cls(max(curvature, largest), per_target * trace)

@@ -23,7 +23,8 @@ class Mapped(Rows):
     """Rows that mini-batches are drawn from: X (n, n_features) row-major, Y, omega, as in Rows.
 
     The arrays may be np.memmap. Scaling, moments and losses take one or two passes, a chunk at a
-    time; matrices are those of evenly spaced rows (2^14 at most), enough for a rate and a spectrum.
+    time; matrices are those of evenly spaced rows (2^14 at most) and of the longest, enough for a
+    rate and a spectrum.
     """
 
     @property
@@ -59,12 +60,12 @@ class Mapped(Rows):
         return Scaling(mean * size, scale)
 
     def matrices(self, scaling: Scaling, *, intercept: bool) -> tuple[Floats, Floats]:
-        return self._thin().matrices(scaling, intercept=intercept)
+        return self._thin(scaling).matrices(scaling, intercept=intercept)
 
     def unfolded(
         self, scaling: Scaling, *, intercept: bool
     ) -> tuple[Floats, Floats, Floats | None]:
-        return self._thin().unfolded(scaling, intercept=intercept)
+        return self._thin(scaling).unfolded(scaling, intercept=intercept)
 
     def moments(self) -> tuple[float, float]:
         if self.n <= self.chunk_rows:
@@ -122,12 +123,25 @@ class Mapped(Rows):
             mean += apart * (weight / total)
         return mean, squares / total
 
-    def _thin(self) -> Rows:
+    def _thin(self, scaling: Scaling) -> Rows:
         limit = max(1, min(THIN_ROWS, THIN_ELEMENTS // self.n_features))
-        step = -(-self.n // limit)
-        X, Y = np.asarray(self.X[::step]), np.asarray(self.Y[::step])
-        omega = None if self.omega is None else np.asarray(self.omega[::step])
+        places = np.arange(0, self.n, -(-self.n // limit))
+        places = np.union1d(places, [self._longest(scaling)])
+        X, Y = np.asarray(self.X[places]), np.asarray(self.Y[places])
+        omega = None if self.omega is None else np.asarray(self.omega[places])
         return Rows(X, Y, omega if omega is not None and omega.any() else None)
+
+    def _longest(self, scaling: Scaling) -> int:
+        """Place of the row that curves its batch most: a rare level is in no thin sample."""
+        place, longest, begin = 0, -1.0, 0
+        for part in self.chunks():
+            with np.errstate(over="ignore", invalid="ignore"):
+                lengths = _weights(part) * np.square(scaling.apply(part.X)).sum(axis=1)
+            at = int(lengths.argmax())
+            if lengths[at] > longest:
+                place, longest = begin + at, float(lengths[at])
+            begin += part.n
+        return place
 
 
 def _weights(part: Rows) -> Floats:

@@ -1,5 +1,6 @@
 """What came of a model's training, in original units."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ CONVERGED_GAP = 1e-6
 CONVERGED_GAP_OF_FIRST = 1e-9
 # Beyond this condition number 24 bits leave less than three digits.
 SINGLE_HOLDS = 1e4
+# Below this part of the targets' spread a huber_delta is most likely in another unit.
+LINEAR_BELOW = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,10 @@ def outcome(state: TrainingState | StreamedState, index: int) -> TrainingOutcome
 
 
 def engine_of(problem: Problem) -> str:
-    """Name what trains a problem: epochs on rows, on their factor, or steps on batches of rows."""
+    """Name what trains a problem.
+
+    "eager" epochs on rows, "compressed" ones on their factor, or "streamed" mini-batches.
+    """
     if problem.hyperparameters.batch_size is not None:
         return "streamed"
     return "compressed" if isinstance(problem.trained, Factored) else "eager"
@@ -210,6 +216,12 @@ def _warnings(
         told.append(
             f"the design's condition number is {metrics.condition_number:.2g}: float32 leaves its"
             " weights fewer than three digits; use float64"
+        )
+    spread = math.sqrt(setup.variance)
+    if h.huber_delta is not None and h.huber_delta < LINEAR_BELOW * spread:
+        told.append(
+            f"huber_delta ({h.huber_delta:g}) is in units of the target, which spreads by"
+            f" {spread:.3g}: almost every residual counts linearly"
         )
     if h.validation_fraction > 0 and setup.problem.n_eval == 0:
         told.append("too few rows to hold any out: eval_loss is empty")

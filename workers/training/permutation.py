@@ -1,6 +1,6 @@
 """The order of the rows in an epoch: a function of seed and epoch, so that a resume is exact.
 
-Two levels: chunks of 2^18 rows in an order drawn by lot, and the rows of each chunk in an order of
+Two levels: chunks of 2^16 rows in an order drawn by lot, and the rows of each chunk in an order of
 its own. Memory and disk are read a chunk at a time; a table of up to one chunk is shuffled as a
 whole.
 """
@@ -14,7 +14,8 @@ from workers.training.progress import Ints
 
 __all__ = ["CHUNK", "Order"]
 
-CHUNK = 2**18
+# Larger chunks are gathered from memory, not from the cache: 2^18 rows of 20 took a fifth longer.
+CHUNK = 2**16
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def _chunks(n: int, seed: int, epoch: int) -> tuple[Ints, Ints]:
 
 @lru_cache(maxsize=2)
 def _within(n: int, seed: int, epoch: int, chunk: int) -> Ints:
-    """The rows of a chunk as they come: 2 MiB, some 3 ms."""
+    """The rows of a chunk as they come: half a MiB, under 1 ms."""
     begin = chunk * CHUNK
     return begin + _permutation(min(n - begin, CHUNK), seed, epoch, stream=1 + chunk)
 

@@ -54,7 +54,7 @@ def plan(problem: Problem, device: str) -> Plan:
     bound = _bound(h, found)
     refused = no_closed_form(h, modes)
     told_plan = Plan(
-        engine=engine_of(problem),
+        engine="exact" if h.optimizer == "exact" else engine_of(problem),
         device=device,
         n_samples=problem.n_train,
         n_eval_samples=problem.n_eval,
@@ -72,7 +72,7 @@ def plan(problem: Problem, device: str) -> Plan:
         learning_rate=finite(setup.rate),
         stability_bound=bound,
         best_rate=best_rate(_as_sgd(h), found),
-        diverges=h.optimizer == "sgd" and bound is not None and setup.rate >= bound,
+        diverges=_diverges(h, setup.rate, bound),
         epochs_to_gap=_epochs(modes, setup.rate, refused=refused),
         epochs_refused=refused,
         guilty_columns=list(guilty_columns(direction)) if bound is not None else [],
@@ -144,6 +144,11 @@ def _as_sgd(h: Hyperparameters) -> Hyperparameters:
 def _bound(h: Hyperparameters, found: Spectrum) -> float | None:
     bound = stability_bound(_as_sgd(h), found)
     return finite(bound) if bound else None
+
+
+def _diverges(h: Hyperparameters, rate: float, bound: float | None) -> bool:
+    """Other losses than squared have slopes that are bounded: they end up circling."""
+    return h.optimizer == "sgd" and h.loss == "squared" and bound is not None and rate >= bound
 
 
 def _over(largest: float, smallest: float | None) -> float | None:

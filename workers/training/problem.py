@@ -1,6 +1,6 @@
 """A problem: one model to train, as numpy arrays and names. No tensors here."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +77,8 @@ class Problem:
         kind = Rows if hyperparameters.batch_size is None else Mapped
         trained, kept = kind(X, Y, sample_weight), None
         if held is not None:
-            trained, kept = _part(trained, ~held), _part(trained, held)
-            if kept.omega is not None and not kept.omega.any():
-                kept = replace(kept, omega=None)
+            kept = kind.held(*_part(trained, held))
+            trained = kind(*_part(trained, ~held))
         if trained.omega is not None and not trained.omega.any():
             raise InvalidInput(
                 "every row left to train on has weight 0", param="validation_fraction"
@@ -132,10 +131,9 @@ def held_out(n_samples: int, fraction: float, *, seed: int) -> NDArray[np.bool_]
     return chosen
 
 
-def _part(rows: Rows, mask: NDArray[np.bool_]) -> Rows:
+def _part(rows: Rows, mask: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats | None]:
     """Take some rows, in their order."""
-    omega = None if rows.omega is None else rows.omega[mask]
-    return replace(rows, X=rows.X[mask], Y=rows.Y[mask], omega=omega)
+    return rows.X[mask], rows.Y[mask], None if rows.omega is None else rows.omega[mask]
 
 
 def _check_init(init: InitialWeights, features: tuple[str, ...], n_targets: int) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -58,6 +58,7 @@ class TrainingState:
         return {}
 
 
+@runtime_checkable
 class Savable(Protocol):
     """What `save` reads of a state of either kind."""
 

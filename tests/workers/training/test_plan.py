@@ -7,6 +7,7 @@ from descend.jobs import StopReason
 from descend.plans import Plan
 from tests.problems import CATALOGUE, RegressionProblem, longley, notebook, random_problem
 from tests.workers.training.trained import problem_of, train
+from workers.training.compressed import compress
 from workers.training.modes import course, epochs_to, modes_of
 from workers.training.plan import expected_epochs, plan
 from workers.training.setup import prepare
@@ -46,6 +47,21 @@ def test_the_epochs_to_a_gap_are_those_of_the_training(name: str, asked: dict[st
             assert one.epochs == reached[0], one
         else:
             assert one.epochs is None or one.epochs >= 3000, one
+
+
+@pytest.mark.parametrize("fraction", [1e-7, 1e-8, 1.1e-9])
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_gap_of_a_billionth_is_foretold_to_the_epoch(name: str, fraction: float) -> None:
+    rows = CATALOGUE[name]()
+    setup, matrices = prepare(problem_of(rows))
+    modes = modes_of(setup.problem, matrices, setup.start, setup.certificate)
+    assert modes is not None
+
+    foretold = epochs_to(modes, rate=setup.rate, fraction=fraction)
+    gap = train(rows, tol=0, max_epochs=3000).history.gap
+
+    reached = np.flatnonzero(gap <= fraction * gap[0])
+    assert foretold == reached[0] if reached.size else (foretold is None or foretold >= 3000)
 
 
 def test_a_redrawn_curve_is_the_trained_history_at_any_rate() -> None:
@@ -146,3 +162,14 @@ def test_the_expected_epochs_end_at_the_last_gap_or_at_max_epochs() -> None:
     assert expected_epochs(told, problem.hyperparameters) == told.epochs_to_gap[-1].epochs
     unending = problem_of(random_problem("any"), tol=0)
     assert expected_epochs(told, unending.hyperparameters) == 1000
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_plan_of_the_factor_is_that_of_the_rows(name: str) -> None:
+    problem = problem_of(CATALOGUE[name]())
+
+    rows, factor = plan(problem, "cpu"), plan(compress(problem), "cpu")
+
+    assert factor.epochs_to_gap == rows.epochs_to_gap
+    assert factor.rank == rows.rank
+    assert factor.min_objective == pytest.approx(rows.min_objective, rel=1e-9, abs=1e-18)

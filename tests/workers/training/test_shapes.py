@@ -25,6 +25,7 @@ for asked in (
         rows = [random_problem("any", n_targets=n_targets, seed=seed) for seed in range(3)]
         problems = [problem_of(r, **asked, max_epochs=20 + 9 * i) for i, r in enumerate(rows)]
         train_batch(problems, portion=13)
+        train_batch([problem_of(rows[0], **asked, batch_size=7, max_epochs=3)], portion=5)
         state, _ = training.advance(training.start(problems, "cpu", [None] * 3), 5)
         training.start(problems, "cpu", [training.save(state, i) for i in range(3)])
 
