@@ -68,17 +68,23 @@ class Factored:
         return self.factor.R.tobytes() + self.factor.shift.tobytes()
 
 
-def compress(problem: Problem) -> Problem:
-    """Put R factors in the place of a problem's rows, where epochs on them cost less."""
+def compress(problem: Problem, *, threads: int = 1) -> Problem:
+    """Put R factors in the place of a problem's rows, where epochs on them cost less.
+
+    Args:
+        problem: of rows in memory.
+        threads: that work on a factor; the result does not depend on it.
+    """
     h = problem.hyperparameters
     form = choose_form(problem.n_train, problem.n_features, problem.n_targets, h)
     if form == "rows":
         return problem
-    held = None if problem.held is None else Factored(factor_of(problem.held))
-    return replace(problem, trained=Factored(factor_of(problem.trained)), held=held)
+    held = None if problem.held is None else Factored(factor_of(problem.held, threads=threads))
+    trained = Factored(factor_of(problem.trained, threads=threads))
+    return replace(problem, trained=trained, held=held)
 
 
-def factor_of(sample: Sample) -> Factor:
+def factor_of(sample: Sample, *, threads: int = 1) -> Factor:
     """Return the R factor of a sample, computed where it is rows.
 
     Raises:
@@ -87,5 +93,5 @@ def factor_of(sample: Sample) -> Factor:
     if isinstance(sample, Factored):
         return sample.factor
     if isinstance(sample, Rows):
-        return factor([(sample.X, sample.Y, sample.omega)])
+        return factor([(sample.X, sample.Y, sample.omega)], threads=threads)
     raise ValueError(f"{type(sample).__name__} has no factor")

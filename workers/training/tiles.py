@@ -113,7 +113,7 @@ def reduce(
         raise InvalidInput(f"{name} holds NaN or infinity: remove those rows", param=name)
     unit = _unit(np.maximum(-low, high))
     if frame is None:
-        frame = Frame(_round_mean(values, low, high, unit), unit)
+        frame = Frame(_round_mean(_counting(values, omega), unit), unit)
     frame = Frame(frame.shift, np.maximum(frame.unit, unit))
     if (frame.unit != 1).any():
         values *= (1 / frame.unit)[:, np.newaxis]
@@ -138,10 +138,16 @@ def _unit(magnitudes: Floats) -> Floats:
     return np.where(usual, 1.0, 1.0 if usual.all() else power_of_two(magnitudes))
 
 
-def _round_mean(values: Floats, low: Floats, high: Floats, unit: Floats) -> Floats:
+def _counting(values: Floats, omega: Floats) -> Floats:
+    """Leave out rows of weight 0, whose values may be anything; all, where there are no others."""
+    counts = omega > 0
+    return values if counts.all() or not counts.any() else values[:, counts]
+
+
+def _round_mean(values: Floats, unit: Floats) -> Floats:
     """Take a mean of few bits: subtracting it from numbers of few bits is then exact."""
-    low, high = low / unit, high / unit
-    mean = (values * (1 / unit)[:, np.newaxis]).mean(axis=1)
+    values = values * (1 / unit)[:, np.newaxis]
+    low, high, mean = values.min(axis=1), values.max(axis=1), values.mean(axis=1)
     spread = np.maximum(high - mean, mean - low)
     step = np.where(spread > 0, power_of_two(np.abs(spread)) / 8, 1)
     return np.where(low == high, low, np.rint(mean / step) * step) * unit

@@ -1,0 +1,72 @@
+"""What a job holds of its table while it loads, trains and is solved: never all of it."""
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.workers.tables import assignment, written
+from workers.batch import load, rehearse, work_on
+from workers.loading import load_problem, load_rows
+from workers.orders import Assignment
+
+FEATURES = tuple(f"x{j}" for j in range(9))
+N, BATCH = 300_000, 10_000
+TABLE_BYTES = N * (len(FEATURES) + 1) * 8
+# A batch's columns encoded, a tile and its factor; the table is 24 MB.
+MOST_BYTES = TABLE_BYTES // 8
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    columns: dict[str, object] = {name: rng.normal(size=N) for name in (*FEATURES, "y")}
+    columns["gaps"] = [None if i % 50 == 7 else float(i % 7) for i in range(N)]
+    return written(tmp_path_factory.mktemp("large") / "t.arrow", columns, rows=BATCH)
+
+
+def peak(act: Callable[[], object]) -> int:
+    """Bytes that were allocated at most, beyond what there was."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_imported_at_first_use() -> None:
+    rehearse()
+
+
+def train(job: Assignment) -> None:
+    work = work_on([load(job)])
+    while work.live:
+        work.advance(100)
+
+
+@pytest.mark.parametrize("missing", ["error", "drop", "mean"])
+def test_a_factor_is_made_without_holding_the_table(path: Path, missing: str) -> None:
+    features = FEATURES if missing == "error" else (*FEATURES, "gaps")
+    job = assignment(path, features, missing=missing)
+
+    assert peak(lambda: load_problem(job)) < MOST_BYTES
+
+
+def test_a_job_is_trained_without_holding_the_table(path: Path) -> None:
+    job = assignment(path, FEATURES, hyperparameters={"max_epochs": 200, "tol": 0})
+
+    assert peak(lambda: train(job)) < MOST_BYTES
+
+
+def test_a_job_is_solved_and_its_statistics_made_without_holding_the_table(path: Path) -> None:
+    job = assignment(path, FEATURES, hyperparameters={"optimizer": "exact"})
+
+    assert peak(lambda: train(job)) < MOST_BYTES
+
+
+def test_rows_in_memory_are_what_this_would_notice(path: Path) -> None:
+    assert peak(lambda: load_rows(assignment(path, FEATURES))) > TABLE_BYTES
