@@ -150,7 +150,8 @@ def _round_mean(values: Floats, unit: Floats) -> Floats:
     low, high, mean = values.min(axis=1), values.max(axis=1), values.mean(axis=1)
     spread = np.maximum(high - mean, mean - low)
     step = np.where(spread > 0, power_of_two(np.abs(spread)) / 8, 1)
-    return np.asarray(np.where(low == high, low, np.rint(mean / step) * step) * unit)
+    rounded = np.where(low == high, low, np.rint(mean / step) * step)
+    return np.asarray(rounded * unit)
 
 
 def _counted(omega: NDArray[np.float64], low: Floats, high: Floats) -> Totals:

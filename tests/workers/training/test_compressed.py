@@ -88,6 +88,30 @@ def test_adam_agrees_until_the_gap_is_a_millionth(condition: float) -> None:
     assert far(eager, compressed, until=int(near[0]) if len(near) else None) <= 1e-12
 
 
+@pytest.mark.parametrize("condition", [1e2, 1e4, 1e6, 1e8, 1e10])
+def test_lbfgs_is_no_farther_than_the_order_of_the_rows_takes_it(condition: float) -> None:
+    """It amplifies rounding: the same rows in reverse, uncompressed, end as far apart."""
+    rows = conditioned(condition)
+    reverse = replace(rows, X=rows.X[::-1].copy(), Y=rows.Y[::-1].copy())
+    asked = {"optimizer": "lbfgs", "max_epochs": 60, "tol": 0}
+
+    eager, compressed = both(rows, **asked)
+    reordered = train(reverse, **asked)
+
+    assert far(eager, compressed, until=14) <= 1e-12
+    assert far(eager, compressed) <= 20 * far(eager, reordered)
+
+
+@pytest.mark.parametrize("condition", [2.0, 5.0])
+def test_lbfgs_agrees_until_the_gap_is_a_millionth_where_that_is_soon(condition: float) -> None:
+    eager, compressed = both(conditioned(condition), optimizer="lbfgs", max_epochs=60, tol=0)
+
+    gap = eager.history.gap
+    first = int(np.flatnonzero(gap <= 1e-6 * gap[0])[0])
+    assert first > 3
+    assert far(eager, compressed, until=first) <= 1e-12
+
+
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_results_agree_in_original_units(name: str) -> None:
     eager, compressed = both(CATALOGUE[name](), max_epochs=200, tol=0)
