@@ -3,6 +3,7 @@
 Beside it jobs are ended as a worker ends them, so that histories and models exist to be asked for.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from storage.migrate import migrate
 from tests.service.conftest import finish_next, serving
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+HOOKS = Path(__file__).with_name("ndjson_bodies.py")
 
 
 def fuzz(folder: Path, *, seconds: int) -> subprocess.CompletedProcess[str]:
@@ -36,6 +38,8 @@ def fuzz(folder: Path, *, seconds: int) -> subprocess.CompletedProcess[str]:
                 "--continue-on-failure",
             ],
             cwd=folder,
+            env=os.environ  # noqa: TID251
+            | {"SCHEMATHESIS_HOOKS": HOOKS.stem, "PYTHONPATH": str(HOOKS.parent)},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -242,7 +242,8 @@ def test_three_crashes_quarantine_a_job_and_leave_its_neighbour_alone(
         def on_it(attempt: int = attempt) -> bool:
             job = stage.job(poison)
             running = job.state is JobState.RUNNING and job.attempt == attempt
-            return running and job.progress.epoch > 0
+            # Of this attempt: what a checkpoint brought is there with the claim.
+            return running and job.estimated_finish is not None
 
         until(on_it, what=f"attempt {attempt}")
         os.kill(the_runner(worker), signal.SIGKILL)
