@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from descend.plans import Mode
 
-__all__ = ["Difference", "Gradients", "Minimum"]
+__all__ = ["Difference", "Gradients", "Minimum", "SampleRow"]
 
 
 class Difference(BaseModel):
@@ -31,6 +31,16 @@ class Minimum(BaseModel):
     intercept: list[float]
 
 
+class SampleRow(BaseModel):
+    """A row that the gradient is taken over, as training sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    x: list[float] = Field(description="a number for each feature, in the coordinates of training")
+    actual: list[float] = Field(description="of each target")
+    predicted: list[float] = Field(description="at the weights")
+
+
 class Gradients(BaseModel):
     """Gradients of the smooth objective: the data term with l2, without l1.
 
@@ -44,7 +54,14 @@ class Gradients(BaseModel):
     coordinates: Literal["original", "standardized"]
     parameters: list[str] = Field(description="features, then (intercept) where one is fitted")
     targets: list[str]
+    center: list[float] = Field(
+        description="of each feature: standardized it is (x - center) / scale; zeros where not"
+    )
+    scale: list[float] = Field(description="of each feature; ones where not standardized")
     n_samples: int
+    samples: list[SampleRow] = Field(
+        description="the first five rows trained on; empty: not in memory, or too wide"
+    )
     dtype: Literal["float64", "float32"] = Field(description="of autograd and finite differences")
     weights: list[list[float]] = Field(
         description="where the gradient is taken: for each target a number for each parameter"

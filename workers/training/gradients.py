@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from descend.errors import InvalidInput
-from descend.gradients import Difference, Gradients, Minimum
+from descend.gradients import Difference, Gradients, Minimum, SampleRow
+from descend.hyperparameters import Hyperparameters
 from workers.training.certificate import Certificate, certify
 from workers.training.modes import Modes, few_rows, modes_of
 from workers.training.objective import Matrices, arrange, differentiate
@@ -19,6 +20,8 @@ __all__ = ["gradients"]
 
 # The Jacobian is the design: it is told up to so many numbers.
 JACOBIAN_CELLS = 10_000
+# Rows shown as training sees them.
+SHOWN_ROWS = 5
 # Central differences err by h^2 of the third derivative, which a quadratic has not, and by
 # rounding over h: the step may be large.
 STEP = 2.0**-6
@@ -47,10 +50,7 @@ def gradients(problem: Problem) -> Gradients:
         InvalidInput: for another loss, or numbers too large to write.
     """
     h = problem.hyperparameters
-    if h.loss != "squared":
-        raise InvalidInput(
-            f"gradients are told of squared loss, not of {h.loss}", param="hyperparameters.loss"
-        )
+    _refuse_other_losses(h)
     setup, arranged = prepare(problem)
     theta = setup.start
     by_autograd = _by_autograd(setup, arranged)
@@ -67,7 +67,10 @@ def gradients(problem: Problem) -> Gradients:
         coordinates="standardized" if h.standardize else "original",
         parameters=parameters_of(problem),
         targets=list(problem.targets),
+        center=setup.scaling.mean.tolist(),
+        scale=setup.scaling.scale.tolist(),
         n_samples=problem.n_train,
+        samples=_samples(setup),
         dtype=h.dtype,
         weights=theta.T.tolist(),
         loss=loss,
@@ -84,6 +87,13 @@ def gradients(problem: Problem) -> Gradients:
         unreachable=0.0 if modes is None else modes.unreachable,
         refused=_refused(modes, jacobian),
     )
+
+
+def _refuse_other_losses(h: Hyperparameters) -> None:
+    if h.loss != "squared":
+        raise InvalidInput(
+            f"gradients are told of squared loss, not of {h.loss}", param="hyperparameters.loss"
+        )
 
 
 def _by_autograd(setup: Setup, arranged: Matrices) -> Floats:
@@ -158,6 +168,17 @@ def _jacobian(setup: Setup) -> Floats | None:
     found = torch.autograd.functional.jacobian(predict, first)  # type: ignore[no-untyped-call]
     assert isinstance(found, Tensor)  # noqa: S101 - one input, one output
     return np.asarray(found.numpy())
+
+
+def _samples(setup: Setup) -> list[SampleRow]:
+    sample, start = setup.problem.trained, setup.start
+    if not isinstance(sample, Rows) or SHOWN_ROWS * len(start) > JACOBIAN_CELLS:
+        return []
+    X = setup.scaling.apply(sample.X[:SHOWN_ROWS])
+    fitted = len(start) > sample.n_features
+    predicted = X @ start[: sample.n_features] + (start[-1] if fitted else 0.0)
+    rows = zip(X.tolist(), sample.Y[:SHOWN_ROWS].tolist(), predicted.tolist(), strict=True)
+    return [SampleRow(x=x, actual=actual, predicted=told) for x, actual, told in rows]
 
 
 def _minimum(setup: Setup, found: Certificate | None) -> Minimum | None:

@@ -99,6 +99,21 @@ def test_weighted_rows_have_the_gradient_of_the_weighted_mean() -> None:
     np.testing.assert_allclose(told.autograd, expected.T, rtol=1e-12)
 
 
+@pytest.mark.parametrize("standardize", [True, False])
+def test_the_first_rows_are_shown_as_training_sees_them(*, standardize: bool) -> None:
+    rows = random_problem("any", n_targets=2)
+    at = {"coef": np.arange(8.0).reshape(2, 4).tolist(), "intercept": [0.5, -2.0]}
+
+    told = found(rows, standardize=standardize, init=at)
+
+    back = np.array([one.x for one in told.samples]) * told.scale + told.center
+    np.testing.assert_allclose(back, rows.X[:5], rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal([one.actual for one in told.samples], rows.Y[:5])
+    expected = rows.X[:5] @ np.array(at["coef"]).T + at["intercept"]
+    np.testing.assert_allclose([one.predicted for one in told.samples], expected, rtol=1e-12)
+    assert (told.scale == [1.0] * 4) is not standardize
+
+
 def test_a_large_jacobian_is_left_out_with_the_reason() -> None:
     told = found(random_problem("any", n_samples=3000))
 
