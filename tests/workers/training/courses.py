@@ -1,6 +1,6 @@
-"""Courses that the engine took, for the dashboard's tests: `python -m tests.workers.training.courses`.
+"""Courses that the engine took: `python -m tests.workers.training.courses` records them.
 
-The dashboard draws descent in closed form; dashboard/tests holds it to these recorded histories.
+The dashboard draws descent in closed form; dashboard/tests holds it to these histories.
 """
 
 import json
