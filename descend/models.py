@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from descend.encoding import Encoding, NumericInput, Record, Unseen
+from descend.encoding import Encoding, Input, NumericInput, Record, Unseen
 from descend.errors import InvalidInput
 
 __all__ = ["LinearModel", "Provenance", "Receipt"]
@@ -79,6 +79,13 @@ class LinearModel(BaseModel):
     created_at: datetime | None = None
     urls: dict[str, str] = {}
 
+    @property
+    def inputs(self) -> list[Input]:
+        """The raw columns that the features are made of; without an encoding, the features."""
+        if self.encoding is not None:
+            return self.encoding.inputs
+        return [NumericInput(name=name) for name in self.features]
+
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Compute Y_hat = X coef' + intercept.
 
@@ -106,10 +113,7 @@ class LinearModel(BaseModel):
 
     def encode(self, records: Sequence[Record], *, unseen: Unseen = "error") -> NDArray[np.float64]:
         """Compute the design matrix of raw records (see Encoding.encode)."""
-        encoding = self.encoding or Encoding(
-            inputs=[NumericInput(name=name) for name in self.features]
-        )
-        return encoding.encode(records, unseen=unseen)
+        return Encoding.model_construct(inputs=self.inputs).encode(records, unseen=unseen)
 
     def _named_features(self) -> str:
         shown = ", ".join(self.features[:10])

@@ -17,6 +17,7 @@ from service.reconciler import Reconciler
 from service.routes import (
     datasets,
     diagnostics,
+    exports,
     gradients,
     health,
     history,
@@ -39,7 +40,7 @@ COLLECT_AFTER = 10_000
 
 
 # Tried in this order: what is asked for most comes first.
-ROUTES = (jobs, datasets, history, plans, gradients, models, diagnostics, health)
+ROUTES = (jobs, datasets, history, plans, gradients, models, exports, diagnostics, health)
 
 
 def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -> FastAPI:

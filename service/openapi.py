@@ -24,6 +24,7 @@ __all__ = [
     "body_of",
     "csv_response",
     "document",
+    "file_response",
     "query_names",
     "refusals",
 ]
@@ -127,6 +128,18 @@ def _refusal(status: int) -> Json:
 def csv_response() -> Json:
     """Say that a JSON answer may also be had as CSV."""
     return {"content": {"text/csv": {"schema": {"type": "string"}}}}
+
+
+def file_response(*media_types: str) -> Json:
+    """Say that the answer is a file of one of these types, bytes before JSON.
+
+    Generated clients take the first that they know, and bytes hold JSON, too.
+    """
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    kinds = {media_type: binary for media_type in media_types if media_type != "application/json"}
+    if "application/json" in media_types:
+        kinds["application/json"] = {"schema": {"$ref": f"{SCHEMAS}LinearModel"}}
+    return {"description": "The file", "content": kinds}
 
 
 def document(app: FastAPI, *, key_required: bool) -> Json:

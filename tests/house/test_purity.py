@@ -27,7 +27,7 @@ def loaded_by(modules: str) -> set[str]:
         ("descend.client", {"sqlalchemy", "sklearn", "torch", "fastapi", "celery"}),
         ("descend.cli", {"sqlalchemy", "sklearn", "torch", "fastapi", "celery", "httpx2"}),
         ("storage,storage.database", {"fastapi", "celery", "torch", "workers", "service"}),
-        ("service.app", {"torch", "scipy", "sklearn", "workers", "polars"}),
+        ("service.app", {"torch", "scipy", "sklearn", "workers", "polars", "onnx"}),
         (
             "workers.training",
             {"celery", "sqlalchemy", "fastapi", "storage", "polars", "httpx2", "service"},

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from descend.history import History
+from descend.ids import new_id
 from descend.jobs import QUEUES, JobKind, JobState, Metrics, StopReason
 from descend.models import LinearModel, Provenance
 from service.app import create_app
@@ -162,6 +163,14 @@ def model_of(targets: tuple[str, ...], features: tuple[str, ...], job_id: str) -
             engine="eager",
         ),
     )
+
+
+def store_model(database: Database, model: LinearModel) -> str:
+    """Keep a model of any shape, as if a job had made it."""
+    model_id = new_id("mdl")
+    with database.begin() as tx:
+        tx.models.add(model, model_id=model_id, job_id=new_id("job"))
+    return model_id
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ def bodies(document: Json) -> Iterator[tuple[str, Json]]:
                 yield f"{name} {media_type}", content
         for status, response in operation["responses"].items():
             for media_type, content in response.get("content", {}).items():
-                yield f"{name} {status} {media_type}", content
+                if content["schema"].get("format") != "binary":
+                    yield f"{name} {status} {media_type}", content
 
 
 def examples(content: Json) -> list[Any]:
