@@ -26,7 +26,7 @@ up: $(INSTALLED) ## Serve on http://127.0.0.1:8000 until Ctrl-C (options: make u
 	@$(BIN)/descend up $(ARGS)
 
 test: $(INSTALLED) ## Run the tests (options: make test ARGS="-k history")
-	@$(BIN)/pytest -m "not chaos and not compose and not hostile" $(ARGS)
+	@$(BIN)/pytest -m "not chaos and not compose and not hostile and not browser" $(ARGS)
 
 check: $(INSTALLED) ## Format, lint, types, imports and house rules; runs no other test
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -45,6 +45,12 @@ hostile: $(INSTALLED) ## Send 10,000 broken files to a real service
 
 compose-test: $(INSTALLED) ## Build the images, run them with Docker, kill a worker, see the job end
 	@$(BIN)/pytest -m compose -s tests/compose
+
+dashboard: ## Build the page at / anew, from dashboard/ into service/web/ (needs Node 20 and npm)
+	@cd dashboard && npm ci --no-fund --no-audit --loglevel=error && npm test --silent && npm run build
+
+browser-test: $(INSTALLED) ## Use the page in a real browser, against a real stack (needs Chromium)
+	@$(BIN)/pytest -m browser $(ARGS)
 
 openapi: $(INSTALLED) ## Write docs/openapi.json anew
 	@$(BIN)/python -m tests.service.snapshot
@@ -66,4 +72,4 @@ clean: ## Remove the environment, caches and the demo's folder; data folders sta
 	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install demo up test check bench chaos hostile compose-test openapi secrets clean
+.PHONY: help install demo up test check bench chaos hostile compose-test dashboard browser-test openapi secrets clean

@@ -15,6 +15,7 @@ from service.hosts import LoopbackHosts
 from service.openapi import allowed_methods, document, query_names
 from service.reconciler import Reconciler
 from service.routes import (
+    dashboard,
     datasets,
     diagnostics,
     exports,
@@ -40,7 +41,18 @@ COLLECT_AFTER = 10_000
 
 
 # Tried in this order: what is asked for most comes first.
-ROUTES = (jobs, datasets, history, plans, gradients, models, exports, diagnostics, health)
+ROUTES = (
+    jobs,
+    datasets,
+    history,
+    plans,
+    gradients,
+    models,
+    exports,
+    diagnostics,
+    health,
+    dashboard,
+)
 
 
 def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -> FastAPI:

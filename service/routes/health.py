@@ -1,6 +1,5 @@
 """Is it alive, is it ready, what does it accept."""
 
-from importlib.metadata import version
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Response
@@ -36,22 +35,6 @@ class Readiness(BaseModel):
         description="degraded: jobs are taken, but nobody trains or is woken just now"
     )
     parts: dict[str, str] = Field(description="ok, or the reason")
-
-
-class About(BaseModel):
-    """What answers here."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: Literal["descend"] = "descend"
-    version: str
-    openapi: Literal["/openapi.json"] = "/openapi.json"
-
-
-@router.get("/", response_model=About)
-async def get_about() -> Response:
-    """Say what this is."""
-    return answer(About(version=version("descend")))
 
 
 @router.get("/healthz", response_model=Liveness)

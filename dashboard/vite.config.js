@@ -1,0 +1,16 @@
+import { defineConfig } from 'vite'
+
+// Built files are committed to service/web and served by the API: every byte of a build follows
+// from the sources and the lockfile, so that a fresh build can be compared with the committed one.
+export default defineConfig({
+  base: './',
+  build: {
+    outDir: '../service/web',
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    target: 'es2022',
+    reportCompressedSize: false,
+  },
+  server: { proxy: { '/v1': 'http://127.0.0.1:8000', '/readyz': 'http://127.0.0.1:8000' } },
+})

@@ -1,0 +1,1 @@
+import{t as e}from"./index-CyPgopEq.js";function t(t){return e(`h1`,{children:`Jobs`})}export{t as default};
