@@ -9,12 +9,16 @@ from pydantic import BaseModel, ConfigDict
 from descend.errors import NotFound
 from service.answers import answer
 from service.dependencies import known_query
+from service.openapi import refusals
 from service.pages import assets, index
 
 router = APIRouter(tags=["health"])
 
 Encodings = Annotated[str, Header(alias="accept-encoding", include_in_schema=False)]
 Known = Annotated[str, Header(alias="if-none-match", include_in_schema=False)]
+PAGE: dict[str, object] = {
+    "content": {"text/html": {"schema": {"type": "string"}, "example": "<!doctype html>…"}}
+}
 
 
 class About(BaseModel):
@@ -31,11 +35,7 @@ class About(BaseModel):
     "/",
     response_model=About,
     dependencies=[Depends(known_query)],
-    responses={
-        200: {
-            "content": {"text/html": {"schema": {"type": "string"}, "example": "<!doctype html>…"}}
-        }
-    },
+    responses={200: PAGE, **refusals(422)},
 )
 async def get_about(
     *,
