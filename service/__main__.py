@@ -13,10 +13,10 @@ import uvicorn
 from pydantic import ValidationError
 
 from service.app import create_app, settle_collector
+from service.dependencies import Parts
 from service.protocol import BoundedHead
 from service.security import is_loopback
 from service.settings import ServiceSettings
-from service.watcher import Watcher
 
 __all__ = ["main"]
 
@@ -31,14 +31,14 @@ class Refused(Exception):
 
 
 class Server(uvicorn.Server):
-    """Lets long-polls go with what is known, where uvicorn would wait for them."""
+    """Lets long-polls and streams go with what is known, where uvicorn would wait for them."""
 
-    def __init__(self, config: uvicorn.Config, *, watcher: Watcher) -> None:
+    def __init__(self, config: uvicorn.Config, *, parts: Parts) -> None:
         super().__init__(config)
-        self._watcher = watcher
+        self._parts = parts
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._watcher.close()
+        self._parts.close_waiting()
         await super().shutdown(sockets)
 
 
@@ -85,7 +85,7 @@ def _serve(settings: ServiceSettings, fd: int | None) -> None:
     app.state.parts.files.warm()
     settle_collector()
     structlog.get_logger("service").info("serving", host=host, port=port)
-    Server(config, watcher=app.state.parts.watcher).run(sockets=[listening])
+    Server(config, parts=app.state.parts).run(sockets=[listening])
 
 
 def _leave(*_: object) -> NoReturn:

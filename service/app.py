@@ -11,13 +11,16 @@ from pydantic_core import to_json
 from service import errors
 from service.dependencies import Parts
 from service.doorbell import Doorbell
+from service.feed import Feed
 from service.hosts import LoopbackHosts
+from service.joblog import JobLogs
 from service.openapi import allowed_methods, document, query_names
 from service.reconciler import Reconciler
 from service.routes import (
     dashboard,
     datasets,
     diagnostics,
+    events,
     exports,
     gradients,
     health,
@@ -28,6 +31,7 @@ from service.routes import (
 )
 from service.security import ApiKey, Envelope, read_key
 from service.settings import ServiceSettings
+from service.streams import Seats
 from service.uploads import Uploads
 from service.watcher import Watcher
 from storage.artefacts import LocalArtefacts
@@ -45,6 +49,7 @@ ROUTES = (
     jobs,
     datasets,
     history,
+    events,
     plans,
     gradients,
     models,
@@ -74,7 +79,7 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
             seconds=settings.reconcile_seconds,
         )
         yield
-        parts.watcher.close()
+        parts.close_waiting()
         reconciler.close()
         parts.files.close()
         parts.doorbell.close()
@@ -114,6 +119,7 @@ def settle_collector() -> None:
 
 def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
     database = Database(settings.url)
+    job_logs = JobLogs(database)
     return Parts(
         settings=settings,
         database=database,
@@ -126,6 +132,9 @@ def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
         ),
         doorbell=doorbell or Doorbell(settings.broker_url),
         watcher=Watcher(database, most_waiting=settings.most_waiting),
+        job_logs=job_logs,
+        job_feed=Feed(job_logs),
+        seats=Seats(settings.most_streams),
         key=ApiKey(read_key(settings.api_key_file)),
     )
 

@@ -11,9 +11,13 @@ from descend.ids import ID_PATTERNS
 from descend.limits import DEFAULT_LIST, MAX_LIST, MAX_WAIT_SECONDS
 from service.doorbell import Doorbell
 from service.errors import InvalidFields
+from service.feed import Feed
+from service.joblog import JobLogs
+from service.places import JobPlace
 from service.problems import FieldError
 from service.security import ApiKey
 from service.settings import ServiceSettings
+from service.streams import Seats
 from service.uploads import Uploads
 from service.watcher import Watcher
 from storage.artefacts import LocalArtefacts
@@ -49,7 +53,15 @@ class Parts:
     files: IngestPool
     doorbell: Doorbell
     watcher: Watcher
+    job_logs: JobLogs
+    job_feed: Feed[JobPlace]
+    seats: Seats
     key: ApiKey
+
+    def close_waiting(self) -> None:
+        """Let long-polls and streams go: the process is ending."""
+        self.watcher.close()
+        self.job_feed.close()
 
 
 async def _parts(request: Request) -> Parts:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["DIAGNOSTICS", "GRADIENTS", "PLAN", "SUMMARY"]
+__all__ = ["DIAGNOSTICS", "EVENTS", "GRADIENTS", "PLAN", "SUMMARY"]
 
 _MODES = [
     {"eigenvalue": 11.0929, "excess": 18.5714, "vector": [0.9153, 0.4027]},
@@ -164,4 +164,46 @@ SUMMARY: dict[str, Any] = {
             "bic": 606.2,
         }
     ],
+}
+
+_JOB = "job_0193b3a49c7d7c3e8a5b1d2e3f405162"
+_AT = "2026-11-23T14:00:00.080000Z"
+
+EVENTS: dict[str, Any] = {
+    "object": "list",
+    "data": [
+        {
+            "id": "2-0-0",
+            "type": "state",
+            "job_id": _JOB,
+            "at": _AT,
+            "data": {
+                "state": "running",
+                "previous": "queued",
+                "reason": "claimed",
+                "attempt": 1,
+                "kind": "train",
+                "name": "prices",
+            },
+        },
+        {
+            "id": "2-0-3",
+            "type": "history",
+            "job_id": _JOB,
+            "at": _AT,
+            "data": {
+                "start": 0,
+                "stop": 3,
+                "total": 3,
+                "epoch": [0, 1, 2],
+                "train_loss": [18.6667, 14.2, 11.1],
+                "learning_rate": [0.01, 0.01, 0.01],
+                "grad_norm": [20.3, 17.6, 15.4],
+                "gap": [18.6667, 14.2, 11.1],
+            },
+        },
+    ],
+    "has_more": False,
+    "last_id": "2-0-3",
+    "ended": False,
 }

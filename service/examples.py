@@ -3,7 +3,7 @@
 from typing import Any
 
 from descend.limits import Limits
-from service.example_answers import DIAGNOSTICS, GRADIENTS, PLAN, SUMMARY
+from service.example_answers import DIAGNOSTICS, EVENTS, GRADIENTS, PLAN, SUMMARY
 
 __all__ = ["REQUESTS", "RESPONSES"]
 
@@ -153,6 +153,7 @@ _MODEL = {
 RESPONSES: dict[str, Any] = {
     "About": {"name": "descend", "version": "0.1.0", "openapi": "/openapi.json"},
     "Dataset": _DATASET,
+    "EventPage": EVENTS,
     "HistoryJSON": {
         "object": "history",
         "total": 1000,
@@ -195,5 +196,6 @@ RESPONSES: dict[str, Any] = {
         "status": "ready",
         "parts": {"database": "ok", "broker": "ok", "workers": "ok", "storage": "ok"},
     },
+    "text/event-stream": 'event: state\ndata: {"id": "1-0-0", "type": "state", ...}\nid: 1-0-0\n\n',
     "text/csv": "epoch,train_loss,eval_loss,learning_rate,grad_norm,gap\n0,18.7,,0.01,20.4,18.6\n",
 }

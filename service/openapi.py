@@ -27,6 +27,7 @@ __all__ = [
     "file_response",
     "query_names",
     "refusals",
+    "stream_response",
 ]
 
 Json = dict[str, Any]
@@ -140,6 +141,11 @@ def file_response(*media_types: str) -> Json:
     if "application/json" in media_types:
         kinds["application/json"] = {"schema": {"$ref": f"{SCHEMAS}LinearModel"}}
     return {"description": "The file", "content": kinds}
+
+
+def stream_response() -> Json:
+    """Say that a JSON answer may also be had as an event stream."""
+    return {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 
 
 def document(app: FastAPI, *, key_required: bool) -> Json:

@@ -23,6 +23,9 @@ class ServiceSettings(StorageSettings):
     most_waiting: int = Field(
         1000, ge=1, description="requests that may wait for jobs at once; 503 beyond"
     )
+    most_streams: int = Field(
+        1000, ge=1, description="event streams that may be open at once; 503 beyond"
+    )
     reconcile_seconds: float = Field(
         2.0, gt=0, description="between two searches for lost leases and unheard bells, jittered"
     )

@@ -19,6 +19,7 @@ from descend.errors import DescendError, InvalidInput, StorageFull, Unavailable
 from storage.company import Company
 from storage.datasets import DatasetRepository
 from storage.group_sync import GroupSync
+from storage.job_log import JobLogRepository
 from storage.jobs import JobRepository
 from storage.models import ModelRepository
 from storage.room import Room
@@ -53,6 +54,10 @@ class Transaction:
     @cached_property
     def datasets(self) -> DatasetRepository:
         return DatasetRepository(self.connection, writes=self._writes)
+
+    @cached_property
+    def logs(self) -> JobLogRepository:
+        return JobLogRepository(self.connection)
 
     @cached_property
     def models(self) -> ModelRepository:

@@ -87,13 +87,16 @@ class JobReading:
                 Transition(state=event.to_state, at=instant(event.at), reason=event.reason)
             )
         queued = [row["id"] for row in rows if row["state"] == JobState.QUEUED]
-        positions = self._positions(queued) if queued else {}
+        positions = self.positions(queued)
         return [
             job_of(row, transitions=transitions[row["id"]], queue_position=positions.get(row["id"]))
             for row in rows
         ]
 
-    def _positions(self, queued: list[str]) -> dict[str, int]:
+    def positions(self, queued: list[str]) -> dict[str, int]:
+        """The place in the queue of each of these jobs that waits, counted from 1."""
+        if not queued:
+            return {}
         statement = sql.POSITION if len(queued) == 1 else sql.POSITIONS
         rows = self._connection.execute(statement, {"my_jobs": queued}).all()
         return {job_id: place for job_id, place in rows}  # noqa: C416  rows are no pairs to mypy

@@ -21,7 +21,7 @@ from descend.jobs import (
 )
 from storage.dialects import instant
 
-__all__ = ["job_of", "queued_job"]
+__all__ = ["estimated_finish", "job_of", "queued_job"]
 
 
 def queued_job(
@@ -73,7 +73,7 @@ def job_of(
         created_at=instant(row["created_at"]),
         started_at=_instant(row["started_at"]),
         finished_at=_instant(row["finished_at"]),
-        estimated_finish=_estimated_finish(row),
+        estimated_finish=estimated_finish(row),
         progress=Progress(epoch=done, max_epochs=max_epochs, fraction=done / max_epochs),
         queue_position=queue_position,
         spec=spec,
@@ -99,7 +99,7 @@ def _instant(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else instant(microseconds)
 
 
-def _estimated_finish(row: RowMapping) -> datetime | None:
+def estimated_finish(row: RowMapping) -> datetime | None:
     """The end at max_epochs, at the rate since the claim; a model that converges ends earlier."""
     if row["state"] != JobState.RUNNING or row["reported_at"] is None:
         return None

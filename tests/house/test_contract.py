@@ -125,6 +125,7 @@ def test_public_names_exist_and_are_listed() -> None:
         "datasets",
         "diagnostics",
         "errors",
+        "events",
         "gradients",
         "history",
         "ids",

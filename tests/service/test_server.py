@@ -135,7 +135,7 @@ def test_a_signal_lets_the_waiting_go(settings: ServiceSettings) -> None:
     app = create_app(settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server = Server(uvicorn.Config(app, log_level=30), watcher=app.state.parts.watcher)
+        server = Server(uvicorn.Config(app, log_level=30), parts=app.state.parts)
         serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         serving.start()
         with httpx2.Client(base_url=url, timeout=70) as client:

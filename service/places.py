@@ -1,0 +1,38 @@
+"""Places in logs: what ids of events are, and what a client comes back with."""
+
+import re
+from typing import NamedTuple
+
+from descend.errors import InvalidInput
+from storage.job_log import JobLog
+
+__all__ = ["JobPlace"]
+
+_JOB_PLACE = re.compile(r"(\d{1,18})-(\d{1,9})-(\d{1,9})")
+_WRONG = "is no id of an event of this log"
+
+
+class JobPlace(NamedTuple):
+    """How much of a job's log was told: versions, warnings and rows of the history, each by itself.
+
+    Three numbers and not one, because the three grow apart, and at another process in other steps.
+    """
+
+    seq: int = 0
+    warnings: int = 0
+    rows: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.seq}-{self.warnings}-{self.rows}"
+
+    @classmethod
+    def parse(cls, text: str) -> "JobPlace":
+        match = _JOB_PLACE.fullmatch(text)
+        if match is None:
+            raise InvalidInput(_WRONG, param="last_event_id")
+        return cls(*map(int, match.groups()))
+
+    @classmethod
+    def end_of(cls, log: JobLog) -> "JobPlace":
+        seq = log.changes[-1].seq if log.changes else 0
+        return cls(seq, len(log.warnings), log.history_rows)
