@@ -1,6 +1,7 @@
 """The columnar loss history of a job."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,14 @@ class History:
     def empty(cls) -> "History":
         none = np.empty(0)
         return cls(np.empty(0, np.int64), none, none, none, none, none, total=0)
+
+    @classmethod
+    def joined(cls, parts: Sequence["History"]) -> "History":
+        """Put slices behind one another; the last knows the total."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS}
+        return cls(**columns, total=parts[-1].total)
 
     def take(self, places: NDArray[np.intp]) -> "History":
         """Return the rows at these places: no point is invented."""

@@ -1,6 +1,7 @@
 """What the contract promises in words is what the code says."""
 
 import ast
+import dataclasses
 import importlib
 import json
 import re
@@ -15,6 +16,7 @@ import descend
 from descend import cli, errors
 from descend.errors import DescendError
 from descend.jobs import TERMINAL, TRANSITIONS, JobState, StopReason
+from descend.settings import ClientSettings
 from service.app import create_app
 from service.settings import ServiceSettings
 from storage.settings import StorageSettings
@@ -63,6 +65,7 @@ def test_every_documented_setting_exists() -> None:
     for settings in (StorageSettings, ServiceSettings, WorkerSettings):
         prefix = settings.model_config.get("env_prefix", "").upper()
         fields |= {f"{prefix}{name.upper()}" for name in settings.model_fields}
+    fields |= {f"DESCEND_{field.name.upper()}" for field in dataclasses.fields(ClientSettings)}
 
     assert set(re.findall(r"^\| `(DESCEND_\w+)`", REFERENCE, re.MULTILINE)) == fields
 
@@ -121,11 +124,13 @@ def test_public_names_exist_and_are_listed() -> None:
 @pytest.mark.parametrize(
     "module",
     [
+        "catalog",
         "client",
         "datasets",
         "diagnostics",
         "errors",
         "events",
+        "frames",
         "gradients",
         "history",
         "ids",
@@ -134,10 +139,13 @@ def test_public_names_exist_and_are_listed() -> None:
         "models",
         "plans",
         "runs",
+        "settings",
+        "specs",
         "statistics",
         "stack",
         "cli",
         "processes",
+        "transport",
     ],
 )
 def test_a_module_of_the_contract_lists_what_it_defines(module: str) -> None:
