@@ -19,7 +19,7 @@ __all__ = ["Group", "Source"]
 GROUP_BATCHES = 64
 GROUP_ELEMENTS = 2**18
 PIECE_ELEMENTS = 2**15
-LONG_ROW = 2**11
+LONG_ROW = 2**13
 # 64 bytes of float32.
 ALIGNED = 16
 

@@ -288,16 +288,18 @@ def _differentiate(
         residuals = residuals + intercept
     criterion = state.criterion
     values = residuals * residuals if criterion is None else criterion.values(residuals)
+    if state.l2_root is None:
+        torch.autograd.backward(values, shares)
+    else:
+        penalty = (state.l2_root * weights).square().sum()
+        torch.autograd.backward((values, penalty), (shares, torch.ones_like(penalty)))
+    values = values.detach()
     loss = torch.dot(values, shares) if vector else (values * shares).sum()
-    smooth = loss
-    if state.l2_root is not None:
-        smooth = loss + (state.l2_root * weights).square().sum()
-    torch.autograd.backward(smooth)
     gradient = weights.grad
     assert gradient is not None  # noqa: S101 - a leaf that requires grad
     if intercept is not None and intercept.grad is not None:
         gradient = torch.cat((gradient, intercept.grad))
-    return loss.detach(), gradient.view(params.shape)
+    return loss, gradient.view(params.shape)
 
 
 def _penalty(state: StreamedState) -> float:
