@@ -238,7 +238,10 @@ class JobError(BaseModel):
 
 
 class Metrics(BaseModel):
-    """What training reached. Losses are the data term, in squared units of the targets."""
+    """What training reached. Losses are the data term, in the units that the loss gives.
+
+    Squared loss: the targets' units squared; absolute and quantile: their units; huber: between.
+    """
 
     model_config = ConfigDict(frozen=True)
 

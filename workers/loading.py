@@ -40,7 +40,7 @@ class Loaded:
     def blocks(self) -> Callable[[], Iterator[Block]]:
         """Open the table again, for what needs the rows that were trained on."""
         table = JobTable(_open(self.job.data), _columns(self.job), self.encoding)
-        trained, _ = _parts(table, _view(self.job))
+        trained, _ = _parts(table.n_used, _view(self.job))
         return lambda: table.blocks(trained)
 
 
@@ -58,8 +58,8 @@ def load_problem(job: Assignment, *, scratch: Path | None = None) -> Loaded:
     folder = None if job.factors is None else FactorFolder(job.factors)
     kept = folder.find(view) if folder and h.has_certificate else None
     if kept is None:
-        table = JobTable(_open(job.data), view.columns)
-        parts = _parts(table, view)
+        table = open_rows(job)
+        parts = _parts(table.n_used, view)
         n_train = table.n_used if parts[0] is None else int(np.count_nonzero(parts[0]))
         form = training.choose_form(n_train, len(table.features), len(job.targets), h)
         if form == "rows":
@@ -82,7 +82,7 @@ def load_rows(job: Assignment) -> Loaded:
         DescendError: when the data cannot be read or does not fit the job.
     """
     table = open_rows(job)
-    return _of_rows(job, table, _parts(table, _view(job)))
+    return _of_rows(job, table, _parts(table.n_used, _view(job)))
 
 
 def open_rows(job: Assignment) -> JobTable:
@@ -91,7 +91,8 @@ def open_rows(job: Assignment) -> JobTable:
     Raises:
         DescendError: when the data cannot be read or does not fit the job.
     """
-    return JobTable(_open(job.data), _columns(job))
+    view = _view(job)
+    return JobTable(_open(job.data), view.columns, split=lambda n_used: _parts(n_used, view)[0])
 
 
 def _columns(job: Assignment) -> Columns:
@@ -104,9 +105,9 @@ def _open(data: bytes | Path) -> Table:
     return open_table(data)
 
 
-def _parts(table: JobTable, view: View) -> tuple[Part, Part]:
+def _parts(n_used: int, view: View) -> tuple[Part, Part]:
     """Which of the used rows are trained on and which are held out; None, None: none are."""
-    held = training.held_out(table.n_used, view.fraction, seed=view.seed)
+    held = training.held_out(n_used, view.fraction, seed=view.seed)
     return (None, None) if held is None else (~held, held)
 
 

@@ -17,12 +17,13 @@ from descend.errors import InvalidDataset
 from descend.limits import MAX_COLUMNS, MAX_LEVELS
 from storage.arrow import Batch, Table
 
-__all__ = ["Block", "Columns", "JobTable", "Part"]
+__all__ = ["Block", "Columns", "JobTable", "Part", "Split"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Block = tuple[list[Floats], list[Floats], Floats | None]  # columns of X, of Y, omega
 Part = Mask | None  # of the rows that are used; None: all of them
+Split = Callable[[int], Part]  # of the number of rows used: those trained on
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class JobTable:
         table: an open canonical file.
         columns: the job's.
         encoding: as fitted on another table (rows to validate on); fitted on this one if None.
+        split: which rows are trained on, for what fills gaps is learnt from these alone; all if
+            None. Levels are those of all rows: one that only held-out rows have gets the weight 0.
 
     Attributes:
         n_used: rows that are left when those with missing cells are left out.
@@ -57,7 +60,14 @@ class JobTable:
         InvalidDataset: names the column, and what to do.
     """
 
-    def __init__(self, table: Table, columns: Columns, encoding: Encoding | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        columns: Columns,
+        encoding: Encoding | None = None,
+        *,
+        split: Split | None = None,
+    ) -> None:
         self._table = table
         self.columns = columns
         self._check_present()
@@ -67,7 +77,8 @@ class JobTable:
         self.n_dropped = table.n_rows - self.n_used
         if self.n_used == 0:
             raise InvalidDataset("no row is left when those with missing cells are left out")
-        self.encoding = encoding or self._fit()
+        trained = split(self.n_used) if split is not None and self._fills else None
+        self.encoding = encoding or self._fit(trained)
         self._check_width()
 
     @property
@@ -82,20 +93,8 @@ class JobTable:
             part: which of the used rows; None for all.
             start: place of the first row in the file (those before it are left out).
         """
-        place = used_before = 0
-        for batch in self._table.batches:
-            place += batch.n_rows
-            if place <= start:
-                continue
-            keep = self._kept(batch)
-            first = max(start - (place - batch.n_rows), 0)
-            if first:
-                keep = np.ones(batch.n_rows, bool) if keep is None else keep
-                keep[:first] = False
-            n_kept = batch.n_rows if keep is None else int(np.count_nonzero(keep))
-            chosen = None if part is None else part[used_before : used_before + n_kept]
-            used_before += n_kept
-            yield self._block(batch, keep, chosen)
+        for batch, rows in self._walk(part, start=start):
+            yield self._block(batch, rows)
 
     def rows(self, part: Part = None) -> tuple[Floats, Floats, Floats | None]:
         """Read X (n, n_features), Y (n, n_targets), omega (n,): all in memory."""
@@ -132,17 +131,18 @@ class JobTable:
 
     # How cells become numbers
 
-    def _fit(self) -> Encoding:
-        return Encoding(inputs=[self._fit_input(name) for name in self.columns.features])
+    def _fit(self, trained: Part) -> Encoding:
+        names = self.columns.features
+        return Encoding(inputs=[self._fit_input(name, trained) for name in names])
 
-    def _fit_input(self, name: str) -> Input:
+    def _fit_input(self, name: str, trained: Part) -> Input:
         if self._table.kinds[name] is not ColumnType.STRING:
-            fill = self._mean(name) if self._fills else None
+            fill = self._mean(name, trained) if self._fills else None
             boolean = self._table.kinds[name] is ColumnType.BOOL
             return NumericInput(name=name, boolean=boolean, fill=fill)
         counts = self._level_counts(name)
         if not counts:
-            raise InvalidDataset(f"column {name!r} is empty: leave it out", param=name)
+            raise _empty(name)
         if len(counts) > MAX_LEVELS:
             raise InvalidDataset(
                 f"column {name!r} has {len(counts)} levels, at most {MAX_LEVELS} can be encoded:"
@@ -150,30 +150,34 @@ class JobTable:
                 param=name,
             )
         levels = sorted(counts)
-        most = max(levels, key=lambda level: counts[level])
-        return CategoricalInput(name=name, levels=levels, fill=most if self._fills else None)
+        if not self._fills:
+            return CategoricalInput(name=name, levels=levels, fill=None)
+        if trained is not None:
+            counts = self._level_counts(name, trained)
+        most = max(levels, key=lambda level: counts.get(level, 0))
+        return CategoricalInput(name=name, levels=levels, fill=most)
 
     @property
     def _fills(self) -> bool:
         return self.columns.missing == "mean"
 
-    def _mean(self, name: str) -> float:
+    def _mean(self, name: str, trained: Part) -> float:
         total, count = 0.0, 0
-        for batch in self._table.batches:
-            values, keep = batch.floats(name), self._kept(batch)
-            present = values[~np.isnan(values) if keep is None else keep & ~np.isnan(values)]
+        for batch, rows in self._walk(trained):
+            values = batch.floats(name)
+            values = values if rows is None else values[rows]
+            present = values[~np.isnan(values)]
             total += float(present.sum())
             count += len(present)
         if count == 0:
-            raise InvalidDataset(f"column {name!r} is empty: leave it out", param=name)
+            raise _empty(name)
         return total / count
 
-    def _level_counts(self, name: str) -> dict[str, int]:
+    def _level_counts(self, name: str, part: Part = None) -> dict[str, int]:
         counts: dict[str, int] = {}
-        for batch in self._table.batches:
+        for batch, rows in self._walk(part):
             codes, levels = batch.texts(name)
-            keep = self._kept(batch)
-            codes = codes if keep is None else codes[keep]
+            codes = codes if rows is None else codes[rows]
             for level, n in zip(
                 levels, np.bincount(codes[codes >= 0], minlength=len(levels)), strict=True
             ):
@@ -181,9 +185,24 @@ class JobTable:
                     counts[level] = counts.get(level, 0) + int(n)
         return counts
 
-    def _block(self, batch: Batch, keep: Mask | None, chosen: Part) -> Block:
-        rows = _rows_of(keep, chosen)
+    def _walk(self, part: Part, *, start: int = 0) -> Iterator[tuple[Batch, Mask | None]]:
+        """Yield each batch that reaches beyond `start`, and which of its rows are taken."""
+        place = used_before = 0
+        for batch in self._table.batches:
+            place += batch.n_rows
+            if place <= start:
+                continue
+            keep = self._kept(batch)
+            first = max(start - (place - batch.n_rows), 0)
+            if first:
+                keep = np.ones(batch.n_rows, bool) if keep is None else keep
+                keep[:first] = False
+            n_kept = batch.n_rows if keep is None else int(np.count_nonzero(keep))
+            chosen = None if part is None else part[used_before : used_before + n_kept]
+            used_before += n_kept
+            yield batch, _rows_of(keep, chosen)
 
+    def _block(self, batch: Batch, rows: Mask | None) -> Block:
         def floats(name: str) -> Floats:
             values = batch.floats(name)
             return values if rows is None else values[rows]
@@ -219,6 +238,12 @@ class JobTable:
             )
         if len(set(self.encoding.features)) < width:
             raise InvalidDataset("a level and a column lead to features of the same name")
+
+
+def _empty(name: str) -> InvalidDataset:
+    return InvalidDataset(
+        f"column {name!r} is empty in all rows that are trained on: leave it out", param=name
+    )
 
 
 def _rows_of(keep: Mask | None, chosen: Part) -> Mask | None:

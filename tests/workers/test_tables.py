@@ -97,6 +97,35 @@ def test_gaps_are_filled_with_what_the_used_rows_hold(table: Table) -> None:
     assert 9 not in X[:, 0]
 
 
+def test_held_out_rows_say_nothing_about_what_fills_a_gap(table: Table) -> None:
+    """Used: all rows but 8, which has no target. Trained on: rows 4 to 7, the used places 4 to 7.
+
+    Their ages are 5, none, 7, 8 and their towns Oslo, Bonn, Rome, Oslo; Rome leads in the table.
+    """
+    trained = np.zeros(9, dtype=bool)
+    trained[4:8] = True
+
+    job = JobTable(table, columns("age", "town", missing="mean"), split=lambda n: trained[:n])
+
+    age, town = job.encoding.inputs
+    assert isinstance(age, NumericInput)
+    assert isinstance(town, CategoricalInput)
+    assert age.fill == pytest.approx(20 / 3, rel=1e-15)
+    assert town.fill == "Oslo"
+    assert town.levels == ["Bonn", "Oslo", "Rome"]
+    X, _, _ = job.rows()
+    assert X[1].tolist() == [age.fill, 0.0, 1.0]
+    assert X[2].tolist() == [3.0, 1.0, 0.0]
+
+
+def test_a_column_that_is_empty_in_the_trained_rows_is_refused(table: Table) -> None:
+    trained = np.zeros(9, dtype=bool)
+    trained[[1, 5]] = True
+
+    with pytest.raises(InvalidDataset, match="'age' is empty in all rows that are trained on"):
+        JobTable(table, columns("age", missing="mean"), split=lambda n: trained[:n])
+
+
 def test_weights_come_with_their_rows(table: Table) -> None:
     X, weights = joined(JobTable(table, columns("age", weight="share")).blocks())
 
@@ -205,7 +234,11 @@ def test_a_level_of_the_validation_rows_alone_is_refused(table: Table, tmp_path:
         (columns("age", weight="mass"), "no column 'mass'", "mass"),
         (columns("age", targets=("town",)), "'town' holds text: name a column of numbers", "town"),
         (columns("age", weight="word"), "'word' holds text", "word"),
-        (columns("nothing", missing="mean"), "'nothing' is empty: leave it out", "nothing"),
+        (
+            columns("nothing", missing="mean"),
+            "'nothing' is empty in all rows that are trained on",
+            "nothing",
+        ),
         (columns("age", "nothing"), "no row is left", None),
         (columns("same"), "text of one level", None),
         (columns("town", "town=Rome"), "features of the same name", None),
@@ -224,7 +257,7 @@ def test_text_that_is_missing_everywhere_is_refused(tmp_path: Path) -> None:
     cells = {"town": ["Rome", None], "y": [None, 1.0]}
     table = open_table(written(tmp_path / "t.arrow", cells))
 
-    with pytest.raises(InvalidDataset, match="'town' is empty: leave it out"):
+    with pytest.raises(InvalidDataset, match="'town' is empty in all rows that are trained on"):
         JobTable(table, columns("town", missing="mean"))
 
 
