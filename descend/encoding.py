@@ -1,7 +1,7 @@
 """From raw columns to the numbers a model is made of, as fitted on the data it was trained on."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,17 +98,54 @@ class Encoding(BaseModel):
             InvalidInput: names the record and the column.
         """
         X = np.zeros((len(records), len(self.features)))
-        place = 0
-        for column in self.inputs:
-            width = len(column.features)
-            block = X[:, place : place + width]
+        for column, block in self._blocks(X):
             if isinstance(column, NumericInput):
                 block[:, 0] = [_number(column, i, record) for i, record in enumerate(records)]
             else:
-                _fill_levels(block, column, records, unseen=unseen)
-            place += width
+                cells = [record.get(column.name) for record in records]
+                _fill_levels(block, column, cells, unseen=unseen)
         _refuse_unknown(records, {column.name for column in self.inputs})
         return X
+
+    def encode_columns(
+        self,
+        columns: Mapping[str, NDArray[Any]],
+        *,
+        unseen: Unseen = "error",
+        first_row: int = 0,
+    ) -> NDArray[np.float64]:
+        """Compute the design matrix of whole columns: many rows, without a record for each.
+
+        Args:
+            columns: a column for every input, each of shape (n_rows,): numbers as float64, where
+                NaN is a missing cell; text as objects, where None is one.
+            unseen: as in `encode`.
+            first_row: the number of the first row, for refusals.
+
+        Returns:
+            Shape (n_rows, n_features), float64.
+
+        Raises:
+            InvalidInput: names the row and the column.
+        """
+        X = np.zeros((len(columns[self.inputs[0].name]), len(self.features)))
+        for column, block in self._blocks(X):
+            cells = columns[column.name]
+            if isinstance(column, NumericInput):
+                block[:, 0] = _filled(column, cells, first_row=first_row)
+            else:
+                _fill_levels(block, column, cells.tolist(), unseen=unseen, first_row=first_row)
+        return X
+
+    def _blocks(
+        self, X: NDArray[np.float64]
+    ) -> Iterator[tuple[NumericInput | CategoricalInput, NDArray[np.float64]]]:
+        """Each input with the columns of X that are its features."""
+        place = 0
+        for column in self.inputs:
+            width = len(column.features)
+            yield column, X[:, place : place + width]
+            place += width
 
 
 def _number(column: NumericInput, place: int, record: Record) -> float:
@@ -122,16 +159,28 @@ def _number(column: NumericInput, place: int, record: Record) -> float:
     return float(value)
 
 
+def _filled(
+    column: NumericInput, cells: NDArray[np.float64], *, first_row: int
+) -> NDArray[np.float64]:
+    missing = np.isnan(cells)
+    if not missing.any():
+        return cells
+    if column.fill is None:
+        place = first_row + int(np.flatnonzero(missing)[0])
+        raise InvalidInput(f"feature {column.name!r} is missing", param=_param(place, column.name))
+    return np.where(missing, column.fill, cells)
+
+
 def _fill_levels(
     block: NDArray[np.float64],
     column: CategoricalInput,
-    records: Sequence[Record],
+    cells: Sequence[object],
     *,
     unseen: Unseen,
+    first_row: int = 0,
 ) -> None:
     places = {level: i for i, level in enumerate(column.levels)}
-    for i, record in enumerate(records):
-        value = record.get(column.name)
+    for i, value in enumerate(cells, first_row):
         level = column.fill if value is None else value
         if level is None:
             raise InvalidInput(f"feature {column.name!r} is missing", param=_param(i, column.name))
@@ -143,7 +192,7 @@ def _fill_levels(
                 param=_param(i, column.name),
             )
         if known:
-            block[i, known - 1] = 1.0
+            block[i - first_row, known - 1] = 1.0
 
 
 def _refuse_unknown(records: Sequence[Record], names: set[str]) -> None:

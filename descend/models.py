@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from descend.encoding import Encoding, Input, NumericInput, Record, Unseen
 from descend.errors import InvalidInput
 
-__all__ = ["LinearModel", "Provenance", "Receipt"]
+__all__ = ["LinearModel", "Provenance", "Receipt", "product"]
 
 
 class Provenance(BaseModel):
@@ -51,6 +51,13 @@ class Receipt(BaseModel):
         description="of columns and hyperparameters: equal for equal training, whatever its name"
     )
     code_sha256: str = Field(description="of the engine's source")
+
+
+def product(
+    X: NDArray[np.float64], coef: NDArray[np.float64], intercept: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Compute X coef' + intercept, the one formula of the house."""
+    return X @ coef.T + intercept
 
 
 class LinearModel(BaseModel):
@@ -109,7 +116,7 @@ class LinearModel(BaseModel):
                 param="X",
             )
         coef = np.asarray(self.coef, dtype=np.float64)
-        return rows @ coef.T + np.asarray(self.intercept, dtype=np.float64)
+        return product(rows, coef, np.asarray(self.intercept, dtype=np.float64))
 
     def encode(self, records: Sequence[Record], *, unseen: Unseen = "error") -> NDArray[np.float64]:
         """Compute the design matrix of raw records (see Encoding.encode)."""

@@ -14,6 +14,7 @@ from service.doorbell import Doorbell
 from service.feed import Feed
 from service.hosts import LoopbackHosts
 from service.joblog import JobLogs
+from service.loaded import LoadedModels
 from service.openapi import allowed_methods, document, query_names
 from service.reconciler import Reconciler
 from service.routes import (
@@ -25,6 +26,7 @@ from service.routes import (
     gradients,
     health,
     history,
+    inference,
     jobs,
     models,
     plans,
@@ -54,6 +56,7 @@ ROUTES = (
     gradients,
     models,
     exports,
+    inference,
     diagnostics,
     health,
     dashboard,
@@ -130,6 +133,7 @@ def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
             memory_bytes=settings.ingest_memory_bytes,
             seconds=settings.ingest_seconds,
         ),
+        loaded=LoadedModels(database),
         doorbell=doorbell or Doorbell(settings.broker_url),
         watcher=Watcher(database, most_waiting=settings.most_waiting),
         job_logs=job_logs,

@@ -13,6 +13,7 @@ from service.doorbell import Doorbell
 from service.errors import InvalidFields
 from service.feed import Feed
 from service.joblog import JobLogs
+from service.loaded import LoadedModels
 from service.places import JobPlace
 from service.problems import FieldError
 from service.security import ApiKey
@@ -51,6 +52,7 @@ class Parts:
     artefacts: LocalArtefacts
     uploads: Uploads
     files: IngestPool
+    loaded: LoadedModels
     doorbell: Doorbell
     watcher: Watcher
     job_logs: JobLogs

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from descend import errors
-from service.problems import MEDIA_TYPE, FieldError, Problem
+from service.problems import MEDIA_TYPE, PLAIN_PREFIX, FieldError, PlainError, Problem
 from service.security import SECURITY_HEADERS, request_id_of
 
 __all__ = ["STATUS", "InvalidFields", "install", "problem_response", "status_of"]
@@ -59,7 +59,11 @@ def problem_response(
     fields: list[FieldError] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Write a problem document."""
+    """Write a problem document, or what the inference protocol has in its place."""
+    if f"{request.url.path}/".startswith(f"{PLAIN_PREFIX}/"):
+        where = "" if param is None or param in detail else f" ({param})"
+        plain = PlainError(error=detail + where).model_dump_json()
+        return Response(plain, 400 if status == 422 else status, headers, "application/json")
     request_id = request_id_of(request.scope)
     body = Problem(
         type=f"urn:descend:error:{code}",

@@ -51,6 +51,19 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "append_rows application/json": {"columns": _COLUMNS},
     "append_rows application/x-ndjson": {"a row a line": '{"hours": 4, "price": 8.0}\n'},
     "append_rows text/csv": {"with a header": "hours,price\n4,8.0\n"},
+    "infer application/json": {
+        "two rows": {
+            "id": "1",
+            "inputs": [{"name": "X", "shape": [2, 1], "datatype": "FP64", "data": [4.0, 5.0]}],
+        },
+        "a tensor a column": {
+            "inputs": [
+                {"name": "hours", "shape": [1, 1], "datatype": "FP32", "data": [4.0]},
+                {"name": "town", "shape": [1, 1], "datatype": "BYTES", "data": ["Oslo"]},
+            ],
+            "parameters": {"unseen": "base"},
+        },
+    },
     "predict application/json": {
         "rows by name": {"rows": [{"x0": 4.0}]},
         "rows as numbers": {"X": [[4.0]]},
@@ -164,10 +177,24 @@ RESPONSES: dict[str, Any] = {
         "grad_norm": [20.4, 18.6],
         "gap": [18.66, 16.5],
     },
+    "InferResponse": {
+        "model_name": MODEL,
+        "model_version": "1",
+        "id": "1",
+        "outputs": [{"name": "y", "datatype": "FP64", "shape": [2, 1], "data": [7.946, 9.916]}],
+    },
     "Job": _JOB,
     "Limits": Limits().model_dump(),
     "LinearModel": _MODEL,
     "Liveness": {"status": "ok"},
+    "ModelMetadata": {
+        "name": MODEL,
+        "versions": ["1"],
+        "platform": "descend",
+        "inputs": [{"name": "X", "datatype": "FP64", "shape": [-1, 1]}],
+        "outputs": [{"name": "y", "datatype": "FP64", "shape": [-1, 1]}],
+    },
+    "ModelReady": {"name": MODEL, "ready": True},
     "Page_Dataset_": {"object": "list", "data": [_DATASET], "has_more": False, "last_id": DATASET},
     "Page_Job_": {"object": "list", "data": [_JOB], "has_more": False, "last_id": JOB},
     "Page_LinearModel_": {
@@ -192,10 +219,18 @@ RESPONSES: dict[str, Any] = {
     "Gradients": GRADIENTS,
     "Plan": PLAN,
     "Summary": SUMMARY,
+    "PlainError": {"error": "tensor 'X' has shape [2, 3]; this model needs [n_rows, 1]"},
     "Readiness": {
         "status": "ready",
         "parts": {"database": "ok", "broker": "ok", "workers": "ok", "storage": "ok"},
     },
     "text/event-stream": 'event: state\ndata: {"id": "1-0-0", "type": "state", ...}\nid: 1-0-0\n\n',
+    "ServerLive": {"live": True},
+    "ServerMetadata": {
+        "name": "descend",
+        "version": "0.1.0",
+        "extensions": ["binary_tensor_data"],
+    },
+    "ServerReady": {"ready": True},
     "text/csv": "epoch,train_loss,eval_loss,learning_rate,grad_norm,gap\n0,18.7,,0.01,20.4,18.6\n",
 }

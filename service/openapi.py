@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from descend.datasets import MEDIA_TYPES, UploadFormat
 from service.examples import REQUESTS, RESPONSES
-from service.problems import MEDIA_TYPE, Problem
+from service.problems import MEDIA_TYPE, PLAIN_PREFIX, PlainError, Problem
 
 __all__ = [
     "METADATA_PARAMETER",
@@ -25,6 +25,7 @@ __all__ = [
     "csv_response",
     "document",
     "file_response",
+    "plain_refusals",
     "query_names",
     "refusals",
     "stream_response",
@@ -36,7 +37,7 @@ BINARY = {
     media_type
     for media_type, format_ in MEDIA_TYPES.items()
     if format_ not in {UploadFormat.CSV, UploadFormat.NDJSON, UploadFormat.JSON}
-}
+} | {"application/octet-stream"}
 SCHEMAS = "#/components/schemas/"
 
 METADATA_PARAMETER: Json = {
@@ -72,7 +73,13 @@ LINKS: dict[str, list[tuple[str, str, str]]] = {
     "get_model": [
         ("get_summary", "model_id", "$response.body#/id"),
         ("get_diagnostics", "model_id", "$response.body#/id"),
+        ("export_model", "model_id", "$response.body#/id"),
+        ("get_model_metadata", "model_id", "$response.body#/id"),
         ("delete_model", "model_id", "$response.body#/id"),
+    ],
+    "get_model_metadata": [
+        ("infer_model", "model_id", "$response.body#/name"),
+        ("infer_version", "model_id", "$response.body#/name"),
     ],
     "get_job_model": [
         ("get_model", "model_id", "$response.body#/id"),
@@ -114,10 +121,16 @@ def refusals(*statuses: int) -> dict[int | str, Json]:
     return {status: _refusal(status) for status in statuses}
 
 
-def _refusal(status: int) -> Json:
+def plain_refusals(*statuses: int) -> dict[int | str, Json]:
+    """List the refusals of a route of the inference protocol, which has its own form of them."""
+    return {status: _refusal(status, plain=True) for status in statuses}
+
+
+def _refusal(status: int, *, plain: bool = False) -> Json:
+    media_type, model = ("application/json", PlainError) if plain else (MEDIA_TYPE, Problem)
     described: Json = {
         "description": HTTPStatus(status).phrase,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": f"{SCHEMAS}Problem"}}},
+        "content": {media_type: {"schema": {"$ref": SCHEMAS + model.__name__}}},
     }
     if status == 503:
         described["headers"] = {
@@ -164,18 +177,22 @@ def _write(app: FastAPI, *, key_required: bool) -> Json:
         separate_input_output_schemas=False,
     )
     schemas = found["components"]["schemas"]
-    models: list[type[BaseModel]] = [Problem, *_used.values()]
+    models: list[type[BaseModel]] = [Problem, PlainError, *_used.values()]
     _, definitions = models_json_schema(
         [(model, "validation") for model in models], ref_template=SCHEMAS + "{model}"
     )
     for name, schema in definitions["$defs"].items():
         schemas.setdefault(name, schema)
     for path, operation in _operations(found):
+        if path.startswith(PLAIN_PREFIX):
+            operation["responses"].pop("422", None)  # FastAPI's guess: they are refused with 400
         _add_examples(operation)
         _add_links(operation)
-        if key_required and path.startswith("/v1/"):
+        if key_required and path.startswith(("/v1/", PLAIN_PREFIX)):
             operation["security"] = [{"bearer": []}]
-            operation["responses"]["401"] = _refusal(401)
+            operation["responses"]["401"] = _refusal(401, plain=path.startswith(PLAIN_PREFIX))
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
     if key_required:
         scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "dsc_<id>_<secret>"}
         found["components"]["securitySchemes"] = {"bearer": scheme}

@@ -8,9 +8,17 @@ from pydantic_core import ErrorDetails
 
 from descend.datasets import UNION_TAGS
 
-__all__ = ["MEDIA_TYPE", "FieldError", "Problem", "field_errors"]
+__all__ = [
+    "MEDIA_TYPE",
+    "PLAIN_PREFIX",
+    "FieldError",
+    "PlainError",
+    "Problem",
+    "field_errors",
+]
 
 MEDIA_TYPE = "application/problem+json"
+PLAIN_PREFIX = "/v2"  # the inference protocol's: its clients expect refusals of their own form
 MOST_ERRORS = 20
 LONGEST_TEXT = 400
 
@@ -23,6 +31,14 @@ class FieldError(BaseModel):
     param: str = Field(description="dotted path of the field, e.g. hyperparameters.learning_rate")
     message: str
     code: str
+
+
+class PlainError(BaseModel):
+    """What went wrong, as the Open Inference Protocol has it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    error: str = Field(description="names the tensor at fault")
 
 
 class Problem(BaseModel):

@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 import time
-import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,16 +12,13 @@ from typing import IO
 from fastapi.concurrency import run_in_threadpool
 
 from descend.datasets import Dataset
-from descend.errors import BodyTooLarge, MalformedBody
 from storage.artefacts import LocalArtefacts, no_room_is_storage_full
 from storage.ingest import Ingested
 from storage.leases import StoredData
 
-__all__ = ["Stored", "Uploads", "inflated", "link", "receive", "store", "stored_source"]
+__all__ = ["Stored", "Uploads", "link", "receive", "store", "stored_source"]
 
 BUFFER_BYTES = 2**20
-FREE_BYTES = 16 * 2**20
-MOST_RATIO = 100
 ABANDONED_SECONDS = 24 * 3600.0
 
 
@@ -55,64 +51,6 @@ class Uploads:
         for path in old:
             shutil.rmtree(path, ignore_errors=True)
         return len(old)
-
-
-async def inflated(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """Take the gzip off, piece by piece: one member, or several behind one another.
-
-    Raises:
-        BodyTooLarge: as soon as more than `limit` bytes came out, or, beyond the first few MiB,
-            more than a hundred times of what went in.
-        MalformedBody: where it is no gzip, or ends too early.
-    """
-    gzip, out = _Gzip(), 0
-    async for chunk in chunks:
-        gzip.feed(chunk)
-        while piece := await run_in_threadpool(gzip.piece):
-            out += len(piece)
-            if out > limit:
-                raise BodyTooLarge(f"the body has more than {limit} bytes when it is inflated")
-            if out > FREE_BYTES and out > MOST_RATIO * gzip.taken:
-                raise BodyTooLarge(f"the body inflates to more than {MOST_RATIO} times its size")
-            yield piece
-    if not gzip.ended:
-        raise MalformedBody("the gzip body ends too early")
-
-
-class _Gzip:
-    """Members of gzip behind one another, inflated a buffer at a time."""
-
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(wbits=31)
-        self._rest = b""
-        self._fed = 0
-
-    @property
-    def taken(self) -> int:
-        """Bytes that went in so far."""
-        return self._fed - len(self._rest)
-
-    @property
-    def ended(self) -> bool:
-        return self._member.eof
-
-    def feed(self, chunk: bytes) -> None:
-        self._rest += chunk
-        self._fed += len(chunk)
-
-    def piece(self) -> bytes:
-        """Inflate at most a buffer; nothing where more must be fed."""
-        try:
-            while True:
-                if self._member.eof and self._rest:
-                    self._member = zlib.decompressobj(wbits=31)
-                piece = self._member.decompress(self._rest, BUFFER_BYTES)
-                ended = self._member.eof
-                self._rest = self._member.unused_data if ended else self._member.unconsumed_tail
-                if piece or not ended or not self._rest:
-                    return piece
-        except zlib.error as error:
-            raise MalformedBody("the body is not gzip, as its Content-Encoding says") from error
 
 
 async def receive(chunks: AsyncIterator[bytes], path: Path) -> None:

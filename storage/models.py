@@ -19,6 +19,7 @@ __all__ = ["KnownStatistics", "ModelRepository", "Spread"]
 
 _ADD = insert(models).values(created_at=now())
 _BY_ID = select(models).where(models.c.id == bindparam("my_id"))
+_EXISTS = select(models.c.id).where(models.c.id == bindparam("my_id"))
 _BY_JOB = select(models).where(models.c.job_id == bindparam("my_id"))
 _DELETE = delete(models).where(models.c.id == bindparam("my_id"))
 _ADD_STATISTICS = insert(model_statistics)
@@ -132,6 +133,11 @@ class ModelRepository:
         if row is None:
             raise ModelNotFound(f"there is no model {model_id}")
         return _model_of(row)
+
+    def require(self, model_id: str) -> None:
+        """Do nothing where there is such a model; ModelNotFound where there is none."""
+        if self._connection.execute(_EXISTS, {"my_id": model_id}).first() is None:
+            raise ModelNotFound(f"there is no model {model_id}")
 
     def of_job(self, job_id: str) -> LinearModel:
         """Read the model that a job made; ModelNotFound where it made none."""

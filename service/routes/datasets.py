@@ -24,9 +24,10 @@ from descend.jobs import Page
 from descend.limits import DEFAULT_LIST, MAX_NAME_LENGTH
 from service.answers import answer
 from service.bodies import content_encoding, content_type, limited, parse
+from service.compression import inflated
 from service.dependencies import GUARDS, Cursor, DatasetId, Filter, Limit, Parts, PartsOf
 from service.openapi import body_of, refusals
-from service.uploads import inflated, link, receive, store, stored_source
+from service.uploads import link, receive, store, stored_source
 from storage.arrow import open_table
 from storage.artefacts import FACTORS
 from storage.csv_tables import NULL_WORDS

@@ -47,7 +47,7 @@ def test_nothing_else_does(keyed: TestClient, headers: dict[str, str]) -> None:
     assert response.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_every_v1_route_is_locked_and_nothing_else_is(keyed: TestClient) -> None:
+def test_every_route_of_v1_and_v2_is_locked_and_nothing_else_is(keyed: TestClient) -> None:
     document = keyed.get("/openapi.json").json()
 
     for path, methods in document["paths"].items():
@@ -56,7 +56,7 @@ def test_every_v1_route_is_locked_and_nothing_else_is(keyed: TestClient) -> None
             for kind, prefix in (("dataset", "ds"), ("job", "job"), ("model", "mdl")):
                 place = place.replace(f"{{{kind}_id}}", new_id(prefix))  # type: ignore[arg-type]
             status = keyed.request(method, place).status_code
-            locked = path.startswith("/v1/")
+            locked = path.startswith(("/v1/", "/v2"))
             assert (status == 401) == locked == bool(operation.get("security")), path
 
 
