@@ -1,4 +1,4 @@
-"""A stand-in for curl on machines without it: the options that the README uses."""
+"""A stand-in for curl on machines without it: the options that the pages use."""
 
 import argparse
 import sys
