@@ -249,16 +249,21 @@ const MOST_BINS = 1000
  * at the ends, which a moving mean bends; values that are not finite weigh nothing. `x` rises.
  */
 export function trend(
-  x: ArrayLike<number>, y: ArrayLike<number>, width: number, at: ArrayLike<number>,
+  x: ArrayLike<number>, y: ArrayLike<number>, width: number | Width, at: ArrayLike<number>,
 ): Float64Array {
   const bins = binned(x, y)
   const told = new Float64Array(at.length)
+  const wide: Width = typeof width === 'number' ? () => width : width
   for (let i = 0, from = 0; i < told.length; i++) {
-    while (from < bins.length && bins[from].x < at[i] - 4 * width) from++
-    told[i] = fitted(bins, from, at[i], width)
+    const here = wide(at[i])
+    while (from < bins.length && bins[from].x < at[i] - 4 * here) from++
+    told[i] = fitted(bins, from, at[i], here)
   }
   return told
 }
+
+/** Widths at rising places; they may not reach back farther than the one before. */
+type Width = (at: number) => number
 
 interface Bin { x: number; y: number; n: number }
 
@@ -273,6 +278,7 @@ function fitted(bins: Bin[], from: number, at: number, width: number): number {
     sxx += weight * d * d
     sxy += weight * d * bins[j].y
   }
+  if (n === 0) return bins[Math.min(from, bins.length - 1)]?.y ?? NaN // it stands alone in its gap
   const spreads = n * sxx - sx * sx
   return spreads > 1e-9 * n * n ? (sxx * sy - sx * sxy) / spreads : sy / n
 }
@@ -304,6 +310,10 @@ export function smooth(
   if (amount <= 0 || raw.length < 3) return raw
   const logs = !raw.some(value => value <= 0)
   const width = (x[x.length - 1] - x[0]) * 0.1 * amount * amount
-  const told = trend(x, logs ? raw.map(Math.log) : raw, width, x)
+  // Near its start a curve falls by decades within few epochs: there a window is narrow. Not at the
+  // other end, where a narrowing one would draw a hook.
+  const least = Math.max(x[1] - x[0], (x[x.length - 1] - x[0]) / MOST_BINS) / 2
+  const narrow = (at: number) => Math.min(width, Math.max((at - x[0]) / 5, least))
+  const told = trend(x, logs ? raw.map(Math.log) : raw, narrow, x)
   return told.map((value, i) => (!Number.isFinite(raw[i]) ? NaN : logs ? Math.exp(value) : value))
 }

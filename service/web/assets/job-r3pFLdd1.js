@@ -1,1 +1,0 @@
-import{t as e}from"./index-CyPgopEq.js";function t(t){return e(`h1`,{children:`Jobs`})}export{t as default};
