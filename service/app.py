@@ -9,6 +9,7 @@ from fastapi import FastAPI, Response
 from pydantic_core import to_json
 
 from service import errors
+from service.changes import ChangeLogs
 from service.dependencies import Parts
 from service.doorbell import Doorbell
 from service.feed import Feed
@@ -122,7 +123,7 @@ def settle_collector() -> None:
 
 def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
     database = Database(settings.url)
-    job_logs = JobLogs(database)
+    job_logs, change_logs = JobLogs(database), ChangeLogs(database)
     return Parts(
         settings=settings,
         database=database,
@@ -138,6 +139,8 @@ def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
         watcher=Watcher(database, most_waiting=settings.most_waiting),
         job_logs=job_logs,
         job_feed=Feed(job_logs),
+        change_logs=change_logs,
+        feed=Feed(change_logs),
         seats=Seats(settings.most_streams),
         key=ApiKey(read_key(settings.api_key_file)),
     )

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Path, Query, Request
 from descend.errors import DatasetNotFound, JobNotFound, ModelNotFound, NotFound
 from descend.ids import ID_PATTERNS
 from descend.limits import DEFAULT_LIST, MAX_LIST, MAX_WAIT_SECONDS
+from service.changes import ChangeLogs
 from service.doorbell import Doorbell
 from service.errors import InvalidFields
 from service.feed import Feed
@@ -24,6 +25,7 @@ from service.watcher import Watcher
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
 from storage.ingest_pool import IngestPool
+from storage.job_log import ChangePlace
 
 __all__ = [
     "GUARDS",
@@ -57,6 +59,8 @@ class Parts:
     watcher: Watcher
     job_logs: JobLogs
     job_feed: Feed[JobPlace]
+    change_logs: ChangeLogs
+    feed: Feed[ChangePlace]
     seats: Seats
     key: ApiKey
 
@@ -64,6 +68,7 @@ class Parts:
         """Let long-polls and streams go: the process is ending."""
         self.watcher.close()
         self.job_feed.close()
+        self.feed.close()
 
 
 async def _parts(request: Request) -> Parts:

@@ -4,11 +4,12 @@ import re
 from typing import NamedTuple
 
 from descend.errors import InvalidInput
-from storage.job_log import JobLog
+from storage.job_log import ChangePlace, JobLog
 
-__all__ = ["JobPlace"]
+__all__ = ["JobPlace", "change_id", "change_place"]
 
 _JOB_PLACE = re.compile(r"(\d{1,18})-(\d{1,9})-(\d{1,9})")
+_CHANGE_PLACE = re.compile(r"(\d{1,18})(?:-(\d{1,9})-([0-9a-f]{32}))?")
 _WRONG = "is no id of an event of this log"
 
 
@@ -36,3 +37,18 @@ class JobPlace(NamedTuple):
     def end_of(cls, log: JobLog) -> "JobPlace":
         seq = log.changes[-1].seq if log.changes else 0
         return cls(seq, len(log.warnings), log.history_rows)
+
+
+def change_id(place: ChangePlace) -> str:
+    """Write a place in the log of all jobs; "0" is its beginning."""
+    if not place.job_id:
+        return str(place.place)
+    return f"{place.place}-{place.seq}-{place.job_id.removeprefix('job_')}"
+
+
+def change_place(text: str) -> ChangePlace:
+    match = _CHANGE_PLACE.fullmatch(text)
+    if match is None:
+        raise InvalidInput(_WRONG, param="last_event_id")
+    place, seq, job = match.groups()
+    return ChangePlace(int(place), f"job_{job}" if job else "", int(seq or 0))

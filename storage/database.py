@@ -29,7 +29,7 @@ from storage.workers import WorkerRepository
 __all__ = ["HEAD", "Database", "Transaction"]
 
 # The schema that this code reads and writes: the last revision in storage/migrations.
-HEAD = "0002"
+HEAD = "0003"
 
 _BUSY_SECONDS = 5
 

@@ -15,7 +15,15 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from descend.jobs import JobState
 
-__all__ = ["a_lease_after_start", "held_fence", "insert_for", "instant", "now", "state"]
+__all__ = [
+    "a_lease_after_start",
+    "held_fence",
+    "insert_for",
+    "instant",
+    "is_settled",
+    "now",
+    "state",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -50,6 +58,18 @@ class a_lease_after_start(FunctionElement[bool]):  # noqa: N801  an SQL function
     inherit_cache = True
 
 
+class is_settled(FunctionElement[bool]):  # noqa: N801  an SQL function
+    """is_settled(place): no transaction that still runs can commit an event before this one.
+
+    PostgreSQL's places are numbers of transactions, and these commit in any order: what the oldest
+    running one has not passed is held back, for the milliseconds that it takes. (After a restore
+    the numbers begin anew; migrate brings the places back to 0.) SQLite's writers take turns.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+
 @compiles(now, "sqlite")
 def _now_sqlite(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
     return "(CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000)"
@@ -70,6 +90,17 @@ def _held_sqlite(element: held_fence, compiler: SQLCompiler, **kw: Any) -> str:
 def _held_postgresql(element: held_fence, compiler: SQLCompiler, **kw: Any) -> str:
     held, key = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"CAST(CAST({held} AS JSONB) ->> {key} AS BIGINT)"
+
+
+@compiles(is_settled, "sqlite")
+def _settled_sqlite(_element: is_settled, _compiler: SQLCompiler, **_: Any) -> str:
+    return "1 = 1"
+
+
+@compiles(is_settled, "postgresql")
+def _settled_postgresql(element: is_settled, compiler: SQLCompiler, **kw: Any) -> str:
+    (place,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{place} < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
 
 
 @compiles(a_lease_after_start, "sqlite")

@@ -4,18 +4,26 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, Select, bindparam, func, literal, select, tuple_
 
 from descend.events import Standing, StateChange
 from descend.jobs import JobError, JobKind, JobState, Metrics, Progress, StopReason
-from storage.dialects import instant
+from storage.dialects import instant, is_settled
 from storage.job_statements import my_jobs
 from storage.job_views import estimated_finish
 from storage.tables import job_events, jobs
 
-__all__ = ["Change", "JobLog", "JobLogRepository"]
+__all__ = ["Change", "ChangePlace", "JobLog", "JobLogRepository"]
+
+
+class ChangePlace(NamedTuple):
+    """Where a change stands in the log of all jobs, in the order in which it may be told."""
+
+    place: int = 0
+    job_id: str = ""
+    seq: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,35 @@ class JobLogRepository:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def changes(
+        self,
+        kind: JobKind,
+        after: ChangePlace,
+        *,
+        until: ChangePlace | None = None,
+        limit: int,
+    ) -> list[tuple[ChangePlace, Change]]:
+        """Read changes of all jobs of a kind, in the order of their places."""
+        statement = _CHANGES_OF_ALL.where(_place > _bound(after)).order_by(*_ORDER).limit(limit)
+        if until is not None:
+            statement = statement.where(_place <= _bound(until))
+        return self._told(statement, kind)
+
+    def latest(self, kind: JobKind, *, limit: int) -> list[tuple[ChangePlace, Change]]:
+        """Read the newest changes of all jobs of a kind, in the order of their places."""
+        backwards = [column.desc() for column in _ORDER]
+        return self._told(_CHANGES_OF_ALL.order_by(*backwards).limit(limit), kind)[::-1]
+
+    def _told(self, statement: Select[Any], kind: JobKind) -> list[tuple[ChangePlace, Change]]:
+        rows = self._connection.execute(statement, {"my_kind": kind.value}).mappings()
+        return [
+            (
+                ChangePlace(row["place"], row["job_id"], row["seq"]),
+                _change(row, row, attempt=row["attempt"]),
+            )
+            for row in rows
+        ]
 
     def logs(self, job_ids: Collection[str]) -> dict[str, JobLog]:
         """Read the logs of these jobs; who is gone is absent."""
@@ -165,3 +202,25 @@ _CHANGES = (
     .where(job_events.c.job_id.in_(my_jobs))
     .order_by(job_events.c.job_id, job_events.c.seq)
 )
+_ORDER = (job_events.c.place, job_events.c.job_id, job_events.c.seq)
+_place = tuple_(*_ORDER)
+_earlier = job_events.alias("earlier")
+_ATTEMPT = (
+    select(func.count())
+    .where(
+        _earlier.c.job_id == job_events.c.job_id,
+        _earlier.c.seq <= job_events.c.seq,
+        _earlier.c.to_state == JobState.RUNNING.value,
+    )
+    .scalar_subquery()
+    .label("attempt")
+)
+_CHANGES_OF_ALL = (
+    select(job_events.c.place, *_OF_CHANGE, _ATTEMPT, *_OF_JOB)
+    .join(jobs, jobs.c.id == job_events.c.job_id)
+    .where(jobs.c.kind == bindparam("my_kind"), is_settled(job_events.c.place))
+)
+
+
+def _bound(place: ChangePlace) -> Any:
+    return tuple_(literal(place.place), literal(place.job_id), literal(place.seq))

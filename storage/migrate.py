@@ -20,6 +20,12 @@ __all__ = ["main", "migrate"]
 # Any number will do, as long as it is always the same: "descend" in base 36.
 _LOCK = 29_137_938_133
 
+# Places of events are numbers of transactions, which a restored PostgreSQL counts from anew.
+_PLACES_OF_A_RESTORE = """
+UPDATE job_events SET place = 0
+WHERE place > CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)
+"""
+
 
 def migrate(url: str) -> None:
     """Run the revisions that are missing, in one transaction.
@@ -39,6 +45,8 @@ def migrate(url: str) -> None:
             connection.execute(text("SET LOCAL lock_timeout = '2s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         command.upgrade(_config(connection), "head")
+        if not sqlite:
+            connection.execute(text(_PLACES_OF_A_RESTORE))
     engine.dispose()
 
 

@@ -157,6 +157,13 @@ jobs = Table(
         sqlite_where=text("finished_at IS NOT NULL"),
         postgresql_where=text("finished_at IS NOT NULL"),
     ),
+    Index(
+        "jobs_by_finish",
+        "finished_at",
+        "id",
+        sqlite_where=text("finished_at IS NOT NULL"),
+        postgresql_where=text("finished_at IS NOT NULL"),
+    ),
     Index("jobs_by_dataset", "dataset_id", "id"),
     Index(
         "jobs_by_validation",
@@ -176,6 +183,7 @@ job_specs = Table(
     Column("targets", Text, nullable=False),
     Column("features", Text, nullable=False),
     Column("weight", Text),
+    Column("parent_id", Text),  # the job that was tried again; may be deleted before
 )
 
 job_metadata = Table(
@@ -198,6 +206,8 @@ job_events = Table(
     Column("owner", Text),
     Column("at", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("place", BigInteger, nullable=False, server_default="0"),  # in the log of all jobs
+    Index("job_events_by_place", "place"),
 )
 
 # Of a job that is not a training: its answer.

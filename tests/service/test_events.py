@@ -2,8 +2,11 @@
 
 import random
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -15,7 +18,14 @@ from descend.jobs import QUEUES, JobState, Metrics, StopReason
 from service.settings import ServiceSettings
 from storage.database import Database
 from storage.jobs import Claim, Outcome, Report
-from tests.service.conftest import NOTEBOOK, history_of, serving
+from tests.service.conftest import (
+    NOTEBOOK,
+    Finish,
+    history_of,
+    process_serving,
+    serving,
+    wait_until,
+)
 from tests.streams import Message, following, told
 
 
@@ -176,3 +186,199 @@ def test_through_three_disconnects_every_event_comes_once(
         "running",
         "succeeded",
     ]
+
+
+def test_the_log_of_all_jobs_is_the_same_as_a_list_and_as_a_stream(
+    served: httpx2.Client, database: Database, finish: Finish
+) -> None:
+    for _ in range(4):
+        submitted(served)
+    for _ in range(4):
+        finish()
+
+    stream = following(served, "/v1/events", last="0")
+    streamed = [next(stream).data for _ in range(12)]
+    stream.close()
+    whole = served.get("/v1/events", params={"last_event_id": "0", "limit": 100}).json()
+    newest = served.get("/v1/events", params={"limit": 5}).json()
+
+    assert whole["data"] == streamed
+    assert newest["data"] == streamed[-5:]
+    assert served.get("/v1/events", params={"kind": "plan"}).json()["data"] == []
+    assert served.get("/v1/events", params={"last_event_id": newest["last_id"]}).json() == {
+        "object": "list",
+        "data": [],
+        "has_more": False,
+        "last_id": newest["last_id"],
+        "ended": False,
+    }
+
+
+def test_changes_of_all_jobs_come_once_through_disconnects(
+    served: httpx2.Client, finish: Finish
+) -> None:
+    """Streams that begin with now: even one that was told nothing goes on from where it was."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            submitted(served)
+            finish()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    found: list[Message] = []
+    for _ in range(4):
+        stream = following(served, "/v1/events", last=found[-1].id if found else None)
+        found += [next(stream) for _ in range(11)]
+        stream.close()
+    done.set()
+    worker.join()
+
+    first, last = found[0].id, found[-1].id
+    whole, at = [], first
+    while last not in whole:
+        page = served.get("/v1/events", params={"last_event_id": at, "limit": 7}).json()
+        whole += [event["id"] for event in page["data"]]
+        at = page["last_id"]
+    assert [m.id for m in found[1:]] == whole[: whole.index(last) + 1]
+
+
+def test_a_stream_goes_on_after_the_api_was_restarted(
+    settings: ServiceSettings, database: Database
+) -> None:
+    with serving(settings) as client:
+        job_id = submitted(client)
+        job = training(database, 500)
+        job.report(100)
+        stream = following(client, f"/v1/jobs/{job_id}/events")
+        found = [next(stream) for _ in range(4)]
+        stream.close()
+    job.report(200)
+    with serving(settings) as client:
+        threading.Timer(0.3, job.finish).start()
+        last = told(found)[-1].id
+        found += following(client, f"/v1/jobs/{job_id}/events", last=last)
+
+    assert_tiled(found, 500)
+    assert [m.data["data"]["state"] for m in found if m.event == "state"] == [
+        "queued",
+        "running",
+        "succeeded",
+    ]
+
+
+def test_a_stopping_server_ends_its_streams(settings: ServiceSettings) -> None:
+    with process_serving(settings) as (client, process):
+        job_id = submitted(client)
+        stream = following(client, f"/v1/jobs/{job_id}/events")
+        next(stream)
+        began = time.monotonic()
+        process.terminate()
+        rest = list(stream)
+
+    assert all(m.event == "progress" for m in rest)
+    assert time.monotonic() - began < 1.5
+
+
+def test_fifty_viewers_all_see_the_last_point_from_one_reader(
+    settings: ServiceSettings, served: httpx2.Client, database: Database
+) -> None:
+    job_id = submitted(served)
+    job = training(database, 1000)
+
+    def watch() -> list[Message]:
+        with httpx2.Client(base_url=served.base_url, timeout=30) as client:
+            return list(following(client, f"/v1/jobs/{job_id}/events"))
+
+    with ThreadPoolExecutor(50) as pool:
+        watching = [pool.submit(watch) for _ in range(50)]
+        while job.done < 900:
+            job.report(50)
+            time.sleep(0.02)
+        job.finish()
+        seen = [viewer.result() for viewer in watching]
+
+    for found in seen:
+        assert_tiled(found, 1000)
+        assert found[-1].data["data"]["state"] == "succeeded"
+
+
+def test_who_asks_for_a_stream_that_was_told_whole_is_sent_away(
+    client: TestClient, finish: Finish
+) -> None:
+    job_id = submitted(client)
+    finish()
+    page = client.get(f"/v1/jobs/{job_id}/events").json()
+
+    again = client.get(
+        f"/v1/jobs/{job_id}/events",
+        headers={"accept": "text/event-stream", "last-event-id": page["last_id"]},
+    )
+
+    assert page["ended"]
+    assert again.status_code == 204
+
+
+def test_a_stream_of_a_part_of_the_history_begins_there(
+    client: TestClient, database: Database
+) -> None:
+    job_id = submitted(client)
+    training(database, 100).finish()
+
+    events = client.get(f"/v1/jobs/{job_id}/events", params={"start": 40}).json()["data"]
+
+    (points,) = [event["data"] for event in events if event["type"] == "history"]
+    assert (points["start"], points["stop"], points["epoch"][0]) == (40, 100, 40)
+    assert "eval_loss" not in points or points["eval_loss"] is None
+
+
+def test_what_is_no_id_of_an_event_is_refused(client: TestClient, job_id: str) -> None:
+    for path in (f"/v1/jobs/{job_id}/events", "/v1/events"):
+        for wrong in ("x", "1-2", "1-2-3-4", "-1-0-0"):
+            response = client.get(path, params={"last_event_id": wrong})
+            assert response.status_code == 422
+            assert response.json()["param"] == "last_event_id"
+
+
+def test_a_job_that_is_not_there_has_no_log(client: TestClient) -> None:
+    for accept in ("application/json", "text/event-stream"):
+        response = client.get(f"/v1/jobs/job_{'0' * 32}/events", headers={"accept": accept})
+        assert (response.status_code, response.json()["code"]) == (404, "job_not_found")
+
+
+def test_beyond_the_limit_streams_are_refused_and_those_that_end_make_room(
+    settings: ServiceSettings,
+) -> None:
+    with serving(settings, DESCEND_MOST_STREAMS="2") as client:
+        path = f"/v1/jobs/{submitted(client)}/events"
+        streams = [following(client, path) for _ in range(2)]
+        for stream in streams:
+            next(stream)
+
+        refused = client.get("/v1/events", headers={"accept": "text/event-stream"})
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "5"
+
+        streams[0].close()
+
+        def admitted() -> bool:
+            accept = {"accept": "text/event-stream"}
+            with client.stream("GET", path, headers=accept) as response:
+                return response.status_code == 200
+
+        wait_until(admitted)
+        streams[1].close()
+
+
+def test_where_a_key_is_set_streams_need_it(settings: ServiceSettings, tmp_path: Path) -> None:
+    key = "dsc_1_0123456789abcdef"
+    (tmp_path / "key").write_text(key)
+    with serving(settings, DESCEND_API_KEY_FILE=str(tmp_path / "key")) as client:
+        for path in (f"/v1/jobs/job_{'0' * 32}/events", "/v1/events"):
+            for accept in ("application/json", "text/event-stream"):
+                response = client.get(path, headers={"accept": accept})
+                assert response.status_code == 401
+        bearer = {"accept": "text/event-stream", "authorization": f"Bearer {key}"}
+        with client.stream("GET", "/v1/events", headers=bearer) as response:
+            assert response.status_code == 200
