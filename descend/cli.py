@@ -1,29 +1,34 @@
-"""The command line: `descend up` and `descend backup`. Exit codes: 0 done, 2 usage, 3 unreachable.
+"""The command line. Exit codes: 0 done, 1 job failed, 2 usage, 3 unreachable, 130 interrupted.
 
-A command parses, calls one thing and prints. Besides the settings classes of the two processes,
-this is the only module that reads the environment.
+A command parses, calls one thing and prints; they are in descend/commands, a module for each
+subject. Besides the settings classes this is the only module that reads the environment: commands
+are given it as a mapping.
 """
 
-import logging
 import os
-import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from descend import stack
+from descend.commands import datasets, jobs, models, stacks, training
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-Data = Annotated[
-    Path, typer.Option(envvar="DESCEND_DATA", help="Folder of database, artefacts and logs.")
-]
+def _as_option(name: str) -> str:
+    """Read the contract's names as options: --learning_rate is --learning-rate."""
+    return name.replace("_", "-")
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"token_normalize_func": _as_option, "help_option_names": ["--help", "-h"]},
+)
+for part in (stacks, training, jobs, models, datasets):
+    part.add_to(app)
 
 
 def _show_version(*, wanted: bool) -> None:
@@ -34,6 +39,7 @@ def _show_version(*, wanted: bool) -> None:
 
 @app.callback()
 def descend(
+    context: typer.Context,
     *,
     _version: Annotated[
         bool,
@@ -41,51 +47,12 @@ def descend(
     ] = False,
 ) -> None:
     """Train linear regressions: exact loss histories, weights by name, jobs that are not lost."""
-
-
-@app.command()
-def up(
-    *,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; any but loopback needs a key.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
-    data: Data = Path(".descend"),
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
-) -> None:
-    """Run the whole stack here until Ctrl-C: SQLite, broker, API, workers."""
-    environment = dict(os.environ)  # noqa: TID251  handed to the children
-    options = stack.Options(host, port, data.resolve(), workers, environment)
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    with stack.stopped_by_signals() as stop:
-        try:
-            stack.run(options, stop=stop, announce=sys.stdout)
-        except stack.Refused as exc:
-            _complain(str(exc), exc.exit_code)
-
-
-@app.command()
-def backup(
-    file: Annotated[Path, typer.Argument(help="The archive to write; it must not exist yet.")],
-    *,
-    data: Data = Path(".descend"),
-) -> None:
-    """Copy database and artefacts, consistently, while the stack runs."""
-    try:
-        stack.check_installed()
-    except stack.Refused as exc:
-        _complain(str(exc), exc.exit_code)
-    environment = {**os.environ, "DESCEND_DATA": str(data.resolve())}  # noqa: TID251
-    command = stack.storage_command("storage.backup", str(file))
-    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
-
-
-def _complain(message: str, exit_code: int) -> None:
-    Console(stderr=True).print(f"[bold red]descend:[/] {message}", highlight=False)
-    raise typer.Exit(exit_code)
+    context.obj = dict(os.environ)  # noqa: TID251  handed down, to commands and to children
 
 
 def main() -> None:
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot write R² shows R?
     app()
 
 

@@ -20,6 +20,7 @@ from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
 
 __all__ = [
     "MEDIA_TYPES",
+    "NULL_WORDS",
     "UNION_TAGS",
     "Cell",
     "Column",
@@ -248,6 +249,10 @@ class Preview(BaseModel):
     object: Literal["preview"] = "preview"
     columns: list[str]
     rows: list[list[Sample | None]]
+
+
+# In a CSV, where nothing else is said, these are missing cells; an empty cell always is.
+NULL_WORDS = ("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "-")
 
 
 class UploadFormat(StrEnum):

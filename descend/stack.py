@@ -4,8 +4,9 @@
     API and workers -> /readyz is green -> watch: a dead child is restarted -> stop, in order
 
 Each child has a session of its own, so that Ctrl-C reaches the launcher alone; which children
-live is written to <data>/stack.json, so that the next launcher can find them. Only `descend.cli`
-imports this module; it spawns `service` and `workers` by name and imports neither.
+live is written to <data>/stack.json, so that the next launcher can find them. Only
+`descend.commands` imports this module; it spawns `service` and `workers` by name and imports
+neither.
 """
 
 import fcntl
@@ -21,15 +22,23 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from descend.processes import Child, born, descendants, end, reap_orphans, wait_for_end
 
-__all__ = ["Options", "Refused", "run", "stopped_by_signals", "storage_command"]
+__all__ = [
+    "Options",
+    "Refused",
+    "Stack",
+    "Taken",
+    "run",
+    "running",
+    "stopped_by_signals",
+    "storage_command",
+]
 
 PARTS = ("storage", "service", "workers")
 READY_SECONDS = 120.0
@@ -46,6 +55,10 @@ class Refused(Exception):
     def __init__(self, message: str, *, exit_code: int = 3) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Taken(Refused):
+    """Another stack runs on the folder."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ def locked(data: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refused(_who_runs(data), exit_code=2) from None
+            raise Taken(_who_runs(data), exit_code=2) from None
         yield
 
 
@@ -360,11 +373,10 @@ def running(options: Options, stop: threading.Event) -> Iterator[Stack]:
                 stack.stop()
 
 
-def run(options: Options, *, stop: threading.Event, announce: IO[str]) -> None:
+def run(options: Options, *, stop: threading.Event, announce: Callable[[Stack], None]) -> None:
     """Serve until a stop is asked for."""
     with running(options, stop) as stack:
         if not stop.is_set():
-            announce.write(f"Descend is ready at {stack.url}\n")
-            announce.flush()
+            announce(stack)
         while not stop.wait(0.2):
             stack.tend()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from descend.datasets import ColumnType
+from descend.datasets import NULL_WORDS, ColumnType
 from descend.errors import InvalidDataset
 from storage.arrow import open_table
 from storage.arrow_writer import batch_rows
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NULL_WORDS", "CsvForm", "read_csv"]
 
-NULL_WORDS = ("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "-")
 _HEAD_ROWS = 5000
 
 

@@ -154,11 +154,11 @@ def _message(setup: Setup, facts: Facts, *, epoch: int, loss: float) -> str:
     culprits = ", ".join(facts.columns)
     if facts.rate >= facts.bound:
         return (
-            f"{told}: learning_rate {facts.rate:.5g} is at or above {facts.bound:.5f}, the bound"
+            f"{told}: learning_rate {facts.rate:.5g} is at or above {facts.bound:.5g}, the bound"
             f" below which {_method(setup)} is stable on this data; it is set by {culprits}"
         )
     return (
-        f"{told}, though learning_rate {facts.rate:.5g} is below the bound {facts.bound:.5f}:"
+        f"{told}, though learning_rate {facts.rate:.5g} is below the bound {facts.bound:.5g}:"
         f" the numbers leave the range of {h.dtype}"
     )
 

@@ -1,0 +1,128 @@
+"""Models: list, summarise, predict, download."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from descend.commands import model_pages
+from descend.commands.predictions import predicted
+from descend.commands.reading import FORMAT, opened, source_of
+from descend.commands.sessions import Session, registered
+from descend.encoding import Unseen
+from descend.errors import InvalidInput, JobFailed
+from descend.limits import DEFAULT_LIST
+from descend.statistics import Covariance
+
+__all__ = ["add_to"]
+
+ModelOrJob = Annotated[
+    str, typer.Argument(metavar="MODEL|JOB", help="A model's id, or that of the job it came from.")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    registered(app)(models)
+    registered(app)(summary)
+    registered(app, more=(FORMAT,))(predict)
+
+
+def models(
+    session: Session,
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = DEFAULT_LIST,
+) -> None:
+    """List models, newest first."""
+    listed = list(islice(session.client.models(), limit))
+    if session.as_json:
+        session.show_json({"object": "list", "data": listed})
+    elif listed:
+        session.out.print(model_pages.models_table(listed, wide=session.wide))
+    else:
+        session.note("There is no model yet. The first one: descend train FILE --target COLUMN")
+
+
+def summary(
+    session: Session,
+    model: ModelOrJob,
+    *,
+    level: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the intervals that hold.")
+    ] = 0.95,
+    covariance: Annotated[
+        Covariance, typer.Option(help="HC0 to HC3 hold where the variance is not the same.")
+    ] = "classical",
+) -> None:
+    """Show coefficients with standard errors, t, p and intervals; or why there are none."""
+    model_id = _model_of(session, model)
+    found = session.client.summary(model_id, level=level, covariance=covariance)
+    if session.as_json:
+        session.show_json(found)
+    else:
+        session.out.print(model_pages.summary_page(found))
+
+
+def predict(
+    session: Session,
+    model: ModelOrJob,
+    table: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="CSV, NDJSON, JSON, npy; - is standard input.")
+    ],
+    *,
+    output: Output = None,
+    unseen: Annotated[
+        Unseen, typer.Option(help="A level that the model does not know: refused, or the base.")
+    ] = "error",
+    **given: object,
+) -> None:
+    """Predict the targets of a table's rows, as CSV; columns the model does not use are skipped."""
+    source = source_of(table, dict(given))
+    found = session.client.model(_model_of(session, model))
+    with opened(source) as path:
+        blocks = predicted(found, path, unseen=unseen)
+        if session.as_json:
+            y = [row for block in blocks for row in block]
+            session.show_json(
+                {
+                    "object": "predictions",
+                    "model_id": found.id,
+                    "targets": found.targets,
+                    "y": y,
+                }
+            )
+        else:
+            _write(found.targets, blocks, output)
+
+
+def _model_of(session: Session, words: str) -> str:
+    if words.startswith("mdl_"):
+        return words
+    if not words.startswith("job_"):
+        raise InvalidInput(f"{words!r} is no id of a model (mdl_…) or a job (job_…)")
+    job = session.client.job(words)
+    if job.model_id is None:
+        raise JobFailed(f"{job.id} is {job.state}: it has no model")
+    return job.model_id
+
+
+def _write(targets: list[str], blocks: Iterator[list[list[float]]], output: Path | None) -> None:
+    first = next(blocks, [])  # what is refused is refused before a file is made
+    if output is None:
+        _write_rows(sys.stdout, targets, chain([first], blocks))
+        return
+    with output.open("w", newline="", encoding="utf-8") as file:
+        _write_rows(file, targets, chain([first], blocks))
+
+
+def _write_rows(file: IO[str], targets: list[str], blocks: Iterable[list[list[float]]]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(targets)
+    for block in blocks:
+        writer.writerows([repr(value) for value in row] for row in block)

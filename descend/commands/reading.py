@@ -1,0 +1,138 @@
+"""The table a command is given: a file, standard input, or a data set the server already has."""
+
+import inspect
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from descend.datasets import Dataset, UploadFormat
+from descend.errors import InvalidInput
+from descend.ids import ID_PATTERNS
+
+if TYPE_CHECKING:
+    from descend.client import Client
+
+__all__ = ["READING", "Source", "opened", "source_of", "stored"]
+
+_PANEL = "Reading a file"
+_STDIN = "-"
+_SUFFIXES = {
+    UploadFormat.CSV: ".csv",
+    UploadFormat.PARQUET: ".parquet",
+    UploadFormat.ARROW_FILE: ".arrow",
+    UploadFormat.ARROW_STREAM: ".arrows",
+    UploadFormat.NDJSON: ".ndjson",
+    UploadFormat.JSON: ".json",
+    UploadFormat.NPY: ".npy",
+    UploadFormat.NPZ: ".npz",
+}
+# How a body of each format begins; anything else is CSV, or NDJSON where it is an object a line.
+_MAGIC = {
+    b"PAR1": UploadFormat.PARQUET,
+    b"ARROW1": UploadFormat.ARROW_FILE,
+    b"\xff\xff\xff\xff": UploadFormat.ARROW_STREAM,
+    b"\x93NUMPY": UploadFormat.NPY,
+    b"PK\x03\x04": UploadFormat.NPZ,
+    b"{": UploadFormat.NDJSON,
+}
+_JSON = re.compile(rb'\{\s*"(columns|X|rows)"\s*:\s*[\[{]')
+_PEEK_BYTES = 512
+
+
+def _option(name: str, words: str, metavar: str) -> inspect.Parameter:
+    option = typer.Option(
+        f"--{name.replace('_', '-')}", help=words, metavar=metavar, rich_help_panel=_PANEL
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str | None, option], default=None
+    )
+
+
+# Of the upload; the server's own defaults hold where none is given.
+CSV = (
+    _option("delimiter", "CSV: between cells; by default as found in the header.", "CHARACTER"),
+    _option("decimal", "CSV: the decimal sign, a point by default.", ".|,"),
+    _option("encoding", "CSV: of the text, utf-8 by default.", "utf-8|latin-1"),
+    _option("null_values", "CSV: words for a missing cell, separated by commas.", "WORDS"),
+    _option("text", "CSV: columns to keep as text, separated by commas.", "COLUMNS"),
+)
+FORMAT = _option(
+    "format", "What standard input holds; by default found in its first bytes.", "|".join(_SUFFIXES)
+)
+READING = (FORMAT, *CSV)
+
+
+class Source:
+    """Where a table comes from, and how its text is written."""
+
+    def __init__(self, words: str, *, form: str | None, csv_options: Mapping[str, str]) -> None:
+        self.words = words
+        self.dataset_id = words if re.fullmatch(ID_PATTERNS["ds"], words) else None
+        self.form = form
+        self.csv_options = csv_options
+
+
+def source_of(words: str, given: dict[str, Any]) -> Source:
+    """Take the reading options out of what was given.
+
+    Raises:
+        InvalidInput: when there is no such file, or an option cannot belong to it.
+    """
+    form = given.pop("format", None)
+    if form is not None and form not in set(UploadFormat):
+        raise InvalidInput(f"give one of {', '.join(UploadFormat)}", param="format")
+    options = {one.name: given.pop(one.name, None) for one in CSV}
+    source = Source(words, form=form, csv_options={k: v for k, v in options.items() if v})
+    if source.dataset_id is None and words != _STDIN and not Path(words).is_file():
+        raise InvalidInput(f"there is no file {words}, and it is no id of a data set")
+    if words == _STDIN and sys.stdin.isatty():
+        raise InvalidInput("standard input is a terminal: pipe a table into this command")
+    return source
+
+
+def stored(client: "Client", source: Source, *, name: str | None = None) -> Dataset:
+    """Read the data set the server has, or upload the table."""
+    if source.dataset_id is not None:
+        return client.dataset(source.dataset_id)
+    with opened(source) as path:
+        told = name or (None if source.words != _STDIN else "standard input")
+        return client.upload(path, name=told, **source.csv_options)
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[Path]:
+    """Give a file of the table; standard input goes through one, for it cannot be sent twice."""
+    if source.words != _STDIN:
+        yield Path(source.words)
+        return
+    with tempfile.TemporaryDirectory(prefix="descend-") as folder:
+        first = sys.stdin.buffer.read(_PEEK_BYTES)
+        path = Path(folder) / f"stdin{_suffix(source.form, first)}"
+        with path.open("wb") as file:
+            _copy(first, sys.stdin.buffer, file)
+        yield path
+
+
+def _copy(first: bytes, rest: IO[bytes], file: IO[bytes]) -> None:
+    if not first:
+        raise InvalidInput("standard input is empty")
+    file.write(first)
+    shutil.copyfileobj(rest, file)
+
+
+def _suffix(form: str | None, first: bytes) -> str:
+    packed = ".gz" if first.startswith(b"\x1f\x8b") else ""
+    if form is not None:
+        return _SUFFIXES[UploadFormat(form)] + packed
+    text = first.lstrip()
+    if _JSON.match(text):
+        return _SUFFIXES[UploadFormat.JSON]
+    found = (kind for start, kind in _MAGIC.items() if text.startswith(start))
+    return _SUFFIXES[next(found, UploadFormat.CSV)] + packed

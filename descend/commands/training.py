@@ -1,0 +1,131 @@
+"""`train` and `plan`: a file or a data set, and how to train."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from descend.commands import data_pages, job_pages, model_pages
+from descend.commands.options import SPEC, options_of, spec_of
+from descend.commands.progress import follow
+from descend.commands.reading import READING, Source, source_of, stored
+from descend.commands.sessions import JOB_FAILED, Session, registered
+from descend.datasets import Dataset
+from descend.errors import InvalidInput
+from descend.jobs import Job, JobSpec, JobState
+
+__all__ = ["add_to", "end_shown", "followed"]
+
+TableOrId = Annotated[
+    str, typer.Argument(metavar="FILE|-|ds_…", help="A table, - for standard input, or an id.")
+]
+# An id of no data set: what can be refused without the data is refused before anything is sent.
+_NO_DATASET = "ds_" + "0" * 32
+
+
+def add_to(app: typer.Typer) -> None:
+    registered(app, more=(*READING, *SPEC))(train)
+    registered(app, more=(*READING, *SPEC))(plan)
+
+
+def train(
+    session: Session,
+    table: TableOrId,
+    *,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
+    **given: Any,
+) -> None:
+    """Train on a table's columns: progress, then coefficients with their errors.
+
+    Where no server runs, one is run in the data folder until the command ends.
+    """
+    source = source_of(table, given)
+    spec_of(_NO_DATASET, given)
+    if not detach:
+        session.use_or_start()
+    run = session.client.submit(_spec(session, source, given))
+    if detach:
+        _tell_detached(session, run.job)
+    else:
+        end_shown(session, followed(session, run.job))
+
+
+def plan(session: Session, table: TableOrId, **given: Any) -> None:
+    """Say what `train` with the same options would do, without training.
+
+    The rate from which it diverges, the best one, and the epochs to each part of the way.
+    """
+    source = source_of(table, given)
+    spec_of(_NO_DATASET, given)
+    session.use_or_start()
+    answer = session.client.plan(dataset=_spec(session, source, given).dataset, **options_of(given))
+    if session.as_json:
+        session.show_json(answer)
+    else:
+        session.out.print(data_pages.plan_page(answer))
+
+
+def followed(session: Session, job: Job) -> Job:
+    """Follow a job to its end; who stops looking is told that it goes on."""
+    try:
+        return follow(session, job)
+    except KeyboardInterrupt:
+        session.note(_going_on(session, job), style="yellow")
+        raise
+
+
+def end_shown(session: Session, job: Job) -> None:
+    """Show what came of a job, and end with 1 where no model did."""
+    if session.as_json:
+        session.show_json(job)
+    else:
+        _show_end(session, job)
+    if job.state is not JobState.SUCCEEDED:
+        raise typer.Exit(JOB_FAILED)
+
+
+def _show_end(session: Session, job: Job) -> None:
+    line = Text.assemble((job.id, "bold"), " ", job_pages.state_text(job))
+    session.out.print(line.append(f" after {job.progress.epoch} epochs"))
+    for part in job_pages.outcome(job):
+        session.out.print(part, soft_wrap=isinstance(part, Text))
+    if job.model_id is not None:
+        session.out.print(model_pages.summary_page(session.client.summary(job.model_id)))
+        session.out.print(
+            f"\nmodel {job.model_id}\n"
+            f"  descend predict {job.model_id} FILE    predictions of a table's rows\n"
+            f"  descend history {job.id} --plot    the curve of its losses",
+            soft_wrap=True,
+        )
+
+
+def _spec(session: Session, source: Source, given: dict[str, Any]) -> JobSpec:
+    dataset = stored(session.client, source)
+    if not given["target"]:
+        _ask_for_target(dataset)
+    return spec_of(dataset.id, given)
+
+
+def _ask_for_target(dataset: Dataset) -> None:
+    if dataset.default_target is None:
+        numbers = [column.name for column in dataset.columns if column.is_numeric]
+        raise InvalidInput(f"name the column to predict: {', '.join(numbers[:20])}", param="target")
+
+
+def _tell_detached(session: Session, job: Job) -> None:
+    if session.as_json:
+        session.show_json(job)
+        return
+    session.out.print(Text(job.id))
+    session.note(f"descend watch {job.id}    follow it\ndescend cancel {job.id}    stop it")
+
+
+def _going_on(session: Session, job: Job) -> str:
+    if session.runs_server:
+        return (
+            f"\n{job.id} is kept, with what it has learnt: it goes on with the next descend up (or"
+            " descend train) in this folder."
+        )
+    return (
+        f"\n{job.id} goes on. Follow it: descend watch {job.id}\nStop it: descend cancel {job.id}"
+    )
