@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -107,7 +106,7 @@ def failure(job: Job) -> list[RenderableType]:
         rates.append(("columns", ", ".join(str(one) for one in columns)))
     told: list[RenderableType] = [Text(f"\n{error.code}: {error.message}", style="red")]
     if rates:
-        told += [Padding(pairs(rates), (1, 0, 0, 2))]
+        told += [Text("\n").append_text(pairs(rates, indent=2))]
     if isinstance(remedies, list) and remedies:
         told += [Text("\nWhat helps:"), *(Text(f"  • {remedy}") for remedy in remedies)]
     if commands := _remedies(job):
@@ -144,7 +143,7 @@ def _resolved(job: Job) -> list[RenderableType]:
     ]
 
 
-def _figures(metrics: Metrics) -> Table:
+def _figures(metrics: Metrics) -> Text:
     gap = None if metrics.gap is None else f"{number(metrics.gap)} above the lowest possible"
     return pairs(
         [

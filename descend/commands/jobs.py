@@ -1,4 +1,4 @@
-"""Jobs: list, show, follow, cancel, run again, and the history of their losses."""
+"""Jobs: list, show, follow, cancel, and the history of their losses."""
 
 import csv
 import sys
@@ -23,14 +23,13 @@ from descend.limits import DEFAULT_LIST
 __all__ = ["add_to"]
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="As train and jobs print it.")]
-Detach = Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")]
 _ROWS_SHOWN = 20
 _CHART_HEIGHT = 16
 _WIDEST_CHART = 120
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (jobs, show, watch, cancel, retry, history):
+    for command in (jobs, show, watch, cancel, history):
         registered(app)(command)
 
 
@@ -84,15 +83,6 @@ def cancel(session: Session, job: JobId) -> None:
         session.out.print(Text(f"{found.id} has ended: ").append_text(job_pages.state_text(found)))
     else:
         session.out.print(Text(f"{found.id} is asked to stop"))
-
-
-def retry(session: Session, job: JobId, *, detach: Detach = False) -> None:
-    """Run a job again as it was, as a new job."""
-    found = session.client.retry(job).job
-    if detach:
-        session.show_json(found) if session.as_json else session.out.print(Text(found.id))
-    else:
-        end_shown(session, followed(session, found))
 
 
 def history(

@@ -30,15 +30,14 @@ def table_of(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()
     return table
 
 
-def pairs(rows: Iterable[tuple[str, str | Text | None]]) -> Table:
-    """A table of names and values; what has no value is left out."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        if value is not None and str(value):
-            table.add_row(name, value if isinstance(value, Text) else Text(value))
-    return table
+def pairs(rows: Iterable[tuple[str, str | Text | None]], *, indent: int = 0) -> Text:
+    """Names and values, a line each; what has no value is left out."""
+    found = [(name, value) for name, value in rows if value is not None and str(value)]
+    width = max((len(name) for name, _ in found), default=0)
+    lines = [
+        Text.assemble(" " * indent, (f"{name:<{width}}  ", "dim"), value) for name, value in found
+    ]
+    return Text("\n").join(lines)
 
 
 def warnings_of(warnings: Iterable[str]) -> list[Text]:

@@ -1,0 +1,370 @@
+"""The command line against a live server: what it prints, and with which exit code it ends."""
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from descend.client import Client
+from descend.jobs import JobState
+from tests.descend.conftest import PROGRAM, Command, environment
+from tests.servers import until
+
+CARS = ("cars.csv", "--target", "mpg")
+DIVERGING = (*CARS, "--learning-rate", "0.5", "--no-standardize")
+ENDLESS = (*CARS, "--epochs", "1e7", "--tol", "0", "--learning-rate", "1e-9")
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture
+def client(server: str) -> Iterator[Client]:
+    with Client(server) as connected:
+        yield connected
+
+
+def trained(descend: Command, *options: str) -> dict[str, object]:
+    ended = descend("train", *CARS, "--json", *options)
+    assert ended.code == 0, ended.err
+    return dict(json.loads(ended.out))
+
+
+def test_training_shows_progress_then_coefficients_with_their_errors(descend: Command) -> None:
+    ended = descend("train", *CARS, "--optimizer", "exact")
+
+    assert ended.code == 0, ended.err
+    assert re.search(
+        r"^job_[0-9a-f]{32} succeeded \(solved\) after 1 epochs$", ended.out, re.MULTILINE
+    )
+    assert re.search(
+        r"^weight +-0\.0056\d+ +0\.0043\d+ +-1\.3\d+ +0\.23\d+ ", ended.out, re.MULTILINE
+    )
+    assert "95 % from" in ended.out
+    assert re.search(r"job_\w+ succeeded", ended.err)
+    assert "\x1b" not in ended.out + ended.err
+
+
+def test_with_json_standard_output_is_the_job_and_nothing_else(descend: Command) -> None:
+    ended = descend("train", *CARS, "--json")
+
+    job = json.loads(ended.out)
+    assert (ended.code, ended.err) == (0, "")
+    assert job["state"] == "succeeded"
+
+
+def test_a_table_comes_through_standard_input(descend: Command, folder: Path) -> None:
+    table = (folder / "cars.csv").read_text()
+
+    ended = descend("train", "-", "--target", "mpg", "--optimizer", "exact", stdin=table)
+
+    assert ended.code == 0, ended.err
+    assert "origin=japan" in ended.out
+
+
+@pytest.mark.parametrize("form", ["npy", "ndjson", "json", "arrow", "parquet"])
+def test_other_formats_are_recognised_on_standard_input(
+    descend: Command, folder: Path, form: str
+) -> None:
+    import polars as pl
+
+    table = pl.read_csv(folder / "cars.csv").drop("origin")
+    body = io.BytesIO()
+    if form == "npy":
+        np.save(body, table.to_numpy().astype(float))
+    elif form == "ndjson":
+        table.write_ndjson(body)
+    elif form == "json":
+        body.write(json.dumps({"columns": table.to_dict(as_series=False)}).encode())
+    elif form == "arrow":
+        table.write_ipc(body)
+    else:
+        table.write_parquet(body)
+
+    ended = descend("upload", "-", "--json", stdin=body.getvalue())
+
+    assert ended.code == 0, ended.err
+    assert (json.loads(ended.out)["n_rows"], json.loads(ended.out)["n_columns"]) == (12, 3)
+
+
+def test_options_of_a_csv_go_with_the_upload(descend: Command) -> None:
+    table = "a;b\n1,5;?\n2,5;4,0\n"
+    options = ("--delimiter", ";", "--decimal", ",", "--null-values", "?", "--name", "odd")
+
+    ended = descend("upload", "-", "--json", *options, stdin=table)
+
+    dataset = json.loads(ended.out)
+    assert dataset["name"] == "odd"
+    assert [(c["name"], c["mean"], c["missing"]) for c in dataset["columns"]] == [
+        ("a", 2.0, 0),
+        ("b", 4.0, 1),
+    ]
+
+
+def test_every_kind_of_option_reaches_the_job(descend: Command, client: Client) -> None:
+    ended = descend(
+        *("train", *CARS, "--features", "weight,hp", "--detach", "--json"),
+        *("--max_epochs", "1e3", "--lr", "0.1", "--schedule", "cosine", "--no-fit-intercept"),
+        *("--metadata", "owner=me", "--name", "7", "--seed", "3", "--validation", "0.25"),
+        *("--batch-size", "4", "--no-shuffle"),
+    )
+
+    spec = client.job(json.loads(ended.out)["id"]).spec
+    h = spec.hyperparameters
+    assert (spec.name, spec.features, spec.metadata) == ("7", ["weight", "hp"], {"owner": "me"})
+    assert (h.max_epochs, h.learning_rate, h.seed, h.validation_fraction) == (1000, 0.1, 3, 0.25)
+    assert h.schedule is not None
+    assert h.schedule.type == "cosine"
+    assert (h.fit_intercept, h.batch_size, h.shuffle) == (False, 4, False)
+
+
+def test_a_divergence_is_exit_code_1_with_bound_columns_and_commands_that_help(
+    descend: Command,
+) -> None:
+    ended = descend("train", *DIVERGING)
+
+    assert ended.code == 1
+    assert re.search(r"bound +1\.193\de-07", ended.out)
+    assert re.search(r"columns +weight$", ended.out, re.MULTILINE)
+    remedy = re.search(r"^  descend (train ds_\w+ .*--standardize.*)$", ended.out, re.MULTILINE)
+    remedies = re.findall(r"^  descend (train ds_\w+ .*)$", ended.out, re.MULTILINE)
+    assert remedy is not None
+    assert len(remedies) == 3
+    assert [descend(*one.split(), "--json").code for one in remedies] == [0, 0, 0]
+
+
+def test_a_failed_job_is_json_too(descend: Command) -> None:
+    ended = descend("train", *DIVERGING, "--json")
+
+    job = json.loads(ended.out)
+    assert ended.code == 1
+    assert job["error"]["detail"]["columns"] == ["weight"]
+
+
+def test_a_refusal_of_the_server_names_the_option_and_what_there_is(descend: Command) -> None:
+    ended = descend("train", "cars.csv", "--target", "miles")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "--target: there is no column 'miles'; the dataset has weight" in ended.words
+
+
+def test_without_a_target_the_columns_are_told(descend: Command) -> None:
+    ended = descend("train", "cars.csv")
+
+    assert ended.code == 2
+    assert "--target: name the column to predict: weight, hp, mpg" in ended.words
+
+
+def test_a_plan_tells_rate_bound_and_epochs(descend: Command) -> None:
+    plain = descend("plan", *CARS, "--lr", "0.1")
+    told = descend("plan", *CARS, "--lr", "0.1", "--json")
+
+    assert plain.code == 0, plain.err
+    assert re.search(r"^bound +0\.3323\d$", plain.out, re.MULTILINE)
+    assert json.loads(told.out)["stability_bound"] == pytest.approx(0.33235, rel=1e-4)
+
+
+def test_a_detached_job_is_watched_shown_and_cancelled(descend: Command, client: Client) -> None:
+    job_id = descend("train", *ENDLESS, "--detach").out.strip()
+    until(lambda: client.job(job_id).state is JobState.RUNNING, what="it runs")
+
+    listed = descend("jobs", "--state", "running", "--json")
+    cancelled = descend("cancel", job_id)
+    watched = descend("watch", job_id)
+
+    assert job_id in [job["id"] for job in json.loads(listed.out)["data"]]
+    assert cancelled.code == 0
+    assert watched.code == 1
+    assert f"{job_id} cancelled" in watched.out
+    assert descend("show", job_id, "--json").code == 0
+
+
+def test_a_job_that_is_not_there_is_exit_code_2(descend: Command) -> None:
+    ended = descend("show", "job_" + "0" * 32)
+
+    assert ended.code == 2
+    assert "descend jobs" in ended.err
+
+
+def test_jobs_are_found_by_name_and_metadata(descend: Command) -> None:
+    job_id = trained(descend, "--name", "found by name", "--metadata", "team=cli")["id"]
+
+    by_name = descend("jobs", "--name", "found by", "--json")
+    by_pair = descend("jobs", "--metadata", "team=cli", "--json")
+    table = descend("jobs", "--limit", "1")
+
+    assert [job["id"] for job in json.loads(by_name.out)["data"]] == [job_id]
+    assert [job["id"] for job in json.loads(by_pair.out)["data"]] == [job_id]
+    assert str(job_id) in table.out
+
+
+def test_the_history_is_a_table_a_plot_csv_or_json(descend: Command) -> None:
+    job_id = str(trained(descend, "--epochs", "300", "--tol", "0", "--lr", "0.1")["id"])
+
+    rows = list(csv.DictReader(io.StringIO(descend("history", job_id, "--csv").out)))
+    told = json.loads(descend("history", job_id, "--json").out)
+    plot = descend("history", job_id, "--plot").out
+    table = descend("history", job_id).out
+
+    assert [int(row["epoch"]) for row in rows] == list(range(300))
+    assert [float(row["train_loss"]) for row in rows] == told["train_loss"]
+    assert rows[0]["eval_loss"] == ""
+    assert re.search("[⠁-⣿]{5}", plot)
+    assert re.search(r"epoch 0 +299$", plot, re.MULTILINE)
+    assert len(table.splitlines()) == 22
+
+
+def test_a_model_predicts_a_file_and_standard_input_alike(
+    descend: Command, client: Client, folder: Path
+) -> None:
+    job = trained(descend, "--optimizer", "exact")
+    table = (folder / "cars.csv").read_text()
+
+    of_file = descend("predict", str(job["id"]), "cars.csv")
+    of_stdin = descend("predict", str(job["model_id"]), "-", stdin=table)
+    told = descend("predict", str(job["model_id"]), "cars.csv", "--json")
+    written = descend("predict", str(job["model_id"]), "cars.csv", "-o", "mpg.csv")
+
+    rows = [row | {"weight": float(row["weight"]), "hp": float(row["hp"])} for row in _rows(table)]
+    model = client.model(str(job["model_id"]))
+    X = model.encode([{k: row[k] for k in ("weight", "hp", "origin")} for row in rows])
+    expected = model.predict(X).tolist()
+    assert of_file.out == of_stdin.out == (folder / "mpg.csv").read_text()
+    assert [[float(row["mpg"])] for row in _rows(of_file.out)] == expected
+    assert json.loads(told.out)["y"] == expected
+    assert (written.code, written.out) == (0, "")
+
+
+def _rows(table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table)))
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("weight,hp\n1,2\n", "no column origin"),
+        ("weight,hp,origin\n1,2,usa\n1,x,usa\n", "row 2: 'hp' is a number, 'x' is none"),
+        ("weight,hp,origin\n1,2,usa\n1,2,mars\n", "row 2: "),
+    ],
+)
+def test_rows_that_cannot_be_predicted_are_named(descend: Command, table: str, words: str) -> None:
+    job = trained(descend, "--optimizer", "exact")
+
+    ended = descend("predict", str(job["id"]), "-", "-o", "y.csv", stdin=table)
+
+    assert ended.code == 2
+    assert words in ended.words
+
+
+def test_a_summary_says_why_there_are_no_standard_errors(descend: Command) -> None:
+    job = trained(descend, "--epochs", "3", "--tol", "0", "--lr", "0.01")
+
+    ended = descend("summary", str(job["id"]))
+
+    assert ended.code == 0
+    assert "No standard errors: training stopped before" in ended.words
+
+
+def test_everything_is_listed_and_deleted_by_its_id(descend: Command) -> None:
+    job = trained(descend)
+    ids = [str(job[key]) for key in ("model_id", "id", "dataset_id")]
+
+    before = descend("models").out + descend("jobs").out + descend("datasets").out
+    deleted = descend("delete", *ids)
+    after = descend("models").out + descend("jobs").out + descend("datasets").out
+
+    assert [one in before for one in ids] == [True] * 3
+    assert deleted.code == 0, deleted.err
+    assert [one in after for one in ids] == [False] * 3
+
+
+def test_status_and_limits_are_told(descend: Command, server: str) -> None:
+    assert json.loads(descend("status", "--json").out)["url"] == server
+    assert json.loads(descend("limits", "--json").out)["columns"] == 10_000
+
+
+def on_a_terminal(server: str, folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
+    """Run a command on a pseudo-terminal of 100 columns; return its exit code and all it wrote."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        more = {"DESCEND_URL": server, "COLUMNS": "100", "TERM": "xterm", "LANG": "C.UTF-8"}
+        os.execve(PROGRAM, [PROGRAM, *arguments], environment(**more, **env))  # noqa: S606
+    written = b""
+    while select.select([terminal], [], [], 60)[0]:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # the other side is closed
+            break
+        if not part:
+            break
+        written += part
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), written.decode()
+
+
+def test_on_a_terminal_there_is_a_bar_with_the_losses_sparkline(server: str, folder: Path) -> None:
+    options = ("--epochs", "20000", "--tol", "0", "--lr", "0.001")
+
+    code, written = on_a_terminal(server, folder, "train", *CARS, *options)
+
+    plain = ESCAPES.sub("", written)
+    assert code == 0
+    assert re.search(r"running ━+.* \d+/20000 +loss \d+\.?\d* +[▁▂▃▄▅▆▇█]+", plain)
+    assert re.search(r"succeeded ━+ +20000/20000 +loss [\d.]+ +█[▁▂▃▄▅▆▇█]{23}", plain)
+    assert "\x1b[36m" in written
+
+
+def test_no_color_takes_the_colours_away(server: str, folder: Path) -> None:
+    code, written = on_a_terminal(server, folder, "train", *CARS, NO_COLOR="1")
+
+    assert code == 0
+    assert re.findall(r"\x1b\[(?:[0-9;]*;)?3\dm", written) == []
+
+
+def test_an_interrupted_training_goes_on_and_says_how_to_watch_it(
+    server: str, folder: Path, client: Client
+) -> None:
+    process = subprocess.Popen(
+        [PROGRAM, "train", *ENDLESS],
+        cwd=folder,
+        env=environment(DESCEND_URL=server),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    job_id = first.split()[0]
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert f"descend watch {job_id}" in err
+    assert f"descend cancel {job_id}" in err
+    assert not client.job(job_id).state.is_terminal
+    client.cancel(job_id)
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(descend: Command, server: str) -> None:
+    job_id = trained(descend, "--epochs", "20000", "--tol", "0", "--lr", "0.001")["id"]
+
+    answer = subprocess.run(
+        ["bash", "-c", f"{PROGRAM} history {job_id} --csv | head -1"],
+        env=environment(DESCEND_URL=server),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert answer.stdout.startswith("epoch,train_loss")
+    assert answer.stderr == ""
