@@ -55,6 +55,9 @@ browser-test: $(INSTALLED) ## Use the page in a real browser, against a real sta
 openapi: $(INSTALLED) ## Write docs/openapi.json anew
 	@$(BIN)/python -m tests.service.snapshot
 
+reference: $(INSTALLED) ## Write the commands' tables in docs/reference.md anew
+	@$(BIN)/python -m tests.house.commands
+
 secrets: secrets/api_key secrets/database_password ## Make the secret files that docker compose reads
 
 # The folder is closed to others; the files are readable, for the containers' user reads them.
@@ -72,4 +75,4 @@ clean: ## Remove the environment, caches and the demo's folder; data folders sta
 	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install demo up test check bench chaos hostile compose-test dashboard browser-test openapi secrets clean
+.PHONY: help install demo up test check bench chaos hostile compose-test dashboard browser-test openapi reference secrets clean
