@@ -1,8 +1,10 @@
 """Descend: linear regressions over HTTP. The contract and the client.
 
-`Client` is loaded when first named (PEP 562), so that `import descend` costs no HTTP stack.
+`Client` and `DescendRegressor` are loaded when first named (PEP 562), so that `import descend`
+costs no HTTP stack and needs no scikit-learn.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from descend.datasets import Dataset
@@ -13,15 +15,19 @@ from descend.history import History
 from descend.jobs import Hyperparameters, Job, JobSpec, JobState, StopReason
 from descend.models import LinearModel
 from descend.plans import Plan
+from descend.predictions import Predictions
 from descend.statistics import Summary
 
 if TYPE_CHECKING:
     from descend.client import Client
+    from descend.estimator import DescendRegressor
+    from descend.runs import Run
 
 __all__ = [
     "Client",
     "Dataset",
     "DescendError",
+    "DescendRegressor",
     "Diagnostics",
     "Gradients",
     "History",
@@ -31,14 +37,21 @@ __all__ = [
     "JobState",
     "LinearModel",
     "Plan",
+    "Predictions",
+    "Run",
     "StopReason",
     "Summary",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Client":
-        from descend.client import Client
+_LATE = {
+    "Client": "descend.client",
+    "DescendRegressor": "descend.estimator",
+    "Run": "descend.runs",
+}
 
-        return Client
-    raise AttributeError(f"module 'descend' has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'descend' has no attribute {name!r}")
+    return getattr(import_module(_LATE[name]), name)

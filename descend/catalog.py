@@ -8,19 +8,24 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx2
 import numpy as np
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from descend import frames
 from descend.datasets import Dataset, Preview
 from descend.diagnostics import DEFAULT_POINTS, Diagnostics
+from descend.encoding import Unseen
+from descend.events import JobEvent
+from descend.following import follow
 from descend.history import History
 from descend.jobs import Job, JobKind, JobState, Page
 from descend.limits import MAX_HISTORY_POINTS, MAX_LIST, MAX_WAIT_SECONDS, Limits
 from descend.models import LinearModel
+from descend.predictions import Predictions
 from descend.statistics import Covariance, Summary
 from descend.transport import Body, Transport, read
 
@@ -133,6 +138,18 @@ class Catalog:
             if start >= part.total or start == stop or not len(part):
                 return History.joined(parts)
 
+    def events(self, job_id: str, *, last_event_id: str | None = None) -> Iterator[JobEvent]:
+        """Iterate over what happens to a job as it happens, until it has ended.
+
+        Where the connection is lost it is taken up again behind the last event, so that none is
+        missing and none comes twice.
+
+        Raises:
+            Unreachable: when no server has answered a few times in a row.
+        """
+        path = f"/v1/jobs/{job_id}/events"
+        return follow(self._transport, path, last_event_id=last_event_id)
+
     # -- models -----------------------------------------------------------------------------
 
     def model(self, model_id: str) -> LinearModel:
@@ -165,6 +182,53 @@ class Catalog:
             seconds=wait_seconds,
         )
         return read(Diagnostics, answer)
+
+    def predict(
+        self, model_id: str, X: Data, *, interval: float | None = None, unseen: Unseen = "error"
+    ) -> Predictions:
+        """Let the server predict; with `interval`, between what ends a new observation lies.
+
+        Args:
+            model_id: the model.
+            X: rows of numbers in the order of the model's features; or a data frame or a
+                dictionary of the columns that it was trained on.
+            interval: its level, such as 0.95.
+            unseen: a level that was not in the training data: refused, or the base level.
+
+        Raises:
+            InvalidInput: when X does not fit the model.
+            WrongState: when the model has no statistics from which an interval could be made.
+        """
+        asked = frames.rows_of(X)
+        if "rows" in asked:
+            asked["unseen"] = unseen
+        if interval is not None:
+            asked["interval"] = {"level": interval}
+        body = Body("application/json", to_json(asked, inf_nan_mode="constants"))
+        answer = self._transport.send("POST", f"/v1/models/{model_id}/predict", body=body)
+        return read(Predictions, answer)
+
+    def export(
+        self,
+        model_id: str,
+        file: Path | str,
+        *,
+        format: Literal["json", "safetensors", "onnx", "npz"] | None = None,  # noqa: A002
+        dtype: Literal["float64", "float32"] = "float64",
+    ) -> Path:
+        """Write a model to a file that other tools load: json, safetensors, onnx, npz.
+
+        Args:
+            model_id: the model.
+            file: where to; its suffix says the format, unless `format` does.
+            format: of the file.
+            dtype: of the file's numbers; JSON has but one kind.
+        """
+        path = Path(file)
+        asked = {"format": format or path.suffix.removeprefix(".").lower(), "dtype": dtype}
+        answer = self._transport.send("GET", f"/v1/models/{model_id}/export", params=asked)
+        path.write_bytes(answer.content)
+        return path
 
     def delete_model(self, model_id: str) -> None:
         """Delete a model with its statistics; the job that made it stays."""

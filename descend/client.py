@@ -150,6 +150,12 @@ class Client(Catalog):
         """Ask a job to stop; may be repeated, and asked of a job that has ended."""
         return read(Job, self._transport.send("POST", f"/v1/jobs/{job_id}/cancel"))
 
+    def retry(self, job_id: str) -> Run:
+        """Submit what that job was asked to do once more: a new job with `parent_id`."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        answer = self._transport.send("POST", f"/v1/jobs/{job_id}/retry", headers=headers)
+        return Run(self, read(Job, answer))
+
     # -- questions --------------------------------------------------------------------------
 
     def plan(

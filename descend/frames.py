@@ -31,6 +31,7 @@ __all__ = [
     "is_table",
     "npy_body",
     "npz_body",
+    "rows_of",
 ]
 
 Columns = dict[str, Any]  # by name: a pandas or polars Series, an array, or a list
@@ -212,6 +213,15 @@ def _cells(values: Any) -> list[Any]:
 def _maker(value: object) -> str | None:
     package = type(value).__module__.partition(".")[0]
     return package if package in {"pandas", "polars"} else None
+
+
+def rows_of(X: Any) -> dict[str, Any]:
+    """Write rows that are to be predicted: by name, or in the order of the model's features."""
+    if not is_table(X):
+        return {"X": _numbers(X, "X").tolist()}
+    columns = columns_of(X)
+    cells = zip(*(_cells(values) for values in columns.values()), strict=True)
+    return {"rows": [dict(zip(columns, row, strict=True)) for row in cells]}
 
 
 # -- files --------------------------------------------------------------------------------------

@@ -120,9 +120,7 @@ class Transport:
             time.sleep(pause)
 
     @contextmanager
-    def stream(
-        self, path: str, *, params: Mapping[str, Any], headers: Mapping[str, str]
-    ) -> Iterator[httpx2.EventSource]:
+    def stream(self, path: str, *, headers: Mapping[str, str]) -> Iterator[httpx2.EventSource]:
         """Open a stream of events for the length of a block; it is not opened again here.
 
         Raises:
@@ -130,7 +128,7 @@ class Transport:
             DescendError: the class that the refusal's `code` names.
         """
         try:
-            with self._http.sse(path, params=params, headers=headers) as events:
+            with self._http.sse(path, headers=headers) as events:
                 if not events.response.is_success:
                     events.response.read()
                     _accepted(events.response, resent=False)

@@ -14,6 +14,7 @@ from descend.errors import InvalidInput, WrongState
 from descend.jobs import Page
 from descend.limits import DEFAULT_LIST
 from descend.models import LinearModel
+from descend.predictions import Interval, Predictions
 from descend.statistics import Covariance, Summary
 from service.answers import answer
 from service.bodies import JsonBody, parse
@@ -60,29 +61,6 @@ class PredictRows(BaseModel):
         "error", description="a level that was not in the training data: refused, or the base level"
     )
     interval: AskedInterval | None = None
-
-
-class Interval(BaseModel):
-    """The ends of an interval about each prediction."""
-
-    model_config = ConfigDict(frozen=True)
-
-    level: float
-    kind: Literal["prediction", "mean"]
-    low: list[list[float]] = Field(description="as y")
-    high: list[list[float]]
-
-
-class Predictions(BaseModel):
-    """What the model says: one row for each row, one number for each target."""
-
-    model_config = ConfigDict(frozen=True)
-
-    object: Literal["predictions"] = "predictions"
-    model_id: str
-    targets: list[str]
-    y: list[list[float]]
-    interval: Interval | None = None
 
 
 def _kind_of_rows(value: object) -> str:
