@@ -207,17 +207,15 @@ class DescendRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Keep a key as one that is not shown: parameters are printed, also by pipelines."""
-        super().__setattr__(name, _Key(value) if name == "api_key" and value else value)
+        if name == "api_key" and type(value) is str:
+            value = _Key(value)  # once: clone asks for the same object again
+        super().__setattr__(name, value)
 
 
 class _Key(str):
     """A key that a repr does not give away."""
 
     __slots__ = ()
-
-    def __new__(cls, value: str) -> "_Key":
-        # The same object where it is one already: clone asks for that.
-        return value if isinstance(value, _Key) else super().__new__(cls, value)
 
     def __repr__(self) -> str:
         return "'...'"
