@@ -52,6 +52,9 @@ dashboard: ## Build the page at / anew, from dashboard/ into service/web/ (needs
 browser-test: $(INSTALLED) ## Use the page in a real browser, against a real stack (needs Chromium)
 	@$(BIN)/pytest -m browser $(ARGS)
 
+client-test: $(INSTALLED) ## Generate a client from docs/openapi.json, train and predict with it
+	@$(BIN)/pytest -m client tests/clients
+
 openapi: $(INSTALLED) ## Write docs/openapi.json anew
 	@$(BIN)/python -m tests.service.snapshot
 

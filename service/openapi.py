@@ -19,6 +19,7 @@ from service.examples import REQUESTS, RESPONSES
 from service.problems import MEDIA_TYPE, PLAIN_PREFIX, PlainError, Problem
 
 __all__ = [
+    "FILE",
     "METADATA_PARAMETER",
     "allowed_methods",
     "body_of",
@@ -39,6 +40,7 @@ BINARY = {
     if format_ not in {UploadFormat.CSV, UploadFormat.NDJSON, UploadFormat.JSON}
 } | {"application/octet-stream"}
 SCHEMAS = "#/components/schemas/"
+FILE: Json = {"type": "string", "format": "binary"}
 
 METADATA_PARAMETER: Json = {
     "name": "metadata",
@@ -94,11 +96,15 @@ _written: dict[bool, Json] = {}
 
 
 def body_of(operation: str, contents: dict[str, tuple[type[BaseModel], ...]]) -> Json:
-    """Describe a body that the handler reads itself: media type -> models; none: text or bytes."""
+    """Describe a body that the handler reads itself: media type -> models; none: text or bytes.
+
+    CSV stands last, for generated clients send every file as the last type that is one.
+    """
     described: Json = {}
-    for media_type, models in contents.items():
+    for media_type in sorted(contents, key="text/csv".__eq__):
+        models = contents[media_type]
         if media_type in BINARY:
-            described[media_type] = {"schema": {"type": "string", "format": "binary"}}
+            described[media_type] = {"schema": FILE}
             continue
         examples = REQUESTS[f"{operation} {media_type}"]
         described[media_type] = {
@@ -112,7 +118,7 @@ def _schema(models: tuple[type[BaseModel], ...]) -> Json:
     _used.update({model.__name__: model for model in models})
     references = [{"$ref": SCHEMAS + model.__name__} for model in models]
     if not references:
-        return {"type": "string"}
+        return FILE
     return references[0] if len(references) == 1 else {"oneOf": references}
 
 
@@ -149,7 +155,7 @@ def file_response(*media_types: str) -> Json:
 
     Generated clients take the first that they know, and bytes hold JSON, too.
     """
-    binary = {"schema": {"type": "string", "format": "binary"}}
+    binary: Json = {"schema": FILE}
     kinds = {media_type: binary for media_type in media_types if media_type != "application/json"}
     if "application/json" in media_types:
         kinds["application/json"] = {"schema": {"$ref": f"{SCHEMAS}LinearModel"}}
@@ -183,6 +189,7 @@ def _write(app: FastAPI, *, key_required: bool) -> Json:
     )
     for name, schema in definitions["$defs"].items():
         schemas.setdefault(name, schema)
+    _state_choices(schemas)
     for path, operation in _operations(found):
         if path.startswith(PLAIN_PREFIX):
             operation["responses"].pop("422", None)  # FastAPI's guess: they are refused with 400
@@ -197,6 +204,19 @@ def _write(app: FastAPI, *, key_required: bool) -> Json:
         scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "dsc_<id>_<secret>"}
         found["components"]["securitySchemes"] = {"bearer": scheme}
     return found
+
+
+def _state_choices(place: Any) -> None:
+    """Write a single word among alternatives as an enum.
+
+    Generated clients take a const there for the only choice, and refuse a number beside "auto".
+    """
+    for inner in place.values() if isinstance(place, dict) else place:
+        if isinstance(inner, dict | list):
+            _state_choices(inner)
+    for choice in place.get("anyOf", []) if isinstance(place, dict) else []:
+        if isinstance(choice, dict) and "const" in choice:
+            choice["enum"] = [choice.pop("const")]
 
 
 def query_names(found: Json) -> dict[str, frozenset[str]]:

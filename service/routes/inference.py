@@ -21,7 +21,7 @@ from service.inference import (
     metadata_of,
     read_request,
 )
-from service.openapi import body_of, plain_refusals
+from service.openapi import FILE, body_of, plain_refusals
 
 router = APIRouter(prefix="/v2", tags=["inference"], dependencies=GUARDS)
 
@@ -94,11 +94,7 @@ HeaderLength = Annotated[
 AcceptEncoding = Annotated[str, Header(alias="accept-encoding", include_in_schema=False)]
 OfVersion = Depends(_version)
 BODY = body_of("infer", {"application/json": (InferRequest,), "application/octet-stream": ()})
-ANSWER = {
-    "content": {
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-    }
-}
+ANSWER = {"content": {"application/octet-stream": {"schema": FILE}}}
 
 
 @router.get("", response_model=ServerMetadata, responses=plain_refusals(400))
