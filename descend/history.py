@@ -3,10 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict  # on Python 3.11 pydantic cannot read typing.TypedDict
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    from rich.console import Group
 
 __all__ = ["COLUMNS", "History", "HistoryJSON"]
 
@@ -80,6 +86,32 @@ class History:
             gap=self.gap[places],
             total=self.total,
         )
+
+    def to_numpy(self) -> Floats:
+        """Return shape (epochs, 6), float64: the columns in the order of COLUMNS."""
+        return np.column_stack([getattr(self, name).astype(np.float64) for name in COLUMNS])
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a pandas frame with the columns of COLUMNS."""
+        import pandas
+
+        return pandas.DataFrame({name: getattr(self, name) for name in COLUMNS})
+
+    def to_polars(self) -> "polars.DataFrame":
+        """Return a polars frame with the columns of COLUMNS."""
+        import polars
+
+        return polars.DataFrame({name: getattr(self, name) for name in COLUMNS})
+
+    def __rich__(self) -> "Group":
+        from descend.views import history_page
+
+        return history_page(self)
+
+    def _repr_html_(self) -> str:
+        from descend.views import history_html
+
+        return history_html(self)
 
     def to_json(self) -> HistoryJSON:
         return HistoryJSON(

@@ -5,7 +5,7 @@ TRANSITIONS is the one table of states: SQL guards, tests and the docs' diagram 
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -36,6 +36,9 @@ from descend.limits import (
     MAX_NAME_LENGTH,
     MAX_TIMEOUT_SECONDS,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 __all__ = [
     "QUEUES",
@@ -312,6 +315,16 @@ class Job(BaseModel):
     dataset_sha256: str
     metadata: dict[str, str] = {}
     urls: dict[str, str] = {}
+
+    def __rich__(self) -> "Group":
+        from descend.commands.job_pages import job_page
+
+        return job_page(self)
+
+    def _repr_html_(self) -> str:
+        from descend.views import job_html
+
+        return job_html(self)
 
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from descend.encoding import Encoding, Input, NumericInput, Record, Unseen
 from descend.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 __all__ = ["LinearModel", "Provenance", "Receipt", "product"]
 
@@ -121,6 +124,16 @@ class LinearModel(BaseModel):
     def encode(self, records: Sequence[Record], *, unseen: Unseen = "error") -> NDArray[np.float64]:
         """Compute the design matrix of raw records (see Encoding.encode)."""
         return Encoding.model_construct(inputs=self.inputs).encode(records, unseen=unseen)
+
+    def __rich__(self) -> "Table":
+        from descend.views import model_page
+
+        return model_page(self)
+
+    def _repr_html_(self) -> str:
+        from descend.views import model_html
+
+        return model_html(self)
 
     def _named_features(self) -> str:
         shown = ", ".join(self.features[:10])

@@ -1,19 +1,26 @@
 """A submitted job, seen from the client's side."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from descend.errors import JobFailed
+from descend.errors import DescendError, JobFailed
+from descend.events import JobEvent
 from descend.history import History
 from descend.jobs import Job, JobState
 from descend.models import LinearModel
+from descend.statistics import Summary
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from descend.client import Client
 
 __all__ = ["Run"]
 
 _WAIT_STEP_SECONDS = 20.0
+_DRAWN_POINTS = 300
 
 
 class Run:
@@ -29,13 +36,16 @@ class Run:
 
     @property
     def id(self) -> str:
+        """The job's id."""
         return self.job.id
 
     @property
     def state(self) -> JobState:
+        """The state as last read."""
         return self.job.state
 
-    def refresh(self, *, wait_seconds: float = 0) -> Job:
+    def refresh(self, *, wait_seconds: float = 0.0) -> Job:
+        """Read the job anew; with `wait_seconds`, answer when it ends or that time has passed."""
         self.job = self._client.job(self.id, wait_seconds=wait_seconds)
         return self.job
 
@@ -57,16 +67,73 @@ class Run:
             raise JobFailed(error.message if error else f"the job was {self.state}", param=self.id)
         return self
 
+    def watch(self, *, progress: bool = False) -> Iterator[JobEvent]:
+        """Iterate over what happens, as it happens, until the job has ended.
+
+        Args:
+            progress: show a bar with the curve, on the terminal or below a notebook's cell.
+        """
+        with ExitStack() as stack:
+            watched, display = None, None
+            if progress:
+                from descend.progress import Watched, shown
+
+                watched, display = Watched(self.job), stack.enter_context(shown())
+            for event in self._client.events(self.id):
+                if watched and display:
+                    watched.learn(event)
+                    display.show(watched)
+                yield event
+        self.refresh()
+
+    def retry(self) -> "Run":
+        """Submit the same once more, as a new job."""
+        return self._client.retry(self.id)
+
+    def delete(self) -> None:
+        """Delete the job, which must have ended; its model stays."""
+        self._client.delete_job(self.id)
+
     def cancel(self) -> Job:
+        """Ask for a stop; may be repeated."""
         self.job = self._client.cancel(self.id)
         return self.job
 
     @property
     def history(self) -> History:
+        """The loss of every epoch so far; a request each time it is asked for."""
         return self._client.history(self.id)
 
     @property
     def model(self) -> LinearModel:
+        """The weights by name; a request each time it is asked for."""
+        return self._client.model(self._model_id)
+
+    @property
+    def summary(self) -> Summary:
+        """Standard errors, t, p and intervals; `refused` says why there are none."""
+        return self._client.summary(self._model_id)
+
+    @property
+    def _model_id(self) -> str:
         if self.job.model_id is None:
             raise JobFailed(f"{self.id} is {self.state}: there is no model", param=self.id)
-        return self._client.model(self.job.model_id)
+        return self.job.model_id
+
+    def __rich__(self) -> "Group":
+        from rich.console import Group
+
+        curve = self._curve()
+        return Group(self.job, curve) if len(curve) else Group(self.job)
+
+    def _repr_html_(self) -> str:
+        from descend.views import job_html
+
+        return job_html(self.job, self._curve())
+
+    def _curve(self) -> History:
+        """Points enough to draw; none where the server does not answer: a repr never fails."""
+        try:
+            return self._client.history(self.id, max_points=_DRAWN_POINTS)
+        except DescendError:
+            return History.empty()

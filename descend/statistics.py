@@ -1,8 +1,11 @@
 """What is known about a fit beyond its weights: stored when a job ends, shown as a Summary."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 __all__ = [
     "INTERCEPT",
@@ -98,3 +101,13 @@ class Summary(BaseModel):
     rank: int | None = None
     condition_number: float | None = None
     targets: list[TargetSummary]
+
+    def __rich__(self) -> "Group":
+        from descend.commands.model_pages import summary_page
+
+        return summary_page(self)
+
+    def _repr_html_(self) -> str:
+        from descend.views import summary_html
+
+        return summary_html(self)

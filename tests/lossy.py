@@ -21,8 +21,14 @@ class LossyLine:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.lose_answers = 0
-        self.n_connections = 0
+        self._ends: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break every connection there is; new ones are forwarded as before."""
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._listener.close()
@@ -33,8 +39,8 @@ class LossyLine:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            self.n_connections += 1
             far = socket.create_connection(self._server)
+            self._ends += [near, far]
             for source, target, answers in ((near, far, False), (far, near, True)):
                 threading.Thread(
                     target=self._carry, args=(source, target, answers), daemon=True

@@ -139,6 +139,7 @@ def test_public_names_exist_and_are_listed() -> None:
         "models",
         "plans",
         "predictions",
+        "progress",
         "runs",
         "settings",
         "specs",
@@ -147,6 +148,7 @@ def test_public_names_exist_and_are_listed() -> None:
         "cli",
         "processes",
         "transport",
+        "views",
     ],
 )
 def test_a_module_of_the_contract_lists_what_it_defines(module: str) -> None:
