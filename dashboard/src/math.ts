@@ -167,11 +167,15 @@ const dot = (a: number[], b: number[]): number => a.reduce((sum, x, i) => sum + 
 
 /**
  * Signed distances from the minimum along the modes: the gradient is sum_i eigenvalue_i c_i v_i.
- * Magnitudes come from the excess, which is exact where the gradient is nearly orthogonal.
+ * Of one target the magnitudes come from the excess, 1/2 eigenvalue c^2, which is exact also where
+ * the gradient is nearly orthogonal; of several it is a sum over targets.
  */
-export function offsets(modes: Mode[], gradient: number[]): number[] {
-  return modes.map(({ eigenvalue, excess, vector }) =>
-    Math.sqrt(2 * excess / eigenvalue) * (dot(vector!, gradient) < 0 ? -1 : 1))
+export function offsets(modes: Mode[], gradient: number[], targets = 1): number[] {
+  return modes.map(({ eigenvalue, excess, vector }) => {
+    const along = dot(vector!, gradient)
+    if (targets > 1) return along / eigenvalue
+    return Math.sqrt((2 * excess) / eigenvalue) * (along < 0 ? -1 : 1)
+  })
 }
 
 /**

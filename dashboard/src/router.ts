@@ -21,6 +21,7 @@ interface PageModule {
 const PAGES: Record<string, () => Promise<PageModule>> = {
   jobs: () => import('./pages/jobs'),
   job: () => import('./pages/job'),
+  learn: () => import('./pages/learn'),
 }
 
 export const route = createStore<Route>(parse(location.hash))

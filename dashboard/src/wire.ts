@@ -71,7 +71,7 @@ export interface Hyperparameters {
 }
 
 export interface JobSpec {
-  dataset: string
+  dataset: string | { X: number[][]; y: number[] }
   target?: string | string[] | null
   features?: string[] | null
   weight?: string | null

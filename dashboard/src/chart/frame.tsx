@@ -30,7 +30,8 @@ interface FrameProps {
 }
 
 const CHARACTER = 6.8 // width of a digit of 12 px
-const TICK = (value: number) => number(value, 3)
+/** A tick is a round number: without the zeros that other numbers end in. */
+export const TICK = (value: number) => number(value, 3).replace(/(\.\d*?)0+(?!\d)/, '$1').replace(/\.(?!\d)/, '')
 
 /** The width that a part of the page has, followed as it changes. */
 export function useWidth<E extends HTMLElement>() {
