@@ -17,6 +17,11 @@ export function number(value: number | null | undefined, digits = 4): string {
   return sign(value) + grouped(size.toPrecision(digits))
 }
 
+/** A round number without the zeros that others end in: ticks, cells of a table. */
+export function trimmed(value: number | null | undefined, digits = 3): string {
+  return number(value, digits).replace(/(\.\d*?)0+(?!\d)/, '$1').replace(/\.(?!\d)/, '')
+}
+
 export function integer(value: number | null | undefined): string {
   if (value === null || value === undefined) return NONE
   return sign(value) + grouped(String(Math.abs(Math.round(value))))

@@ -88,5 +88,5 @@ export function tails(tests: ResidualTest[]): string {
   const p = tests.find((test) => test.name === 'tails')?.p ?? 1
   return p < CLEAR
     ? 'The ends leave the dashed line: extreme rows are more frequent, or fewer, than a normal distribution has.'
-    : 'On the dashed line: the intervals above can be trusted.'
+    : 'On the dashed line the residuals are as a normal distribution has them, which intervals rest on.'
 }

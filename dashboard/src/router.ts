@@ -22,6 +22,10 @@ const PAGES: Record<string, () => Promise<PageModule>> = {
   jobs: () => import('./pages/jobs'),
   job: () => import('./pages/job'),
   learn: () => import('./pages/learn'),
+  new: () => import('./pages/new'),
+  data: () => import('./pages/data'),
+  compare: () => import('./pages/compare'),
+  model: () => import('./pages/model'),
 }
 
 export const route = createStore<Route>(parse(location.hash))

@@ -10,6 +10,7 @@ import logo from './logo.svg'
 import { go, href, isPage, load, useRoute } from './router'
 import type { PageProps } from './router'
 import { useStore } from './store'
+import { DropAnywhere } from './upload'
 import { chooseTheme, nextTheme, theme } from './theme'
 
 const PLACES = [
@@ -34,6 +35,7 @@ export function Shell() {
       <Header onHelp={() => setHelp(true)} />
       <Page />
       <Toasts />
+      <DropAnywhere />
       <KeyQuestion />
       {help && <Help onClose={() => setHelp(false)} />}
     </>

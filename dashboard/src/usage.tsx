@@ -47,11 +47,13 @@ export function Download({ path, file, accept = '*/*', children }: DownloadProps
 
 export const origin = () => urlOf('').replace(/\/$/, '')
 
+/** The columns that a model takes, before any encoding. */
+export const inputsOf = (model: Model): Input[] =>
+  model.encoding?.inputs ?? model.features.map((name) => ({ kind: 'numeric', name, fill: null }))
+
 /** A row as the model takes it: the columns' means, the levels' first. */
 export function sampleRow(model: Model, dataset?: Dataset): Record<string, number | string | boolean> {
-  const inputs: Input[] = model.encoding?.inputs ??
-    model.features.map((name) => ({ kind: 'numeric', name, fill: null }))
-  return Object.fromEntries(inputs.map((input) => {
+  return Object.fromEntries(inputsOf(model).map((input) => {
     if (input.kind === 'categorical') return [input.name, input.levels![0]!]
     if (input.boolean) return [input.name, true]
     const mean = dataset?.columns.find((column) => column.name === input.name)?.mean ?? 1

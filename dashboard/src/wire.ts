@@ -138,6 +138,7 @@ export interface Job {
   metrics: Metrics | null
   model_id: string | null
   dataset_id: string
+  dataset_sha256: string
   metadata: Record<string, string>
 }
 

@@ -1,10 +1,10 @@
 // The loss after each step, on a logarithmic axis: exact, with what a job recorded drawn on it.
-import { powerOfTen } from '../format'
+import { powerOfTen, trimmed } from '../format'
 import { small } from '../lesson'
 import { course, logTicks, spread, ticks } from '../math'
 import type { Method, Quadratic } from '../math'
 import type { Box } from './frame'
-import { Frame, line, rings, TICK } from './frame'
+import { Frame, line, rings } from './frame'
 
 export interface Recorded {
   epoch: number[]
@@ -56,7 +56,7 @@ export function Course({ of, method, steps, step, recorded, label }: CourseProps
 
 const told = (power: number) => {
   const value = 10 ** power
-  return value >= 1e6 || value < 1e-4 ? powersOf(power) : TICK(Number(value.toPrecision(6)))
+  return value >= 1e6 || value < 1e-4 ? powersOf(power) : trimmed(Number(value.toPrecision(6)))
 }
 
 function powersOf(power: number): string {

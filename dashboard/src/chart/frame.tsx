@@ -1,7 +1,7 @@
 // An SVG plot laid out in CSS pixels: axes, grid and a clipped inside. Text is never scaled.
 import type { ComponentChildren } from 'preact'
 import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
-import { number } from '../format'
+import { trimmed } from '../format'
 import { scaled } from '../math'
 
 export interface Axis {
@@ -30,9 +30,6 @@ interface FrameProps {
 }
 
 const CHARACTER = 6.8 // width of a digit of 12 px
-/** A tick is a round number: without the zeros that other numbers end in. */
-export const TICK = (value: number) => number(value, 3).replace(/(\.\d*?)0+(?!\d)/, '$1').replace(/\.(?!\d)/, '')
-
 /** The width that a part of the page has, followed as it changes. */
 export function useWidth<E extends HTMLElement>() {
   const element = useRef<E>(null)
@@ -58,7 +55,7 @@ export function Frame(props: FrameProps) {
 function Drawn({ width, height, axes, children, over }: FrameProps & { width: number }) {
   const clip = useId()
   const rough = axes(width - 60, height - 40)
-  const words = rough.y.ticks.map(rough.y.text ?? TICK)
+  const words = rough.y.ticks.map((tick) => (rough.y.text ?? trimmed)(tick))
   const left = Math.ceil(Math.max(...words.map((word) => word.length), 2) * CHARACTER) + 12
   const box = { left, top: 8, right: width - 10, bottom: height - (rough.x.label ? 40 : 24) }
   const { x, y } = axes(box.right - box.left, box.bottom - box.top)
@@ -74,10 +71,10 @@ function Drawn({ width, height, axes, children, over }: FrameProps & { width: nu
       </clipPath>
       <path class="grid" d={grid(x, y, at)} />
       {x.ticks.map((tick) => (
-        <text x={at.x(tick)} y={box.bottom + 17} class="middle">{(x.text ?? TICK)(tick)}</text>
+        <text x={at.x(tick)} y={box.bottom + 17} class="middle">{(x.text ?? trimmed)(tick)}</text>
       ))}
       {y.ticks.map((tick) => (
-        <text x={box.left - 8} y={at.y(tick) + 4} class="end">{(y.text ?? TICK)(tick)}</text>
+        <text x={box.left - 8} y={at.y(tick) + 4} class="end">{(y.text ?? trimmed)(tick)}</text>
       ))}
       {x.label && <text x={(box.left + box.right) / 2} y={height - 6} class="middle">{x.label}</text>}
       <g clip-path={`url(#${clip})`}>{children(at)}</g>

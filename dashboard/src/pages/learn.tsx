@@ -5,7 +5,7 @@ import { Contour } from '../chart/Contour'
 import { Course } from '../chart/Course'
 import type { Recorded } from '../chart/Course'
 import { Modes } from '../chart/Modes'
-import { Button, Card, Copy, Failure } from '../controls'
+import { Button, Card, Copy, Failure, Icon } from '../controls'
 import { integer, number, percent, plural } from '../format'
 import * as lesson from '../lesson'
 import type { Lesson } from '../lesson'
@@ -52,7 +52,7 @@ export default function Learn({ route: { query } }: PageProps) {
       <p class="crumbs"><a href="#/learn">Learn</a> / {crumbs(job.value, query, dataset)}</p>
       <div class="page-head"><h1>One step of gradient descent, on your data</h1></div>
       {asked.value ? <Opening told={asked.value} /> : <p class="sentence muted">{error ? ' ' : 'Asking the server for the gradient…'}</p>}
-      {refused && <p class="note"><span /><span>{refused}</span></p>}
+      {refused && <p class="note"><Icon name="warning" /><span>{refused}</span></p>}
       {dataset && <Setup query={query} datasets={datasets.value!} dataset={dataset} />}
       {error ? <Failure error={error} again={asked.reload} /> : null}
       {found && spec && <Drawn key={JSON.stringify(spec)} of={found} spec={spec} job={job.value} exact={!refused} query={query} />}

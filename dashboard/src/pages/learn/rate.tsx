@@ -36,13 +36,13 @@ export function Rate({ of, method, own, onChange }: RateProps) {
   }
   return (
     <Card title="Learning rate" side={<Exact rate={rate} bound={bound} onChange={onChange} />}>
-      <input class="rate" type="range" min={0.01} max={most} step="any" value={rate / bound} aria-label="Learning rate"
+      <input class="slider" type="range" min={0.01} max={most} step="any" value={rate / bound} aria-label="Learning rate"
         aria-valuetext={`${number(rate, 3)}, ${percent(rate / bound)} of the limit, ${word.toLowerCase()}`}
         onKeyDown={pressed} onInput={(event) => onChange(chosen(Number(event.currentTarget.value)))} />
-      <div class="rate-marks">
+      <div class="slider-marks">
         <span class="zero">0</span>
-        <span class="before good" style={{ left: place(fast / bound) }}><span class="word">fastest </span>{number(fast, 3)} ▲</span>
-        <span class="after bad" style={{ left: place(1) }}>▲ <span class="word">limit </span>{number(bound, 3)}</span>
+        <span class="before good" style={{ left: place(fast / bound) }}><span class="say">fastest </span>{number(fast, 3)} ▲</span>
+        <span class="after bad" style={{ left: place(1) }}>▲ <span class="say">limit </span>{number(bound, 3)}</span>
         {own !== undefined && <span class="own" style={{ left: place(own / bound) }} title={`the job's rate, ${own}`} />}
       </div>
       <p aria-live="polite"><b class={word === 'Diverges' ? 'bad' : ''}>{word}.</b> {text}</p>

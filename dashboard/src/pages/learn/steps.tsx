@@ -3,7 +3,6 @@
 import type { ComponentChildren } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { answered } from '../../api'
-import { useWidth } from '../../chart/frame'
 import { Button, Card, Failure } from '../../controls'
 import { number } from '../../format'
 import { initAt, stepAt, symbols } from '../../lesson'
@@ -126,53 +125,27 @@ const METHODS = [['autograd', 'autograd (loss.backward)'], ['by_hand', 'by hand'
 
 interface MethodsProps { told?: Gradients; closed: number[]; names: string[]; target: number }
 
+const MOST_ROWS = 12
+
 function Methods({ told, closed, names, target }: MethodsProps) {
-  const [element, width] = useWidth<HTMLDivElement>()
-  const across = names.length <= Math.max(2, Math.floor((width - 360) / 110)) && width > 480
-  const value = (method: (typeof METHODS)[number][0], j: number) => (told ? <Digits of={told[method][target]![j]!} /> : <span class="muted">{method === 'autograd' ? 'asking PyTorch…' : '…'}</span>)
-  const from = (method: (typeof METHODS)[number][0]) => (method === 'autograd' ? '–' : told ? number(told[`${method}_difference`].absolute, 2) : '…')
-  const title = (method: string, text: string) => (method === 'by_hand' ? <><Hand /> {text}</> : text)
+  const waiting = (method: string) => <span class="muted">{method === 'autograd' ? 'asking PyTorch…' : '…'}</span>
   return (
-    <div ref={element} class="scroll">
-      {across ? (
-        <table>
-          <thead><tr><th>method</th>{names.map((name) => <th class="number">∂L/∂{name}</th>)}<th class="number">differs from autograd by</th></tr></thead>
-          <tbody>
-            {METHODS.map(([method, text]) => (
-              <tr><th scope="row">{title(method, text)}</th>{names.map((_, j) => <td class="number">{value(method, j)}</td>)}<td class="number muted">{from(method)}</td></tr>
-            ))}
-            <tr class="muted"><td>closed form, in this page</td>{closed.map((one) => <td class="number"><Digits of={one} /></td>)}<td /></tr>
-          </tbody>
-        </table>
-      ) : (
-        <Blocks names={names} value={value} from={from} closed={closed} />
-      )}
-    </div>
-  )
-}
-
-interface BlocksProps {
-  names: string[]
-  value: (method: (typeof METHODS)[number][0], j: number) => ComponentChildren
-  from: (method: (typeof METHODS)[number][0]) => string
-  closed: number[]
-}
-
-const MOST_BLOCKS = 12
-
-function Blocks({ names, value, from, closed }: BlocksProps) {
-  return (
-    <>
-      {names.slice(0, MOST_BLOCKS).map((name, j) => (
-        <dl class="pairs block">
-          <dt class="block-title">∂L/∂{name}</dt>
-          {METHODS.map(([method, text]) => <div><dt>{text}</dt><dd>{value(method, j)}</dd></div>)}
-          <div class="muted"><dt>closed form, in this page</dt><dd><Digits of={closed[j]!} /></dd></div>
-        </dl>
-      ))}
-      {names.length > MOST_BLOCKS && <p class="small">and {names.length - MOST_BLOCKS} more</p>}
-      <p class="small">By hand differs from autograd by {from('by_hand')}, finite differences by {from('finite_differences')}.</p>
-    </>
+    <table class="gradient">
+      <thead><tr><td />{METHODS.map(([method, text]) => <th class="number">{method === 'by_hand' ? <><Hand /> {text}</> : text}</th>)}<th class="number">closed form, in this page</th></tr></thead>
+      <tbody>
+        {names.slice(0, MOST_ROWS).map((name, j) => (
+          <tr>
+            <th scope="row">∂L/∂{name}</th>
+            {METHODS.map(([method, text]) => <td class="number" data-label={text}>{told ? <Digits of={told[method][target]![j]!} /> : waiting(method)}</td>)}
+            <td class="number muted" data-label="closed form, in this page"><Digits of={closed[j]!} /></td>
+          </tr>
+        ))}
+        <tr class="muted">
+          <th scope="row" class="muted">differs from autograd by</th><td class="number">–</td>
+          {METHODS.slice(1).map(([method, text]) => <td class="number" data-label={text}>{told ? number(told[`${method as 'by_hand'}_difference`].absolute, 2) : '…'}</td>)}<td />
+        </tr>
+      </tbody>
+    </table>
   )
 }
 
@@ -185,12 +158,12 @@ function Update({ names, from, gradient, to, method, first }: UpdateProps) {
   const pushed = method.momentum > 0 && !first
   return (
     <>
-      {names.slice(0, 6).map((name, j) => (
+      {names.slice(0, MOST_ROWS).map((name, j) => (
         <p class="mono update">
           {name}: {number(from[j]!)} − {Number(method.rate.toPrecision(4))} × {pushed ? number((from[j]! - to[j]!) / method.rate) : number(gradient[j]! * (method.nesterov ? 1 + method.momentum : 1))} = <b>{number(to[j]!)}</b>
         </p>
       ))}
-      {names.length > 6 && <p class="small">and {names.length - 6} more</p>}
+      {names.length > MOST_ROWS && <p class="small">and {names.length - MOST_ROWS} more</p>}
       {pushed && <p class="small">With momentum the step is the running sum of earlier gradients, each {method.momentum} of the one after.</p>}
     </>
   )

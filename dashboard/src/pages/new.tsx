@@ -1,0 +1,421 @@
+// A new job in four steps on one page: data, model, plan, start.
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { ApiError, answered, get, hasKey, newKey, post, told } from '../api'
+import { Button, Card, CopyLink, Failure, Icon } from '../controls'
+import { submitCurl, submitPython } from '../copies'
+import { bytes, duration, integer, number, plural } from '../format'
+import { Profile } from '../profile'
+import { useResource } from '../resource'
+import { go, href, setQuery } from '../router'
+import type { PageProps } from '../router'
+import { setTitle } from '../shell'
+import * as drafts from '../spec'
+import type { Draft } from '../spec'
+import { useStore } from '../store'
+import { CANCELLED, dropped, FileButton, upload } from '../upload'
+import type { CsvOptions, Uploading } from '../upload'
+import { origin } from '../usage'
+import type { Column, Dataset, Job, JobSpec, Page, Plan } from '../wire'
+
+export default function NewJob({ route: { query } }: PageProps) {
+  const [draft, setDraft] = useState<Draft | null>(null)
+  const [dataset, setDataset] = useState<Dataset | null>(null)
+  const sent = useUpload((one) => {
+    setQuery({ data: one.id, from: undefined })
+    open(one)
+  })
+  const open = (one: Dataset, from?: Draft) => {
+    setDataset(one)
+    setDraft(from ?? drafts.draftOf(one))
+  }
+  const known = useResource((signal) => named(query, signal), [])
+  useEffect(() => {
+    if (known.value) open(known.value.dataset, known.value.draft)
+  }, [known.value])
+  useEffect(() => setTitle('New job'), [])
+  return (
+    <>
+      <p class="crumbs"><a href="#/">Jobs</a> / new</p>
+      <h1>New job</h1>
+      <div class="stack new">
+        <Data sent={sent} dataset={dataset} draft={draft} onDraft={setDraft} onOpen={open} error={known.error} />
+        {dataset && draft && <Rest dataset={dataset} draft={draft} onDraft={setDraft} />}
+      </div>
+    </>
+  )
+}
+
+/** What the address names: a data set, or a job to run again with changes. */
+async function named(query: URLSearchParams, signal: AbortSignal): Promise<{ dataset: Dataset; draft?: Draft } | undefined> {
+  const data = query.get('data'), from = query.get('from')
+  if (from) {
+    const job = await get<Job>(`v1/jobs/${from}`, signal)
+    const dataset = await get<Dataset>(`v1/datasets/${job.dataset_id}`, signal)
+    const changes = Object.fromEntries([...query].filter(([name]) => name !== 'from').map(([name, text]) => [name, drafts.valueOf(name, text)]))
+    return { dataset, draft: drafts.draftFrom(job.spec, dataset, changes) }
+  }
+  return data ? { dataset: await get<Dataset>(`v1/datasets/${data}`, signal) } : undefined
+}
+
+// --- 1 Data ----------------------------------------------------------------------------------------
+
+interface Sent {
+  file: File | null
+  /** The last one, sent or not: it can be read anew, written otherwise. */
+  last: File | null
+  part: number
+  error: unknown
+  cancel: () => void
+  again: (options: CsvOptions) => void
+}
+
+function useUpload(onDone: (dataset: Dataset) => void): Sent {
+  const waiting = useStore(dropped)
+  const [state, setState] = useState<{ file: File | null; part: number; error?: unknown }>({ file: null, part: 0 })
+  const [sending, setSending] = useState<Uploading | null>(null)
+  const send = (file: File, options: CsvOptions) => {
+    sending?.cancel()
+    setState({ file, part: 0 })
+    const now = upload(file, options, (part) => setState((before) => (before.file === file ? { ...before, part } : before)))
+    setSending(now)
+    now.done.then(
+      (dataset) => (setSending(null), setState({ file, part: 1 }), onDone(dataset)),
+      (error: unknown) => (setSending(null), setState({ file, part: 0, error })),
+    )
+  }
+  useEffect(() => {
+    if (!waiting) return
+    dropped.set(null)
+    send(waiting, {})
+  }, [waiting])
+  return {
+    file: sending || state.error ? state.file : null, last: state.file, part: state.part, error: state.error,
+    cancel: () => sending?.cancel(),
+    again: (options) => state.file && send(state.file, options),
+  }
+}
+
+interface DataProps {
+  sent: Sent
+  dataset: Dataset | null
+  draft: Draft | null
+  onDraft: (draft: Draft) => void
+  onOpen: (dataset: Dataset) => void
+  error: unknown
+}
+
+function Data({ sent, dataset, draft, onDraft, onOpen, error }: DataProps) {
+  const file = dataset && !sent.file
+  return (
+    <Card title="1 · Data" side={file ? <FileButton>Other file</FileButton> : undefined}>
+      {sent.file && !sent.error && <Sending sent={sent} />}
+      {Boolean(sent.error) && <Refused sent={sent} />}
+      {Boolean(error) && <Failure error={error} />}
+      {!dataset && !sent.file && <Choose onOpen={onOpen} />}
+      {file && draft && (
+        <>
+          <p class="row">
+            <b>{dataset.name ?? dataset.id}</b>
+            <span class="muted">{plural(dataset.n_rows, 'row')}, {plural(dataset.n_columns, 'column')}, {bytes(dataset.size_bytes)} <Icon name="check" /></span>
+          </p>
+          <Profile dataset={dataset} use={(column) => <Use column={column} dataset={dataset} draft={draft} onDraft={onDraft} />} />
+          {dataset.warnings.map((text) => <p class="refusal">{text}.</p>)}
+          {dataset.format === 'csv' && sent.last && <Csv sent={sent} />}
+        </>
+      )}
+    </Card>
+  )
+}
+
+function Sending({ sent }: { sent: Sent }) {
+  const percent = Math.round(sent.part * 100)
+  return (
+    <div class="row">
+      <b>{sent.file!.name}</b>
+      <span class="muted">{sent.part < 1 ? `${percent} % of ${bytes(sent.file!.size)}` : 'The server reads it…'}</span>
+      <Button onClick={sent.cancel}>Cancel</Button>
+      <progress max="1" value={sent.part} aria-label="Upload">{percent} %</progress>
+    </div>
+  )
+}
+
+function Refused({ sent }: { sent: Sent }) {
+  const text = sent.error instanceof ApiError ? told(sent.error) : (sent.error as Error).message
+  return (
+    <>
+      <p class={text === CANCELLED ? 'refusal' : 'note bad'}>{text !== CANCELLED && <Icon name="warning" />}<span>{sent.file!.name}: {text}</span></p>
+      <p class="row"><FileButton primary>Choose another file</FileButton></p>
+      {sent.error instanceof ApiError && /\.(csv|tsv|txt)(\.gz)?$/i.test(sent.file!.name) && <Csv sent={sent} open />}
+    </>
+  )
+}
+
+const CSV: [keyof CsvOptions, string][] = [
+  ['delimiter', 'as in the header'], ['decimal', '.'], ['encoding', 'utf-8'], ['null_values', 'NA, null, …'], ['text', 'columns kept as text'],
+]
+
+/** How the file is written, where the server did not find out by itself. */
+function Csv({ sent, open = false }: { sent: Sent; open?: boolean }) {
+  const [options, setOptions] = useState<CsvOptions>({})
+  return (
+    <details open={open} class="csv">
+      <summary>How the CSV is written</summary>
+      <div class="fields">
+        {CSV.map(([name, placeholder]) => (
+          <label class="field"><span>{name}</span>
+            <input placeholder={placeholder} value={options[name] ?? ''} onInput={(event) => setOptions({ ...options, [name]: event.currentTarget.value })} />
+          </label>
+        ))}
+      </div>
+      <Button disabled={!Object.values(options).some(Boolean)} onClick={() => sent.again(Object.fromEntries(Object.entries(options).filter(([, one]) => one)))}>Read it again</Button>
+    </details>
+  )
+}
+
+function Choose({ onOpen }: { onOpen: (dataset: Dataset) => void }) {
+  const earlier = useResource((signal) => get<Page<Dataset>>('v1/datasets?limit=8', signal), [])
+  const open = (one: Dataset) => (setQuery({ data: one.id }), onOpen(one))
+  return (
+    <div class="drop-zone">
+      <p><b>Drop a file here</b>, CSV, Parquet, Arrow, NDJSON or npz.</p>
+      <FileButton primary>Choose a file</FileButton>
+      {Boolean(earlier.value?.data.length) && (
+        <p class="small row">or train on {earlier.value!.data.map((one) => (
+          <button type="button" class="link" onClick={() => open(one)}>{one.name ?? one.id.slice(0, 11)}</button>
+        ))}</p>
+      )}
+    </div>
+  )
+}
+
+interface DraftProps { draft: Draft; onDraft: (draft: Draft) => void }
+
+function Use({ column, dataset, draft, onDraft }: DraftProps & { column: Column; dataset: Dataset }) {
+  const { name } = column
+  const isTarget = draft.target === name, used = draft.features.includes(name)
+  const toggle = () => onDraft({ ...draft, features: used ? draft.features.filter((one) => one !== name) : [...draft.features, name] })
+  const aim = () => onDraft({
+    ...draft, target: name,
+    features: [...draft.features.filter((one) => one !== name), ...(draft.target && !isTarget ? [draft.target] : [])],
+  })
+  return (
+    <span class="row use">
+      {column.dtype !== 'string' && (
+        <label class="check"><input type="radio" name="target" checked={isTarget} onChange={aim} /> {isTarget ? <b>target{name === drafts.guessTarget(dataset) ? ', guessed' : ''}</b> : <span class="muted">target</span>}</label>
+      )}
+      {!isTarget && (
+        <label class="check"><input type="checkbox" checked={used} onChange={toggle} aria-label={`use ${name}`} />
+          <span class="muted">{used ? drafts.useOf(column) : (drafts.leftOut(column, dataset.n_rows) ?? 'left out')}</span></label>
+      )}
+    </span>
+  )
+}
+
+// --- 2 to 4 ------------------------------------------------------------------------------------------
+
+function Rest({ dataset, draft, onDraft }: DraftProps & { dataset: Dataset }) {
+  const spec = useMemo(() => drafts.specOfDraft(draft), [draft])
+  const plan = usePlan(spec)
+  const key = useMemo(newKey, [])
+  const [refused, setRefused] = useState<unknown>(null)
+  const wrong = wrongOf(refused ?? plan.error)
+  const form = useRef<HTMLDivElement>(null)
+  useEffect(() => setRefused(null), [spec])
+  const start = async () => {
+    try {
+      const job = await post<Job>('v1/jobs', spec, { 'idempotency-key': `${key}-${digest(spec)}` })
+      go(href(`jobs/${job.id}`))
+    } catch (error) {
+      setRefused(error)
+      setTimeout(() => form.current?.querySelector<HTMLElement>('[aria-invalid]')?.focus(), 50)
+    }
+  }
+  return (
+    <div ref={form} class="stack">
+      <Model dataset={dataset} draft={draft} onDraft={onDraft} wrong={wrong} />
+      <PlanCard plan={plan.value} busy={plan.busy} error={refused ?? plan.error} draft={draft} onDraft={onDraft} wrong={wrong} />
+      <Card title="4 · Start">
+        <div class="row">
+          <Button tone="primary" onClick={start} disabled={!draft.target || !draft.features.length}>Start training</Button>
+          <a class="button" href={href('learn', { data: draft.dataset, target: draft.target, x: draft.features, raw: draft.settings.standardize === false ? '1' : '0' })}>Open as lesson</a>
+          <span class="small row">Copy as
+            <CopyLink text={() => submitCurl(spec, origin(), hasKey())}>curl</CopyLink>
+            <CopyLink text={() => submitPython(spec, origin())}>Python</CopyLink>
+            <CopyLink text={() => drafts.submitShell(spec, origin())}>Shell</CopyLink>
+          </span>
+        </div>
+      </Card>
+    </div>
+  )
+}
+
+/** The same key is the same job: it belongs to one draft of this visit. */
+function digest(spec: JobSpec): string {
+  let sum = 0
+  for (const one of JSON.stringify(spec)) sum = (Math.imul(sum, 31) + one.codePointAt(0)!) | 0
+  return (sum >>> 0).toString(16)
+}
+
+const PLAN_MILLISECONDS = 300
+
+function usePlan(spec: JobSpec) {
+  const [rested, setRested] = useState(spec)
+  useEffect(() => {
+    const later = setTimeout(() => setRested(spec), PLAN_MILLISECONDS)
+    return () => clearTimeout(later)
+  }, [spec])
+  const ready = Boolean(rested.target && rested.features?.length)
+  const plan = useResource(ready ? (signal) => answered<Plan>('v1/plans', { ...rested, name: undefined }, signal) : null, [JSON.stringify({ ...rested, name: '' })])
+  return { ...plan, busy: plan.busy || rested !== spec }
+}
+
+/** Messages by the last part of the field that they are about. */
+function wrongOf(error: unknown): Record<string, string> {
+  if (!(error instanceof ApiError) || error.status !== 422) return {}
+  const { errors, param, detail } = error.problem
+  const all = errors?.length ? errors : [{ param: param ?? '', message: detail }]
+  return Object.fromEntries(all.map((one) => [one.param.replace('hyperparameters.', '').split('.')[0]!, one.message]))
+}
+
+interface ModelProps extends DraftProps { dataset: Dataset; wrong: Record<string, string> }
+
+function Model({ dataset, draft, onDraft, wrong }: ModelProps) {
+  const { settings } = draft
+  const preset = drafts.presetOf(settings)
+  const set = (name: string, value: unknown) => {
+    const { [name]: _, ...rest } = settings
+    onDraft({ ...draft, settings: value === undefined ? rest : { ...rest, [name]: value } })
+  }
+  const numeric = dataset.columns.filter((one) => one.dtype !== 'string')
+  const target = (name: string) => onDraft({ ...draft, target: name, features: draft.features.filter((one) => one !== name) })
+  return (
+    <Card title="2 · Model">
+      <div class="fields">
+        <Choice name="Predict" value={draft.target} wrong={wrong.target} options={numeric.map((one) => [one.name, one.name])} onChange={target} />
+        <Choice name="Rows with a missing cell" value={draft.missing} wrong={wrong.missing ?? wrong.features}
+          options={[['error', 'stop'], ['drop', 'leave out'], ['mean', 'fill in the mean']]} onChange={(missing) => onDraft({ ...draft, missing })} />
+        <Choice name="Hold out for evaluation" value={String(settings.validation_fraction ?? 0)}
+          options={[...new Set(['0', '0.1', '0.2', '0.3', String(settings.validation_fraction ?? 0)])].map((one) => [one, one === '0' ? 'no rows' : `${Number(one) * 100} %`])}
+          onChange={(text) => set('validation_fraction', Number(text) || undefined)} />
+        <label class="field"><span>Name</span><input value={draft.name} placeholder="for the list of jobs" onInput={(event) => onDraft({ ...draft, name: event.currentTarget.value })} /></label>
+      </div>
+      <fieldset class="row presets">
+        <legend class="small">Train by</legend>
+        {Object.entries(drafts.PRESETS).map(([one, { name }]) => (
+          <label class="check"><input type="radio" name="preset" checked={one === preset} onChange={() => onDraft({ ...draft, settings: drafts.withPreset(settings, one) })} /> {name}</label>
+        ))}
+        {preset === 'own' && <label class="check"><input type="radio" name="preset" checked /> own settings</label>}
+      </fieldset>
+      <details open={preset === 'own' || undefined}>
+        <summary>All settings</summary>
+        {drafts.FIELDS.map(([group, fields]) => (
+          <fieldset class="group">
+            <legend>{group}</legend>
+            <div class="fields">
+              {fields.map((field) => <Setting key={field[0]} field={field} value={settings[field[0]]} wrong={wrong[field[0]]} onChange={(value) => set(field[0], value)} />)}
+            </div>
+          </fieldset>
+        ))}
+        <Button disabled={preset === 'descent'} onClick={() => onDraft({ ...draft, settings: {} })}>Reset all</Button>
+      </details>
+    </Card>
+  )
+}
+
+interface ChoiceProps {
+  name: string
+  value: string
+  options: readonly (readonly [value: string, text: string])[]
+  onChange: (value: string) => void
+  wrong?: string
+}
+
+function Choice({ name, value, options, onChange, wrong }: ChoiceProps) {
+  return (
+    <label class="field"><span>{name}</span>
+      <select value={value} aria-invalid={wrong ? true : undefined} onChange={(event) => onChange(event.currentTarget.value)}>
+        {options.map(([one, text]) => <option value={one} selected={one === value}>{text}</option>)}
+      </select>
+      {wrong && <span class="wrong">{wrong}</span>}
+    </label>
+  )
+}
+
+interface SettingProps { field: drafts.Field; value: unknown; wrong?: string; onChange: (value: unknown) => void }
+
+function Setting({ field: [name, byDefault, options], value, wrong, onChange }: SettingProps) {
+  const [typed, setTyped] = useState<string | null>(null)
+  const changed = value !== undefined
+  const title = <span>{name}{changed && <b class="changed" title={`default: ${byDefault}`}> ●</b>}</span>
+  if (options) {
+    const all = options.map((one) => [one === byDefault ? '' : one, one === byDefault ? `${one} (default)` : one] as const)
+    return (
+      <label class="field">{title}
+        <select aria-invalid={wrong ? true : undefined} onChange={(event) => onChange(drafts.valueOf(name, event.currentTarget.value))}>
+          {all.map(([one, text]) => <option value={one} selected={one === drafts.textOf(value)}>{text}</option>)}
+        </select>
+        {wrong && <span class="wrong">{wrong}</span>}
+      </label>
+    )
+  }
+  return (
+    <label class="field">{title}
+      <input value={typed ?? drafts.textOf(value)} placeholder={byDefault} aria-invalid={wrong ? true : undefined}
+        onInput={(event) => (setTyped(event.currentTarget.value), onChange(drafts.valueOf(name, event.currentTarget.value)))} onBlur={() => setTyped(null)} />
+      {wrong && <span class="wrong">{wrong}</span>}
+    </label>
+  )
+}
+
+interface PlanProps extends DraftProps { plan?: Plan; busy: boolean; error: unknown; wrong: Record<string, string> }
+
+function PlanCard({ plan, busy, error, draft, onDraft, wrong }: PlanProps) {
+  const shown = Object.keys(wrong).length > 0
+  const auto = () => onDraft({ ...draft, settings: drafts.ownSettings({ ...draft.settings, learning_rate: undefined }) })
+  const scale = () => onDraft({ ...draft, settings: drafts.ownSettings({ ...draft.settings, standardize: undefined }) })
+  return (
+    <Card title="3 · Plan" className={busy ? 'busy' : ''} side={busy ? <span class="small" role="status">computing…</span> : undefined}>
+      {Boolean(error) && !busy && (shown ? <p class="refusal bad">Not yet: {Object.entries(wrong).map(([name, text]) => (text.includes(name) || !name ? text : `${name}: ${text}`)).join('; ')}.</p> : <Failure error={error} />)}
+      {plan && !error && (
+        <>
+          <p class="planned">{sayPlan(plan, draft.settings)}</p>
+          <p class="small">{factsOf(plan).join(' · ')}</p>
+          {plan.warnings.map((text) => (
+            <p class="note"><Icon name="warning" /><span>{text}.{' '}
+              {/^learning_rate/.test(text) && <button type="button" class="link" onClick={auto}>Use “auto”</button>}
+              {/set standardize/.test(text) && <button type="button" class="link" onClick={scale}>Standardize</button>}
+            </span></p>
+          ))}
+        </>
+      )}
+    </Card>
+  )
+}
+
+const NEAR = 1e-3
+
+/** Say in a sentence what would happen. */
+export function sayPlan(plan: Plan, settings: drafts.Settings): string {
+  const { stability_bound: bound, learning_rate: rate } = plan
+  if (settings.optimizer === 'exact') return `Solves for the minimum at once${took(plan)}. The lowest possible loss is ${number(plan.min_loss)}.`
+  const limits = bound === null ? '' : ` Stable below rate ${number(bound, 3)}${rate === null ? '' : `; ${(settings.learning_rate ?? 'auto') === 'auto' ? '“auto” uses' : 'this is'} ${number(rate, 3)}`}.`
+  if (plan.diverges) return `Diverges.${limits}`
+  const near = plan.epochs_to_gap.find((one) => one.gap === NEAR)?.epochs
+  const most = Number(settings.max_epochs ?? 1000)
+  if (plan.epochs_refused) return `How many epochs it takes cannot be told: ${plan.epochs_refused}.${limits}`
+  if (near === null || near === undefined) return `Never comes near the lowest possible loss.${limits}`
+  const late = near > most ? ` It stops at ${integer(most)}, before that.` : ''
+  return `Converges: ${plural(near, 'epoch')} ${near === 1 ? 'goes' : 'go'} 99.9 % of the way to the lowest possible loss${took(plan)}.${late}${limits}`
+}
+
+const took = ({ seconds }: Plan) => (seconds === null ? '' : ` (${duration(seconds)})`)
+
+function factsOf(plan: Plan): string[] {
+  const rows = plan.n_eval_samples ? `${integer(plan.n_samples)} + ${integer(plan.n_eval_samples)} rows` : plural(plan.n_samples, 'row')
+  return [
+    rows, `${plural(plan.n_columns, 'column')} after encoding`,
+    plan.condition_number === null ? '' : `condition number ${number(plan.condition_number, 3)}`,
+    plan.rank === null ? '' : `rank ${plan.rank} of ${plan.n_columns}`,
+    `memory ${bytes(plan.memory_bytes)}`, `engine ${plan.engine} on ${plan.device}`,
+  ].filter(Boolean)
+}
