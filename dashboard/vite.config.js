@@ -4,6 +4,11 @@ import { defineConfig } from 'vite'
 // from the sources and the lockfile, so that a fresh build can be compared with the committed one.
 export default defineConfig({
   base: './',
+  // h('p', null, text) compresses better than jsx('p', { children: text }): 0.6 kB of the whole.
+  oxc: {
+    jsx: { runtime: 'classic', pragma: 'h', pragmaFrag: 'Fragment' },
+    jsxInject: "import { h, Fragment } from 'preact'",
+  },
   build: {
     outDir: '../service/web',
     emptyOutDir: true,

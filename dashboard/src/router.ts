@@ -1,5 +1,4 @@
 // Addresses are #/page/id/tab?query: no server fallback, and the URL is the state of the view.
-import type { ComponentType } from 'preact'
 import { createStore, useStore } from './store'
 
 export interface Route {
@@ -11,21 +10,6 @@ export interface Route {
 
 export interface PageProps {
   route: Route
-}
-
-interface PageModule {
-  default: ComponentType<PageProps>
-}
-
-// A page is one line here and one file in pages/.
-const PAGES: Record<string, () => Promise<PageModule>> = {
-  jobs: () => import('./pages/jobs'),
-  job: () => import('./pages/job'),
-  learn: () => import('./pages/learn'),
-  new: () => import('./pages/new'),
-  data: () => import('./pages/data'),
-  compare: () => import('./pages/compare'),
-  model: () => import('./pages/model'),
 }
 
 export const route = createStore<Route>(parse(location.hash))
@@ -44,14 +28,6 @@ function named(first: string, id: string): string {
   if (first === '' || first === 'jobs') return id ? 'job' : 'jobs'
   if (first === 'models') return 'model'
   return first
-}
-
-export function isPage(name: string): boolean {
-  return name in PAGES
-}
-
-export function load(name: string): Promise<PageModule> {
-  return PAGES[name]!()
 }
 
 /** Write the address of a page. */

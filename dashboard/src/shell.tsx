@@ -1,14 +1,13 @@
 // What every page stands in: navigation, connection, theme, help, the key, toasts.
 import { useEffect, useRef, useState } from 'preact/hooks'
-import type { ComponentType } from 'preact'
 import { connection, get, keyQuestion } from './api'
 import type { Connection } from './api'
 import { Dialog, Icon, Toasts } from './controls'
 import { clock } from './format'
 import { allowShortcuts, shortcuts, useKeys } from './keys'
 import logo from './logo.svg'
-import { go, href, isPage, load, useRoute } from './router'
-import type { PageProps } from './router'
+import { PAGES } from './pages'
+import { go, href, useRoute } from './router'
 import { useStore } from './store'
 import { DropAnywhere } from './upload'
 import { chooseTheme, nextTheme, theme } from './theme'
@@ -132,35 +131,14 @@ function inWords(now: Connection): string {
 function Page() {
   const route = useRoute()
   const main = useRef<HTMLElement>(null)
-  const [shown, setShown] = useState<{ page: string; View: ComponentType<PageProps> } | null>(null)
-  const [failed, setFailed] = useState(false)
-  useEffect(() => {
-    if (!isPage(route.page)) return
-    let current = true
-    load(route.page).then(
-      ({ default: View }) => current && (setFailed(false), setShown({ page: route.page, View })),
-      () => current && setFailed(true),
-    )
-    return () => void (current = false)
-  }, [route.page])
+  const View = PAGES[route.page]
   useEffect(() => {
     main.current?.focus({ preventScroll: true })
     scrollTo(0, 0)
   }, [route.page, route.id])
   return (
     <main ref={main} id="main" tabIndex={-1}>
-      {!isPage(route.page) ? (
-        <NoSuchPage />
-      ) : failed ? (
-        <p class="refusal">
-          This page could not be loaded: the server may have been updated.{' '}
-          <a href={location.href} onClick={() => location.reload()}>
-            Load it anew
-          </a>
-        </p>
-      ) : (
-        shown?.page === route.page && <shown.View key={route.page + route.id} route={route} />
-      )}
+      {View ? <View key={route.page + route.id} route={route} /> : <NoSuchPage />}
     </main>
   )
 }

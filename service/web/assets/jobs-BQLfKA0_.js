@@ -1,1 +1,0 @@
-import{D as e}from"./index-BVaYaa-u.js";function t(t){return e(`h1`,{children:`Jobs`})}export{t as default};
