@@ -48,6 +48,7 @@ __all__ = [
     "Hyperparameters",
     "InitialWeights",
     "Job",
+    "JobChanges",
     "JobError",
     "JobKind",
     "JobSpec",
@@ -213,6 +214,22 @@ class JobSpec(BaseModel):
         return [self.target] if isinstance(self.target, str) else self.target
 
 
+class JobChanges(BaseModel):
+    """What of a job's spec to change when it is tried again: a merge patch (RFC 7396) of it.
+
+    Members of the spec, and in `hyperparameters` members of these, replace the job's; null takes
+    one away. What comes out is checked as any spec.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        json_schema_extra={"examples": [{"hyperparameters": {"learning_rate": 0.354}}]},
+    )
+
+    hyperparameters: dict[str, JsonValue] | None = {}
+
+
 class Progress(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -311,6 +328,7 @@ class Job(BaseModel):
     metrics: Metrics | None = None
     result: JsonValue = Field(None, description="the answer of a job that is not a training")
     model_id: str | None = None
+    parent_id: str | None = Field(None, description="the job that this one tries again")
     dataset_id: str
     dataset_sha256: str
     metadata: dict[str, str] = {}

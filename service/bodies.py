@@ -17,6 +17,7 @@ from service.problems import FieldError, field_errors
 
 __all__ = [
     "JsonBody",
+    "OptionalJsonBody",
     "content_encoding",
     "content_type",
     "limited",
@@ -76,7 +77,17 @@ async def read_json_body(request: Request) -> bytes:
     return b"".join([chunk async for chunk in limited(request, limit)])
 
 
+async def read_optional_json_body(request: Request) -> bytes:
+    """Read a JSON body, unparsed, or none at all."""
+    limit: int = request.app.state.parts.settings.limits.inline_json_bytes
+    raw = b"".join([chunk async for chunk in limited(request, limit)])
+    if raw and media_type(request) != "application/json":
+        raise UnsupportedMediaType("send application/json")
+    return raw
+
+
 JsonBody = Annotated[bytes, Depends(read_json_body)]
+OptionalJsonBody = Annotated[bytes, Depends(read_optional_json_body)]
 
 
 def parse(raw: bytes, adapter: TypeAdapter[T]) -> T:

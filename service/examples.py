@@ -32,6 +32,10 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "data in the request": _SPEC_HERE,
         "an uploaded dataset": _SPEC_STORED,
     },
+    "retry_job application/json": {
+        "at another rate": {"hyperparameters": {"learning_rate": 0.354}},
+        "under another name": {"name": "prices, again"},
+    },
     "create_plan application/json": {"the lesson": _SPEC_HERE, "a dataset": _SPEC_STORED},
     "create_gradients application/json": {
         "at zero weights": _SPEC_HERE,
@@ -135,6 +139,7 @@ _JOB = {
         "converged": False,
     },
     "model_id": MODEL,
+    "parent_id": None,
     "dataset_id": DATASET,
     "dataset_sha256": SHA256,
     "metadata": {},

@@ -68,6 +68,8 @@ LINKS: dict[str, list[tuple[str, str, str]]] = {
     "create_job": [
         ("get_job", "job_id", "$response.body#/id"),
         ("cancel_job", "job_id", "$response.body#/id"),
+        ("retry_job", "job_id", "$response.body#/id"),
+        ("get_job_events", "job_id", "$response.body#/id"),
         ("get_history", "job_id", "$response.body#/id"),
         ("get_job_model", "job_id", "$response.body#/id"),
         ("delete_job", "job_id", "$response.body#/id"),
@@ -95,7 +97,9 @@ _used: dict[str, type[BaseModel]] = {}
 _written: dict[bool, Json] = {}
 
 
-def body_of(operation: str, contents: dict[str, tuple[type[BaseModel], ...]]) -> Json:
+def body_of(
+    operation: str, contents: dict[str, tuple[type[BaseModel], ...]], *, required: bool = True
+) -> Json:
     """Describe a body that the handler reads itself: media type -> models; none: text or bytes.
 
     CSV stands last, for generated clients send every file as the last type that is one.
@@ -111,7 +115,7 @@ def body_of(operation: str, contents: dict[str, tuple[type[BaseModel], ...]]) ->
             "schema": _schema(models),
             "examples": {name: {"value": value} for name, value in examples.items()},
         }
-    return {"requestBody": {"required": True, "content": described}}
+    return {"requestBody": {"required": required, "content": described}}
 
 
 def _schema(models: tuple[type[BaseModel], ...]) -> Json:

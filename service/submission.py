@@ -3,16 +3,17 @@
 import asyncio
 import hashlib
 import secrets
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, TypeAdapter
+from pydantic_core import to_json
 
 from descend.datasets import Dataset
 from descend.errors import DescendError, InvalidInput, WrongState, error_class
 from descend.ids import new_id
-from descend.jobs import Job, JobKind, JobSpec, JobState, queue_of
+from descend.jobs import Job, JobChanges, JobKind, JobSpec, JobState, queue_of
 from service.admission import admit
 from service.answers import answer
 from service.bodies import parse
@@ -22,9 +23,10 @@ from service.uploads import store
 from storage.database import Transaction
 from storage.ingest import ingest_json
 
-__all__ = ["answered", "asked", "ended", "queue", "submit"]
+__all__ = ["answered", "asked", "ended", "queue", "retry", "submit"]
 
 JOB_SPEC: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)
+JOB_CHANGES: TypeAdapter[JobChanges] = TypeAdapter(JobChanges)
 MADE_SEEDS = 2**32
 FIRST = 9  # the priority of a question: somebody waits for it
 
@@ -36,12 +38,59 @@ def submit(
 ) -> Job:
     """Queue the job that a body describes, or find the one that it made before."""
     spec = parse(raw, JOB_SPEC)
-    request_sha256 = _digest(raw, kind)
-    if idempotency_key is not None:
-        with parts.database.read() as tx:
-            # Also where the dataset was deleted since; and nothing is made only to be thrown away.
-            if earlier := tx.jobs.earlier(idempotency_key, request_sha256):
-                return earlier
+    keys = (idempotency_key, _digest(raw, kind))
+    # Also where the dataset was deleted since; and nothing is made only to be thrown away.
+    return _earlier(parts, keys) or _submit(parts, spec, keys=keys, kind=kind)
+
+
+def retry(parts: Parts, job_id: str, raw: bytes, idempotency_key: str | None) -> Job:
+    """Queue a job that has ended once more, with changes, or find the one that this made before.
+
+    A seed that was made for it is kept: what was not changed stays comparable.
+
+    Raises:
+        JobNotFound, WrongState: when there is none; when it has not ended.
+    """
+    changes = parse(raw, JOB_CHANGES) if raw else JobChanges()
+    keys = (idempotency_key, hashlib.sha256(f"retry {job_id}\n".encode() + raw).hexdigest())
+    if earlier := _earlier(parts, keys):
+        return earlier
+    parent = _read(parts, job_id)
+    if not parent.state.is_terminal:
+        raise WrongState(f"job {job_id} is {parent.state}: wait for its end, or cancel it")
+    spec = parse(_merged(parent.spec, changes), JOB_SPEC)
+    return _submit(parts, spec, keys=keys, kind=parent.kind, parent=parent)
+
+
+def _merged(spec: JobSpec, changes: JobChanges) -> bytes:
+    """Merge as RFC 7396 has it; below the hyperparameters members are replaced whole."""
+    merged = spec.model_dump(mode="json", exclude_unset=True)
+    patch = changes.model_dump(mode="json", exclude_unset=True)
+    inner = patch.pop("hyperparameters", {})
+    hyperparameters = merged.pop("hyperparameters", {}) if inner is not None else {}
+    whole = merged | patch | {"hyperparameters": _without_null(hyperparameters | (inner or {}))}
+    return to_json(_without_null(whole))
+
+
+def _without_null(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _earlier(parts: Parts, keys: tuple[str | None, str]) -> Job | None:
+    if keys[0] is None:
+        return None
+    with parts.database.read() as tx:
+        return tx.jobs.earlier(*keys)
+
+
+def _submit(
+    parts: Parts,
+    spec: JobSpec,
+    *,
+    keys: tuple[str | None, str],
+    kind: JobKind,
+    parent: Job | None = None,
+) -> Job:
     if kind is not JobKind.TRAIN and "priority" not in spec.model_fields_set:
         spec = spec.model_copy(update={"priority": FIRST})
     inline = None if isinstance(spec.dataset, str) else ingest_json(spec.dataset, name=spec.name)
@@ -49,8 +98,7 @@ def submit(
 
     def add(tx: Transaction) -> tuple[Job, bool]:
         dataset = stored.dataset if stored else tx.datasets.get(str(spec.dataset))
-        keys = (idempotency_key, request_sha256)
-        job, created = _add(tx, spec, dataset, keys=keys, kind=kind, parts=parts)
+        job, created = _add(tx, spec, dataset, keys=keys, kind=kind, parts=parts, parent=parent)
         if stored and created:
             tx.datasets.add(dataset, inline=stored.inline, artefact=stored.artefact)
         return job, created
@@ -77,6 +125,7 @@ def _add(
     keys: tuple[str | None, str],
     kind: JobKind,
     parts: Parts,
+    parent: Job | None = None,
 ) -> tuple[Job, bool]:
     """Admit a job and queue it; `keys`: its idempotency key and the request's hash."""
     columns = admit(spec, dataset)
@@ -89,12 +138,13 @@ def _add(
         targets=columns.targets,
         features=columns.features,
         weight=columns.weight,
-        seed=_seed(spec),
+        seed=_seed(spec, parent),
         init=initial_weights(spec, columns, tx),
         idempotency_key=idempotency_key,
         request_sha256=request_sha256,
         max_queued=parts.settings.limits.queued_jobs,
         kind=kind,
+        parent_id=parent.id if parent else None,
     )
 
 
@@ -147,9 +197,10 @@ def _digest(raw: bytes, kind: JobKind) -> str:
     return hashlib.sha256(about + raw).hexdigest()
 
 
-def _seed(spec: JobSpec) -> int:
-    given = spec.hyperparameters.seed
-    return secrets.randbelow(MADE_SEEDS) if given is None else given
+def _seed(spec: JobSpec, parent: Job | None) -> int:
+    if (given := spec.hyperparameters.seed) is not None:
+        return given
+    return secrets.randbelow(MADE_SEEDS) if parent is None else parent.seed
 
 
 def _read(parts: Parts, job_id: str) -> Job:

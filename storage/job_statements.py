@@ -115,6 +115,7 @@ _HIDDEN = {"idempotency_key", "request_sha256", "owner", "lease_until", "lease",
 VIEW = select(
     *(column for column in jobs.c if column.name not in _HIDDEN),
     job_specs.c.spec,
+    job_specs.c.parent_id,
     func.coalesce(job_specs.c.resolved, job_specs.c.hyperparameters).label("hyperparameters"),
 ).join(job_specs, job_specs.c.job_id == jobs.c.id)
 # A list leaves results out: each may be as large as all the rest of its page.

@@ -31,6 +31,7 @@ def queued_job(
     hyperparameters: Hyperparameters,
     created_at: datetime,
     queue_position: int,
+    parent_id: str | None,
 ) -> Job:
     """Build the Job that was queued just now, without reading it again."""
     return Job.model_construct(
@@ -46,6 +47,7 @@ def queued_job(
         attempt=0,
         seed=row["seed"],
         warnings=[],
+        parent_id=parent_id,
         transitions=[Transition(state=JobState.QUEUED, at=created_at, reason="submitted")],
         dataset_id=row["dataset_id"],
         dataset_sha256=row["dataset_sha256"],
@@ -88,6 +90,7 @@ def job_of(
         metrics=Metrics.model_validate_json(row["metrics"]) if row["metrics"] else None,
         result=json.loads(row["result"]) if row.get("result") else None,
         model_id=row["model_id"],
+        parent_id=row["parent_id"],
         dataset_id=row["dataset_id"],
         dataset_sha256=row["dataset_sha256"],
         metadata=spec.metadata,

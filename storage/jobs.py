@@ -44,6 +44,7 @@ class JobRepository(JobReading, JobHolding):
         request_sha256: str,
         max_queued: int,
         kind: JobKind = JobKind.TRAIN,
+        parent_id: str | None = None,
     ) -> tuple[Job, bool]:
         """Queue a job; the same key with the same request gives the earlier job.
 
@@ -85,6 +86,7 @@ class JobRepository(JobReading, JobHolding):
             targets=targets,
             features=features,
             weight=weight,
+            parent_id=parent_id,
         )
         return queued_job(
             row,
@@ -92,6 +94,7 @@ class JobRepository(JobReading, JobHolding):
             hyperparameters=hyperparameters,
             created_at=instant(created_at),
             queue_position=ahead + 1,
+            parent_id=parent_id,
         ), True
 
     def _ahead(self, queue: str, priority: int, *, max_queued: int) -> int:
@@ -119,6 +122,7 @@ class JobRepository(JobReading, JobHolding):
         targets: Sequence[str],
         features: Sequence[str],
         weight: str | None,
+        parent_id: str | None,
     ) -> None:
         self._connection.execute(
             sql.ADD_SPEC,
@@ -129,6 +133,7 @@ class JobRepository(JobReading, JobHolding):
                 "targets": json.dumps(list(targets)),
                 "features": json.dumps(list(features)),
                 "weight": weight,
+                "parent_id": parent_id,
             },
         )
         if spec.metadata:

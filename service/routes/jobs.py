@@ -1,4 +1,4 @@
-"""Jobs: submit, read, wait, list, cancel, delete."""
+"""Jobs: submit, read, wait, list, cancel, try again, delete."""
 
 import asyncio
 import re
@@ -9,10 +9,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from descend.errors import InvalidInput
 from descend.ids import ID_PATTERNS
-from descend.jobs import Job, JobKind, JobSpec, JobState, Page
+from descend.jobs import Job, JobChanges, JobKind, JobSpec, JobState, Page
 from descend.limits import DEFAULT_LIST, MAX_METADATA_PAIRS
 from service.answers import answer
-from service.bodies import JsonBody
+from service.bodies import JsonBody, OptionalJsonBody
 from service.dependencies import (
     GUARDS,
     Cursor,
@@ -25,7 +25,7 @@ from service.dependencies import (
     Wait,
 )
 from service.openapi import METADATA_PARAMETER, body_of, refusals
-from service.submission import ended, submit
+from service.submission import ended, retry, submit
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
@@ -122,6 +122,34 @@ def cancel_job(parts: PartsOf, job_id: JobId) -> Response:
     with parts.database.begin() as tx:
         job = tx.jobs.request_cancel(job_id)
     return answer(job)
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    response_model=Job,
+    responses={
+        200: {"model": Job, "description": "The job has ended"},
+        **refusals(400, 404, 409, 413, 415, 422, 503, 507),
+    },
+    openapi_extra=body_of("retry_job", {"application/json": (JobChanges,)}, required=False),
+)
+async def retry_job(
+    request: Request,
+    parts: PartsOf,
+    job_id: JobId,
+    raw: OptionalJsonBody,
+    *,
+    idempotency_key: IdempotencyKey = None,
+    wait: Wait = 0,
+) -> Response:
+    """Try a job that has ended again, as a new job with `parent_id`; the body says what to change.
+
+    With no body it is the same job once more, with the same seed.
+    """
+    job = await run_in_threadpool(retry, parts, job_id, raw, idempotency_key)
+    job = await ended(request, parts, job=job, seconds=wait)
+    return answer(job, 200 if job.state.is_terminal else 202, location=f"/v1/jobs/{job.id}")
 
 
 @router.delete("/{job_id}", status_code=204, responses=refusals(404, 409, 422, 503))
