@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import TypedDict  # on Python 3.11 pydantic cannot read typing.TypedDict
+
+# On Python 3.11 pydantic cannot read typing.TypedDict.
+from typing_extensions import TypedDict
 
 if TYPE_CHECKING:
     import pandas
@@ -24,17 +26,18 @@ Floats = NDArray[np.float64]
 class HistoryJSON(TypedDict):
     """A history as JSON: lists of equal length; `total` counts the stored epochs.
 
-    A value that is not finite (a divergence's last losses) is null.
+    Only the columns that were asked for are there, all where none was named. A value that is not
+    finite (a divergence's last losses) is null.
     """
 
     object: str
     total: int
-    epoch: list[int]
-    train_loss: list[float | None]
-    eval_loss: list[float | None]
-    learning_rate: list[float | None]
-    grad_norm: list[float | None]
-    gap: list[float | None]
+    epoch: NotRequired[list[int]]
+    train_loss: NotRequired[list[float | None]]
+    eval_loss: NotRequired[list[float | None]]
+    learning_rate: NotRequired[list[float | None]]
+    grad_norm: NotRequired[list[float | None]]
+    gap: NotRequired[list[float | None]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ __all__ = [
     "csv_response",
     "document",
     "file_response",
+    "history_response",
     "plain_refusals",
     "query_names",
     "refusals",
@@ -39,6 +40,7 @@ BINARY = {
     for media_type, format_ in MEDIA_TYPES.items()
     if format_ not in {UploadFormat.CSV, UploadFormat.NDJSON, UploadFormat.JSON}
 } | {"application/octet-stream"}
+ARROW_STREAM = "application/vnd.apache.arrow.stream"
 SCHEMAS = "#/components/schemas/"
 FILE: Json = {"type": "string", "format": "binary"}
 
@@ -164,6 +166,14 @@ def file_response(*media_types: str) -> Json:
     if "application/json" in media_types:
         kinds["application/json"] = {"schema": {"$ref": f"{SCHEMAS}LinearModel"}}
     return {"description": "The file", "content": kinds}
+
+
+def history_response() -> Json:
+    """Say that a JSON answer may also be had as CSV or as an Arrow stream, and how long it is."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    stored = {"description": "epochs stored for the job", "schema": {"type": "integer"}}
+    content = csv_response()["content"] | {ARROW_STREAM: binary}
+    return {"content": content, "headers": {"x-total": stored}}
 
 
 def stream_response() -> Json:

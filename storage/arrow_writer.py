@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from descend.datasets import ColumnType
 from storage.arrow import flat_root
 
-__all__ = ["Cells", "arrow_of_floats", "batch_rows", "file_footer", "write_arrow"]
+__all__ = ["Cells", "arrow_of_floats", "batch_rows", "file_footer", "stream_arrow", "write_arrow"]
 
 # float64 with NaN, int64 or bool arrays; or lists, in which None is missing, for all but floats
 Cells = NDArray[Any] | Sequence[Any]
@@ -88,6 +88,18 @@ def write_arrow(
     footer = (_footer.__wrapped__ if wide else _footer)(fields, bytes(blocks))
     end = _CONTINUATION + bytes(4)
     file.write(b"".join((end, footer, struct.pack("<i", len(footer)), _MAGIC)))
+
+
+def stream_arrow(
+    kinds: Mapping[str, ColumnType], parts: Iterable[Mapping[str, Cells]]
+) -> Iterator[bytes]:
+    """Write a table as an Arrow stream, a batch at a time."""
+    fields = tuple(kinds.items())
+    yield _encapsulated(_schema_message(fields))
+    for columns in _batches(parts, batch_rows(len(fields))):
+        batch, body, _ = _batch_message(fields, columns)
+        yield b"".join((_encapsulated(batch), *body))
+    yield _CONTINUATION + bytes(4)
 
 
 def file_footer(schema_message: bytes, dictionaries: bytes, batches: bytes) -> bytes:

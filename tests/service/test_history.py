@@ -2,10 +2,11 @@ import csv
 import io
 
 import numpy as np
+import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from descend.history import History
+from descend.history import COLUMNS, History
 from tests.service.conftest import Finish
 
 
@@ -128,3 +129,51 @@ def test_a_history_of_several_pieces_is_thinned_as_one(
     assert history.total == 450_000
     assert {0, 333_333, 449_999} <= set(history.epoch.tolist())
     assert (history.train_loss == losses[history.epoch]).all()
+
+
+def test_an_arrow_stream_holds_every_epoch_to_the_last_bit(
+    client: TestClient, job_id: str, finish: Finish
+) -> None:
+    losses = np.exp(-np.arange(250_000) / 9000.0)
+    losses[-2:] = [np.inf, np.nan]
+    finish(loss=losses)
+
+    response = client.get(f"/v1/jobs/{job_id}/history", params={"format": "arrow"})
+
+    assert response.headers["content-type"] == "application/vnd.apache.arrow.stream"
+    assert response.headers["x-total"] == "250000"
+    table = pl.read_ipc_stream(io.BytesIO(response.content))
+    assert table.columns == list(COLUMNS)
+    assert table["epoch"].dtype == pl.Int64
+    assert np.array_equal(table["epoch"].to_numpy(), np.arange(250_000))
+    got = table["train_loss"].fill_null(np.nan).to_numpy()
+    assert np.array_equal(got, losses, equal_nan=True)
+    assert table["eval_loss"].null_count() == 250_000
+
+
+def test_arrow_and_csv_may_be_chosen_from_by_points(
+    client: TestClient, job_id: str, finish: Finish
+) -> None:
+    finish(5000)
+    asked = {"max_points": 50, "fields": "epoch,train_loss"}
+    url = f"/v1/jobs/{job_id}/history"
+
+    few = client.get(url, params=asked).json()
+    arrow = client.get(url, params=asked, headers={"accept": "application/vnd.apache.arrow.stream"})
+    lines = client.get(url, params={**asked, "format": "csv"}).text.splitlines()
+
+    assert set(few) == {"object", "total", "epoch", "train_loss"}
+    assert pl.read_ipc_stream(io.BytesIO(arrow.content)).to_dict(as_series=False) == {
+        name: few[name] for name in ("epoch", "train_loss")
+    }
+    assert lines[0] == "epoch,train_loss"
+    assert [int(line.split(",")[0]) for line in lines[1:]] == few["epoch"]
+
+
+@pytest.mark.parametrize("fields", ["", "loss", "epoch,", "epoch,epoch", "epoch;gap"])
+def test_columns_that_there_are_not_are_refused(
+    client: TestClient, job_id: str, fields: str
+) -> None:
+    response = client.get(f"/v1/jobs/{job_id}/history", params={"fields": fields})
+
+    assert (response.status_code, response.json()["param"]) == (422, "fields")
