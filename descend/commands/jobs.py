@@ -1,4 +1,4 @@
-"""Jobs: list, show, follow, cancel, and the history of their losses."""
+"""Jobs: list, show, follow, cancel, run again, and the history of their losses."""
 
 import csv
 import sys
@@ -14,7 +14,7 @@ from descend.commands.charts import chart, number, sparkline
 from descend.commands.options import pairs_of
 from descend.commands.sessions import Session, registered
 from descend.commands.tables import table_of
-from descend.commands.training import end_shown, followed
+from descend.commands.training import end_shown, followed, tell_detached
 from descend.errors import InvalidInput
 from descend.history import COLUMNS, History
 from descend.jobs import JobKind, JobState
@@ -29,7 +29,7 @@ _WIDEST_CHART = 120
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (jobs, show, watch, cancel, history):
+    for command in (jobs, show, watch, cancel, retry, history):
         registered(app)(command)
 
 
@@ -83,6 +83,20 @@ def cancel(session: Session, job: JobId) -> None:
         session.out.print(Text(f"{found.id} has ended: ").append_text(job_pages.state_text(found)))
     else:
         session.out.print(Text(f"{found.id} is asked to stop"))
+
+
+def retry(
+    session: Session,
+    job: JobId,
+    *,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
+) -> None:
+    """Run a job again as it was asked for, as a new job."""
+    found = session.client.retry(job).job
+    if detach:
+        tell_detached(session, found)
+    else:
+        end_shown(session, followed(session, found))
 
 
 def history(

@@ -5,17 +5,19 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Literal, get_args
 
 import typer
+from rich.text import Text
 
 from descend.commands import model_pages
-from descend.commands.predictions import predicted
+from descend.commands.predictions import predicted, with_ends
 from descend.commands.reading import FORMAT, opened, source_of
 from descend.commands.sessions import Session, registered
 from descend.encoding import Unseen
 from descend.errors import InvalidInput, JobFailed
 from descend.limits import DEFAULT_LIST
+from descend.models import LinearModel
 from descend.statistics import Covariance
 
 __all__ = ["add_to"]
@@ -28,10 +30,16 @@ Output = Annotated[
 ]
 
 
+Format = Literal["safetensors", "onnx", "npz", "json"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+Dtype = Literal["float64", "float32"]
+
+
 def add_to(app: typer.Typer) -> None:
     registered(app)(models)
     registered(app)(summary)
     registered(app, more=(FORMAT,))(predict)
+    registered(app)(export)
 
 
 def models(
@@ -77,6 +85,10 @@ def predict(
     ],
     *,
     output: Output = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Say too within which ends so many new rows lie: 0.95."),
+    ] = None,
     unseen: Annotated[
         Unseen, typer.Option(help="A level that the model does not know: refused, or the base.")
     ] = "error",
@@ -85,20 +97,56 @@ def predict(
     """Predict the targets of a table's rows, as CSV; columns the model does not use are skipped."""
     source = source_of(table, dict(given))
     found = session.client.model(_model_of(session, model))
+    names = found.targets
     with opened(source) as path:
-        blocks = predicted(found, path, unseen=unseen)
-        if session.as_json:
-            y = [row for block in blocks for row in block]
-            session.show_json(
-                {
-                    "object": "predictions",
-                    "model_id": found.id,
-                    "targets": found.targets,
-                    "y": y,
-                }
-            )
+        if interval is None:
+            blocks = predicted(found, path, unseen=unseen)
         else:
-            _write(found.targets, blocks, output)
+            blocks = with_ends(session.client, found, path, level=interval, unseen=unseen)
+            names = [f"{name}{end}" for end in ("", "_low", "_high") for name in found.targets]
+        if session.as_json:
+            session.show_json(_told(found, chain.from_iterable(blocks), interval))
+        else:
+            _write(names, blocks, output)
+
+
+def export(
+    session: Session,
+    model: ModelOrJob,
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Its suffix says the format.")
+    ],
+    form: Annotated[
+        Format | None, typer.Option("--format", help="Where the suffix does not say it.")
+    ] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Of the file's numbers.")] = "float64",
+) -> None:
+    """Write a model to a file that other tools load: safetensors, ONNX, npz, JSON."""
+    suffix = output.suffix.removeprefix(".")
+    chosen = form or next((one for one in FORMATS if one == suffix), None)
+    if chosen is None:
+        raise InvalidInput(f"name it .{', .'.join(FORMATS)}, or give --format")
+    model_id = _model_of(session, model)
+    written = session.client.export(model_id, output, format=chosen, dtype=dtype)
+    if session.as_json:
+        told = {"object": "file", "model_id": model_id, "format": chosen, "path": str(written)}
+        session.show_json(told | {"bytes": written.stat().st_size})
+    else:
+        session.out.print(Text(f"{written}: {written.stat().st_size} bytes of {chosen}"))
+
+
+def _told(
+    model: LinearModel, rows: Iterable[list[float]], level: float | None
+) -> dict[str, object]:
+    """As the server answers: y and, where they were asked for, the ends of the intervals."""
+    kept, n = list(rows), len(model.targets)
+    told: dict[str, object] = {"object": "predictions", "model_id": model.id}
+    told |= {"targets": model.targets, "y": [row[:n] for row in kept]}
+    if level is not None:
+        ends = {"low": [row[n : 2 * n] for row in kept], "high": [row[2 * n :] for row in kept]}
+        told["interval"] = {"level": level, "kind": "prediction", **ends}
+    return told
 
 
 def _model_of(session: Session, words: str) -> str:

@@ -1,20 +1,28 @@
-"""Predictions of a table's rows, block by block, by the model itself: the table is sent nowhere."""
+"""Predictions of a table's rows, block by block, by the model itself or, where they
+are to have intervals, by the server.
+"""
 
 import csv
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from descend.datasets import NULL_WORDS
 from descend.encoding import Encoding, Input, NumericInput, Record, Unseen
 from descend.errors import InvalidInput
 from descend.models import LinearModel
+from descend.predictions import Predictions
 
-__all__ = ["predicted"]
+if TYPE_CHECKING:
+    from descend.client import Client
+
+__all__ = ["predicted", "with_ends"]
 
 Cell = float | bool | str | None
 
@@ -29,24 +37,60 @@ def predicted(model: LinearModel, path: Path, *, unseen: Unseen) -> Iterator[lis
     Raises:
         InvalidInput: when the file cannot be read, a column is missing, or a cell does not fit.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        yield model.predict(np.load(path, allow_pickle=False)).tolist()
+    if path.suffix.lower() == ".npy":
+        yield model.predict(_array(path)).tolist()
         return
     done = 0
-    for block in _blocks(_records(model, path, suffix)):
-        try:
-            X = model.encode(block, unseen=unseen)
-        except InvalidInput as error:
-            raise InvalidInput(_placed(error, done), param=error.param) from None
-        yield model.predict(X).tolist()
+    for block in _blocks(_records(model, path)):
+        with _numbered(done):
+            yield model.predict(model.encode(block, unseen=unseen)).tolist()
         done += len(block)
 
 
-def _placed(error: InvalidInput, done: int) -> str:
-    """Say which row of the file it is; the first below the header is row 1."""
-    place = (error.param or "").split(".")
-    return f"row {done + int(place[1]) + 1}: {error}" if len(place) > 1 else str(error)
+def with_ends(
+    client: "Client", model: LinearModel, path: Path, *, level: float, unseen: Unseen
+) -> Iterator[list[list[float]]]:
+    """As `predicted`, by the server, each row with the ends of its interval behind: y, low, high.
+
+    Raises:
+        InvalidInput: as `predicted`.
+        WrongState: when the model has no statistics, which say how wide an interval is.
+    """
+    if path.suffix.lower() == ".npy":
+        yield _rows(client.predict(str(model.id), _array(path), interval=level))
+        return
+    done = 0
+    for block in _blocks(_records(model, path)):
+        columns = {one.name: [record[one.name] for record in block] for one in model.inputs}
+        with _numbered(done):
+            asked = client.predict(str(model.id), columns, interval=level, unseen=unseen)
+        yield _rows(asked)
+        done += len(block)
+
+
+def _rows(told: Predictions) -> list[list[float]]:
+    lows, highs = (told.interval.low, told.interval.high) if told.interval else ([], [])
+    return [[*y, *low, *high] for y, low, high in zip(told.y, lows, highs, strict=True)]
+
+
+def _array(path: Path) -> NDArray[np.float64]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+    except ValueError as error:
+        raise InvalidInput(f"{path.name} holds no numbers: {error}") from None
+
+
+@contextmanager
+def _numbered(done: int) -> Iterator[None]:
+    """Say which row of the file is at fault; the first below the header is row 1."""
+    try:
+        yield
+    except InvalidInput as error:
+        place = (error.param or "").split(".")
+        if len(place) < 2 or not place[1].isdecimal():
+            raise
+        why = f"row {done + int(place[1]) + 1}: {error}"
+        raise InvalidInput(why, param=error.param) from None
 
 
 def _blocks(records: Iterator[Record]) -> Iterator[list[Record]]:
@@ -54,8 +98,8 @@ def _blocks(records: Iterator[Record]) -> Iterator[list[Record]]:
         yield block
 
 
-def _records(model: LinearModel, path: Path, suffix: str) -> Iterator[Record]:
-    inputs = _inputs(model)
+def _records(model: LinearModel, path: Path) -> Iterator[Record]:
+    inputs, suffix = model.inputs, path.suffix.lower()
     if suffix in {".csv", ".tsv", ".txt"}:
         return _of_csv(path, inputs)
     if suffix in {".ndjson", ".jsonl"}:
@@ -63,12 +107,6 @@ def _records(model: LinearModel, path: Path, suffix: str) -> Iterator[Record]:
     if suffix == ".json":
         return _of_json(path, inputs)
     raise InvalidInput(f"{path.name} cannot be read for predictions: {_READ_HERE}")
-
-
-def _inputs(model: LinearModel) -> list[Input]:
-    if model.encoding is not None:
-        return model.encoding.inputs
-    return [NumericInput(name=name) for name in model.features]
 
 
 def _chosen(rows: Iterable[Record], inputs: list[Input]) -> Iterator[Record]:

@@ -1,11 +1,12 @@
 """A job followed until it ends: a bar with the loss's sparkline on a terminal, else plain lines."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,41 +19,68 @@ from rich.progress import (
 from rich.text import Text
 
 from descend.commands.charts import number, sparkline
-from descend.history import History
+from descend.events import HistoryEvent, JobEvent, ProgressEvent, StateEvent
 from descend.jobs import Job, JobState
 
 if TYPE_CHECKING:
-    from descend.client import Client
     from descend.commands.sessions import Session
 
 __all__ = ["follow"]
 
-POINTS = 24
-_LOOK_SECONDS = 0.5
+CURVE_WIDTH = 24
 _LINE_SECONDS = 2.0
+
+
+@dataclass
+class Seen:
+    """What is known of a job so far, by its events."""
+
+    job_id: str
+    state: JobState
+    epoch: int
+    max_epochs: int
+    intent: str | None = None
+    queue_position: int | None = None
+    losses: list[float] = field(default_factory=list)
+
+    def take(self, event: JobEvent) -> None:
+        if isinstance(event, StateEvent):
+            self.state = event.data.state
+            if event.data.progress is not None:
+                self.epoch = event.data.progress.epoch
+        elif isinstance(event, ProgressEvent):
+            self.state, self.intent = event.data.state, event.data.intent
+            self.epoch, self.queue_position = event.data.progress.epoch, event.data.queue_position
+        elif isinstance(event, HistoryEvent):
+            losses = event.data.train_loss or []
+            self.losses += [one for one in losses if one is not None and math.isfinite(one)]
+
+    @property
+    def standing(self) -> str:
+        if self.state is JobState.QUEUED and self.queue_position:
+            return f"queued, number {self.queue_position} in line"
+        return f"{self.state}, {self.intent} asked for" if self.intent else str(self.state)
+
+    @property
+    def loss(self) -> str:
+        return f"loss {number(self.losses[-1])}" if self.losses else ""
 
 
 def follow(session: "Session", job: Job) -> Job:
     """Show a job's progress until it has ended, and return it as it ended."""
+    seen = Seen(job.id, job.state, job.progress.epoch, job.progress.max_epochs)
     with _shown(session) as shown:
-        for seen, history in _looks(session.client, job):
-            shown.update(seen, history)
-    return seen
-
-
-def _looks(client: "Client", job: Job) -> Iterator[tuple[Job, History]]:
-    while True:
-        history = client.history(job.id, max_points=POINTS) if job.attempt else History.empty()
-        yield job, history
-        if job.state.is_terminal:
-            return
-        job = client.job(job.id, wait_seconds=_LOOK_SECONDS)
+        shown.update(seen)
+        for event in session.client.events(job.id):
+            seen.take(event)
+            shown.update(seen)
+    return session.client.job(job.id)
 
 
 class Shown(Protocol):
     """Where progress is shown."""
 
-    def update(self, job: Job, history: History) -> None: ...
+    def update(self, seen: Seen) -> None: ...
 
 
 @contextmanager
@@ -67,7 +95,7 @@ def _shown(session: "Session") -> Iterator[Shown]:
 class Nothing:
     """With --json and no terminal, nobody looks."""
 
-    def update(self, job: Job, history: History) -> None:
+    def update(self, seen: Seen) -> None:
         pass
 
 
@@ -79,17 +107,15 @@ class Lines:
         self._state: JobState | None = None
         self._next = 0.0
 
-    def update(self, job: Job, history: History) -> None:
+    def update(self, seen: Seen) -> None:
         now = time.monotonic()
-        if job.state is self._state and (now < self._next or job.state is JobState.QUEUED):
+        if seen.state is self._state and (now < self._next or seen.state is JobState.QUEUED):
             return
-        self._state, self._next = job.state, now + _LINE_SECONDS
-        words = f"{job.id} {_standing(job)}"
-        if job.progress.epoch:
-            words += f": epoch {job.progress.epoch} of {job.progress.max_epochs}"
-        if (loss := _last(history)) is not None:
-            words += f", loss {number(loss)}"
-        self._console.print(Text(words), soft_wrap=True)
+        self._state, self._next = seen.state, now + _LINE_SECONDS
+        words = f"{seen.job_id} {seen.standing}"
+        if seen.epoch:
+            words += f": epoch {seen.epoch} of {seen.max_epochs}"
+        self._console.print(Text(", ".join([words, *([seen.loss] if seen.losses else [])])))
 
 
 class Bar:
@@ -99,18 +125,19 @@ class Bar:
         self._progress, self._unicode = progress, unicode
         self._task: TaskID = progress.add_task("", total=None, loss="", curve="", epochs="")
 
-    def update(self, job: Job, history: History) -> None:
-        loss = _last(history)
+    def update(self, seen: Seen) -> None:
+        ended = seen.state.is_terminal
         self._progress.update(
             self._task,
-            description=_standing(job),
-            total=job.progress.max_epochs,
-            completed=job.progress.max_epochs if job.state.is_terminal else job.progress.epoch,
-            epochs=f"{job.progress.epoch}/{job.progress.max_epochs}",
-            loss="" if loss is None else f"loss {number(loss)}",
-            curve=sparkline(history.train_loss, POINTS, unicode=self._unicode),
+            description=seen.standing,
+            total=seen.max_epochs,
+            completed=seen.max_epochs if ended else seen.epoch,
+            epochs=f"{seen.epoch}/{seen.max_epochs}",
+            loss=seen.loss,
+            curve=sparkline(seen.losses, CURVE_WIDTH, unicode=self._unicode),
         )
-        self._progress.refresh()
+        if ended:
+            self._progress.refresh()
 
 
 def _bar(console: Console) -> Progress:
@@ -124,14 +151,3 @@ def _bar(console: Console) -> Progress:
         TimeRemainingColumn(compact=True),
         console=console,
     )
-
-
-def _standing(job: Job) -> str:
-    if job.state is JobState.QUEUED and job.queue_position:
-        return f"queued, number {job.queue_position} in line"
-    return f"{job.state}, {job.intent} asked for" if job.intent else str(job.state)
-
-
-def _last(history: History) -> float | None:
-    finite = history.train_loss[np.isfinite(history.train_loss)]
-    return float(finite[-1]) if len(finite) else None

@@ -14,7 +14,7 @@ from descend.datasets import Dataset
 from descend.errors import InvalidInput
 from descend.jobs import Job, JobSpec, JobState
 
-__all__ = ["add_to", "end_shown", "followed"]
+__all__ = ["add_to", "end_shown", "followed", "tell_detached"]
 
 TableOrId = Annotated[
     str, typer.Argument(metavar="FILE|-|ds_…", help="A table, - for standard input, or an id.")
@@ -45,7 +45,7 @@ def train(
         session.use_or_start()
     run = session.client.submit(_spec(session, source, given))
     if detach:
-        _tell_detached(session, run.job)
+        tell_detached(session, run.job)
     else:
         end_shown(session, followed(session, run.job))
 
@@ -112,7 +112,7 @@ def _ask_for_target(dataset: Dataset) -> None:
         raise InvalidInput(f"name the column to predict: {', '.join(numbers[:20])}", param="target")
 
 
-def _tell_detached(session: Session, job: Job) -> None:
+def tell_detached(session: Session, job: Job) -> None:
     if session.as_json:
         session.show_json(job)
         return

@@ -243,6 +243,30 @@ def test_a_model_predicts_a_file_and_standard_input_alike(
     assert (written.code, written.out) == (0, "")
 
 
+def test_predictions_come_with_the_ends_of_their_intervals(descend: Command) -> None:
+    job = trained(descend, "--optimizer", "exact")
+
+    told = descend("predict", str(job["id"]), "cars.csv", "--interval", "0.9", "--json")
+    table = descend("predict", str(job["id"]), "cars.csv", "--interval", "0.9")
+
+    answer, rows = json.loads(told.out), _rows(table.out)
+    assert list(rows[0]) == ["mpg", "mpg_low", "mpg_high"]
+    assert [[float(row["mpg_low"])] for row in rows] == answer["interval"]["low"]
+    assert all(float(row["mpg_low"]) < float(row["mpg"]) < float(row["mpg_high"]) for row in rows)
+
+
+def test_a_model_is_written_to_a_file(descend: Command, folder: Path) -> None:
+    job = trained(descend, "--optimizer", "exact")
+
+    ended = descend("export", str(job["id"]), "-o", "mpg.npz")
+    unknown = descend("export", str(job["id"]), "-o", "mpg.pickle")
+
+    assert ended.code == 0, ended.err
+    assert np.load(folder / "mpg.npz")["coef"].shape == (1, 4)
+    assert unknown.code == 2
+    assert ".safetensors" in unknown.err
+
+
 def _rows(table: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(table)))
 
