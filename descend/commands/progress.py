@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
@@ -39,12 +40,15 @@ class Seen:
     state: JobState
     epoch: int
     max_epochs: int
+    since: datetime  # of `state`
     intent: str | None = None
     queue_position: int | None = None
     losses: list[float] = field(default_factory=list)
 
     def take(self, event: JobEvent) -> None:
         if isinstance(event, StateEvent):
+            if event.at <= self.since:
+                return  # the log is told from its beginning
             self.state = event.data.state
             if event.data.progress is not None:
                 self.epoch = event.data.progress.epoch
@@ -68,7 +72,10 @@ class Seen:
 
 def follow(session: "Session", job: Job) -> Job:
     """Show a job's progress until it has ended, and return it as it ended."""
-    seen = Seen(job.id, job.state, job.progress.epoch, job.progress.max_epochs)
+    if job.state.is_terminal:
+        return job
+    since = job.transitions[-1].at if job.transitions else job.created_at
+    seen = Seen(job.id, job.state, job.progress.epoch, job.progress.max_epochs, since)
     with _shown(session) as shown:
         shown.update(seen)
         for event in session.client.events(job.id):

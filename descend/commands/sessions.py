@@ -131,12 +131,16 @@ class Session:
         return self.connect(self.held.enter_context(servers.found(self.url, self.data)))
 
     def connect(self, url: str, *, retries: int = 3, timeout_seconds: float = 30.0) -> "Client":
+        from httpx2 import InvalidURL
+
         from descend.client import Client
 
         key = self._key()
-        return self.held.enter_context(
-            Client(url, api_key=key, retries=retries, timeout_seconds=timeout_seconds)
-        )
+        try:
+            client = Client(url, api_key=key, retries=retries, timeout_seconds=timeout_seconds)
+        except InvalidURL as error:
+            raise InvalidInput(f"{url!r} is no address of a server: {error}") from None
+        return self.held.enter_context(client)
 
     def use_or_start(self) -> None:
         """Use the server that is there; where there is none, run one for this command's length."""

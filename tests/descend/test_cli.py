@@ -86,6 +86,14 @@ def test_what_cannot_be_is_refused_with_exit_code_2_before_anything_is_sent(
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:80x", "127.0.0.1:1", "nonsense"])
+def test_an_address_that_is_none_is_told_without_a_traceback(run: Command, url: str) -> None:
+    ended = run("jobs", "--url", url)
+
+    assert ended.code in {2, 3}
+    assert "Traceback" not in ended.err
+
+
 def test_a_key_file_that_is_not_there_is_named(run: Command) -> None:
     ended = run("jobs", "--key-file", "missing.key")
 
