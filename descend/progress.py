@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from descend.commands.charts import number, sparkline
+from descend.charts import number, sparkline
 from descend.events import HistoryEvent, JobEvent, ProgressEvent, StateEvent
 from descend.history import History
 from descend.jobs import Job

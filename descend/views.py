@@ -110,7 +110,7 @@ def history_html(history: History) -> str:
 
 
 def history_page(history: History) -> Group:
-    from descend.commands.charts import chart
+    from descend.charts import chart
 
     return Group(*chart(history, width=72, height=10))
 

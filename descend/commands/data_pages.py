@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from descend.commands.charts import number
+from descend.charts import number
 from descend.commands.tables import FAILED, MOST_ROWS, ago, known, pairs, table_of, warnings_of
 from descend.datasets import Dataset
 from descend.plans import Plan

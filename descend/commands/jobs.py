@@ -9,8 +9,8 @@ import numpy as np
 import typer
 from rich.text import Text
 
+from descend.charts import chart, number, sparkline
 from descend.commands import job_pages, model_pages
-from descend.commands.charts import chart, number, sparkline
 from descend.commands.options import pairs_of
 from descend.commands.sessions import Session, registered
 from descend.commands.tables import table_of

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from descend.commands.charts import number
+from descend.charts import number
 from descend.commands.tables import MOST_ROWS, ago, table_of
 from descend.models import LinearModel
 from descend.statistics import Summary, TargetSummary

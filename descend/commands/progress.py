@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from descend.commands.charts import number, sparkline
+from descend.charts import number, sparkline
 from descend.events import HistoryEvent, JobEvent, ProgressEvent, StateEvent
 from descend.jobs import Job, JobState
 

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from descend.commands.charts import number
+from descend.charts import number
 
 __all__ = ["FAILED", "MOST_ROWS", "ago", "known", "pairs", "table_of", "warnings_of"]
 

@@ -124,6 +124,7 @@ def test_public_names_exist_and_are_listed() -> None:
     "module",
     [
         "catalog",
+        "charts",
         "client",
         "datasets",
         "diagnostics",
