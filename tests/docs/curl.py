@@ -9,6 +9,7 @@ from pathlib import Path
 parser = argparse.ArgumentParser()
 parser.add_argument("url")
 parser.add_argument("-s", action="store_true")
+parser.add_argument("-N", action="store_true")
 parser.add_argument("-X", dest="method")
 parser.add_argument("-H", dest="headers", action="append", default=[])
 parser.add_argument("-d", "--data-binary", dest="body")
