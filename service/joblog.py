@@ -70,7 +70,9 @@ class JobLogs:
 
     def look(self, heads: Mapping[str, JobPlace | None]) -> dict[str, Look[JobPlace]]:
         """See what is new since these heads; where there is none yet, only where the log ends."""
-        self._told = {job_id: told for job_id, told in self._told.items() if job_id in heads}
+        # What a channel's earlier viewers were told says nothing to one that has just been opened.
+        known = {job_id for job_id, head in heads.items() if head is not None}
+        self._told = {job_id: told for job_id, told in self._told.items() if job_id in known}
         self._looks += 1
         with self._database.read() as tx:
             states = tx.jobs.states(heads)

@@ -304,6 +304,24 @@ def test_fifty_viewers_all_see_the_last_point_from_one_reader(
         assert found[-1].data["data"]["state"] == "succeeded"
 
 
+def test_after_one_viewer_saw_the_end_the_next_is_told_it_too(
+    served: httpx2.Client, database: Database
+) -> None:
+    job_id = submitted(served)
+    path = f"/v1/jobs/{job_id}/events"
+    job = training(database, 100)
+    with ThreadPoolExecutor(1) as viewers:
+        first = viewers.submit(lambda: list(following(served, path)))
+        job.report(50)
+        job.finish()
+        seen = told(first.result())
+
+    again = told(list(following(served, path, last=seen[0].id)))
+
+    assert again[-1] == seen[-1]
+    assert_tiled(again, 100)
+
+
 def test_who_asks_for_a_stream_that_was_told_whole_is_sent_away(
     client: TestClient, finish: Finish
 ) -> None:
