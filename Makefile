@@ -26,7 +26,7 @@ up: $(INSTALLED) ## Serve on http://127.0.0.1:8000 until Ctrl-C (options: make u
 	@$(BIN)/descend up $(ARGS)
 
 test: $(INSTALLED) ## Run the tests (options: make test ARGS="-k history")
-	@$(BIN)/pytest -m "not chaos and not compose and not hostile and not browser" $(ARGS)
+	@$(BIN)/pytest -m "not chaos and not wheel and not compose and not hostile and not browser" $(ARGS)
 
 check: $(INSTALLED) ## Format, lint, types, imports and house rules; runs no other test
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -55,6 +55,9 @@ browser-test: $(INSTALLED) ## Use the page in a real browser, against a real sta
 client-test: $(INSTALLED) ## Generate a client from docs/openapi.json, train and predict with it
 	@$(BIN)/pytest -m client tests/clients
 
+wheel-test: $(INSTALLED) ## Install the client alone into an empty environment and use it
+	@$(BIN)/pytest -m wheel tests/wheel $(ARGS)
+
 openapi: $(INSTALLED) ## Write docs/openapi.json anew
 	@$(BIN)/python -m tests.service.snapshot
 
@@ -78,4 +81,4 @@ clean: ## Remove the environment, caches and the demo's folder; data folders sta
 	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install demo up test check bench chaos hostile compose-test dashboard browser-test openapi reference secrets clean
+.PHONY: help install demo up test check bench chaos hostile compose-test dashboard browser-test openapi reference secrets clean wheel-test

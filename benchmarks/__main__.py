@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-MEASURES = ("engine", "oracle", "http", "ingest", "minibatch")
+MEASURES = ("engine", "oracle", "http", "ingest", "minibatch", "client")
 
 # figure, its least value, what it says
 CLAIMS = (
@@ -66,6 +66,7 @@ CLAIMS = (
         "rows a second at batch 4096, against SGDRegressor",
     ),
     ("minibatch", "ratio_data_loader_4096", 20, "the same, against nn.Linear with a DataLoader"),
+    ("client", "ratio_peer_over_ours", 0.7, "import descend, against numpy and pydantic alone"),
 )
 
 

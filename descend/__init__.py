@@ -54,4 +54,10 @@ _LATE = {
 def __getattr__(name: str) -> Any:
     if name not in _LATE:
         raise AttributeError(f"module 'descend' has no attribute {name!r}")
-    return getattr(import_module(_LATE[name]), name)
+    try:
+        return getattr(import_module(_LATE[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "sklearn":
+            raise
+        words = "DescendRegressor needs scikit-learn: pip install 'descend[sklearn]'"
+        raise ImportError(words) from error

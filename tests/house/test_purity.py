@@ -23,8 +23,20 @@ def loaded_by(modules: str) -> set[str]:
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [
-        ("descend", {"sqlalchemy", "httpx2", "sklearn", "torch", "fastapi", "celery", "typer"}),
-        ("descend.client", {"sqlalchemy", "sklearn", "torch", "fastapi", "celery"}),
+        (
+            "descend",
+            {
+                *("sqlalchemy", "httpx2", "sklearn", "torch", "fastapi", "celery", "typer"),
+                *("rich", "pandas", "polars", "scipy", "redis", "IPython"),
+            },
+        ),
+        (
+            "descend.client",
+            {
+                *("sqlalchemy", "sklearn", "torch", "fastapi", "celery"),
+                *("rich", "typer", "pandas", "polars", "scipy"),
+            },
+        ),
         ("descend.cli", {"sqlalchemy", "sklearn", "torch", "fastapi", "celery", "httpx2"}),
         ("storage,storage.database", {"fastapi", "celery", "torch", "workers", "service"}),
         ("service.app", {"torch", "scipy", "sklearn", "workers", "polars", "onnx"}),
