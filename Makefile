@@ -63,6 +63,7 @@ openapi: $(INSTALLED) ## Write docs/openapi.json anew
 
 reference: $(INSTALLED) ## Write the commands' tables in docs/reference.md anew
 	@$(BIN)/python -m tests.house.commands
+	@$(BIN)/python -m tests.house.python_api
 
 secrets: secrets/api_key secrets/database_password ## Make the secret files that docker compose reads
 

@@ -66,7 +66,6 @@ CLAIMS = (
         "rows a second at batch 4096, against SGDRegressor",
     ),
     ("minibatch", "ratio_data_loader_4096", 20, "the same, against nn.Linear with a DataLoader"),
-    ("client", "ratio_peer_over_ours", 0.7, "import descend, against numpy and pydantic alone"),
 )
 
 

@@ -18,7 +18,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TURNS = 15
+TURNS = 9
 PROGRAMS = {
     "empty": "pass",
     "descend": "import descend",

@@ -67,6 +67,7 @@ class History:
 
     @classmethod
     def empty(cls) -> "History":
+        """Return a history of no epochs."""
         none = np.empty(0)
         return cls(np.empty(0, np.int64), none, none, none, none, none, total=0)
 
@@ -117,6 +118,7 @@ class History:
         return history_html(self)
 
     def to_json(self) -> HistoryJSON:
+        """Return what the wire has: lists, in which null is a number that is not finite."""
         return HistoryJSON(
             object="history",
             total=self.total,
@@ -130,6 +132,7 @@ class History:
 
     @classmethod
     def from_json(cls, body: HistoryJSON) -> "History":
+        """Read what the wire has."""
         def column(values: list[float | None]) -> Floats:
             return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
 

@@ -20,7 +20,7 @@ from descend.settings import ClientSettings
 from service.app import create_app
 from service.settings import ServiceSettings
 from storage.settings import StorageSettings
-from tests.house import commands
+from tests.house import commands, python_api
 from tests.house.sources import PACKAGES, ROOT, sources
 from tests.service.conftest import LOCAL
 from workers.settings import WorkerSettings
@@ -109,6 +109,14 @@ def test_the_diagram_of_states_shows_the_transitions() -> None:
 
 def test_every_command_and_option_is_documented_as_it_is() -> None:
     assert commands.tables() in REFERENCE, "make reference"
+
+
+def test_every_public_name_of_python_is_documented_by_its_docstring() -> None:
+    kept = REFERENCE.partition(python_api.BEGIN)[2].partition(python_api.END)[0]
+    silent = [line for line in kept.splitlines() if line.endswith("|  |")]
+
+    assert kept == python_api.section(), "the client has changed: make reference"
+    assert silent == []
 
 
 def test_public_names_exist_and_are_listed() -> None:
