@@ -133,6 +133,7 @@ class History:
     @classmethod
     def from_json(cls, body: HistoryJSON) -> "History":
         """Read what the wire has."""
+
         def column(values: list[float | None]) -> Floats:
             return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
 
