@@ -47,3 +47,12 @@ def test_every_command_of_make_that_a_page_names_exists(page: Path) -> None:
     named = set(re.findall(r"`make ([a-z-]+)\b|^make ([a-z-]+)\b", page.read_text(), re.MULTILINE))
 
     assert {one or other for one, other in named} <= targets
+
+
+def test_the_index_leads_to_every_page() -> None:
+    """Decisions have an index of their own."""
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES[1:]}
+    wanted = {page for page in pages if not page.startswith("decisions/")} - {"README.md"}
+
+    assert wanted <= set(re.findall(r"\]\(([^)#:]+)\)", index))
