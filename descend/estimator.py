@@ -3,7 +3,7 @@
     DescendRegressor(l2=0.1).fit(X, y).predict(X)
 
 A fitted estimator holds numbers and no connection: it predicts, is pickled and is cloned without
-the server. Only this module knows scikit-learn.
+the server. Only this module and descend.regressors know scikit-learn.
 """
 
 from typing import Any, Literal, Self

@@ -13,6 +13,8 @@ from descend.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["LinearModel", "Provenance", "Receipt", "product"]
 
@@ -134,6 +136,12 @@ class LinearModel(BaseModel):
         from descend.views import model_html
 
         return model_html(self)
+
+    def to_sklearn(self, *, unseen: Unseen = "error") -> "LinearRegression | Pipeline":
+        """Rebuild the model as a fitted scikit-learn object (see descend.regressors)."""
+        from descend.regressors import regressor_of
+
+        return regressor_of(self, unseen=unseen)
 
     def _named_features(self) -> str:
         shown = ", ".join(self.features[:10])

@@ -149,6 +149,7 @@ def test_public_names_exist_and_are_listed() -> None:
         "plans",
         "predictions",
         "progress",
+        "regressors",
         "runs",
         "settings",
         "specs",
