@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { get, post, send } from '../api'
 import { StateBadge } from '../badges'
-import { Button, Copy, Dialog, Failure, toast } from '../controls'
+import { Button, Copy, Dialog, Failure, Segments, toast } from '../controls'
 import { duration, integer, number, percent, plural, shortId, when } from '../format'
 import { sparkPath, useJobList, useSpark } from '../joblist'
 import type { Filter, JobList } from '../joblist'
@@ -85,16 +85,8 @@ function Tools({ filter, sought }: { filter: Filter; sought: string }) {
     <div class="row list-tools">
       <input ref={field} class="search" type="search" aria-label="Search jobs by name" placeholder="Search by name"
         defaultValue={sought} onInput={(event) => search(event.currentTarget.value)} />
-      <fieldset class="segments">
-        <legend class="unseen">State</legend>
-        {FILTERS.map(([name, word]) => (
-          <label key={name}>
-            <input type="radio" name="state" checked={name === filter}
-              onChange={() => setQuery({ state: name === 'all' ? undefined : name, sel: undefined })} />
-            <span>{word}</span>
-          </label>
-        ))}
-      </fieldset>
+      <Segments label="State" value={filter} options={FILTERS}
+        onChange={(name) => setQuery({ state: name === 'all' ? undefined : name, sel: undefined })} />
       <span class="small">Live, newest first</span>
     </div>
   )
