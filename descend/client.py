@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from numpy.typing import ArrayLike
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from descend.catalog import Catalog, Data
 from descend.errors import DescendError, InvalidInput
@@ -26,7 +27,7 @@ from descend.limits import MAX_WAIT_SECONDS
 from descend.plans import Plan
 from descend.runs import Run
 from descend.settings import ClientSettings
-from descend.specs import Given, Options, given, job_spec
+from descend.specs import Given, Options, given, job_spec, spec_changes
 from descend.transport import Body, Transport, read
 
 __all__ = ["Client", "Run"]
@@ -150,11 +151,12 @@ class Client(Catalog):
         """Ask a job to stop; may be repeated, and asked of a job that has ended."""
         return read(Job, self._transport.send("POST", f"/v1/jobs/{job_id}/cancel"))
 
-    def retry(self, job_id: str) -> Run:
-        """Submit what that job was asked to do once more: a new job with `parent_id`."""
+    def retry(self, job_id: str, **changes: Unpack[Options]) -> Run:
+        """Try a job that has ended again, with changes: a new job with `parent_id`."""
+        body = Body("application/json", to_json(spec_changes(changes))) if changes else None
         headers = {"Idempotency-Key": uuid.uuid4().hex}
-        answer = self._transport.send("POST", f"/v1/jobs/{job_id}/retry", headers=headers)
-        return Run(self, read(Job, answer))
+        path = f"/v1/jobs/{job_id}/retry"
+        return Run(self, read(Job, self._transport.send("POST", path, body=body, headers=headers)))
 
     # -- questions --------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from descend.errors import DescendError, JobFailed
 from descend.events import JobEvent
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from descend.client import Client
+    from descend.specs import Options
 
 __all__ = ["Run"]
 
@@ -86,9 +87,9 @@ class Run:
                 yield event
         self.refresh()
 
-    def retry(self) -> "Run":
-        """Submit the same once more, as a new job."""
-        return self._client.retry(self.id)
+    def retry(self, **changes: "Unpack[Options]") -> "Run":
+        """Try it again with changes, as a new job; it must have ended."""
+        return self._client.retry(self.id, **changes)
 
     def delete(self) -> None:
         """Delete the job, which must have ended; its model stays."""

@@ -17,7 +17,7 @@ from descend.ids import ID_PATTERNS
 from descend.jobs import JobSpec
 from descend.transport import Body
 
-__all__ = ["Given", "Options", "given", "job_spec"]
+__all__ = ["Given", "Options", "given", "job_spec", "spec_changes"]
 
 DATASET_ID = re.compile(ID_PATTERNS["ds"])
 
@@ -168,6 +168,13 @@ def job_spec(dataset: Any, options: Mapping[str, Any]) -> JobSpec:
         )
     except ValidationError as error:
         raise _refusal(error) from error
+
+
+def spec_changes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Write options as changes to a JobSpec: each where it belongs, nothing else."""
+    about_job = {name: value for name, value in options.items() if name in JobSpec.model_fields}
+    about_training = {name: v for name, v in options.items() if name not in about_job}
+    return about_job | ({"hyperparameters": about_training} if about_training else {})
 
 
 def _refusal(error: ValidationError) -> InvalidInput:

@@ -12,6 +12,7 @@ from descend.history import History
 from descend.ids import ID_PATTERNS, new_id, uuid7
 from descend.jobs import TERMINAL, TRANSITIONS, Hyperparameters, JobSpec, JobState
 from descend.models import LinearModel
+from descend.specs import Options
 
 XY = '{"X": [[1], [2]], "y": [1, 2]}'
 
@@ -172,3 +173,9 @@ def test_a_history_survives_json_and_shows_what_is_not_finite_as_null() -> None:
     np.testing.assert_array_equal(back.epoch, [0, 1, 2])
     np.testing.assert_array_equal(back.train_loss[:2], [1.0, 2.0])
     assert len(back.take(np.array([0, 2]))) == 2
+
+
+def test_the_options_of_train_are_the_fields_of_a_job_and_of_its_training() -> None:
+    fields = {*JobSpec.model_fields, *Hyperparameters.model_fields} - {"dataset", "hyperparameters"}
+
+    assert set(Options.__annotations__) == fields

@@ -18,6 +18,7 @@ from descend.errors import (
     DescendError,
     InvalidInput,
     JobNotFound,
+    ModelNotFound,
     Unreachable,
 )
 from tests.lossy import LossyLine, lossy_line
@@ -275,3 +276,41 @@ def test_what_is_not_there_is_an_error_of_its_own(client: Client) -> None:
 def test_an_answer_that_is_no_contract_is_an_error_of_descend(client: Client) -> None:
     with pytest.raises(DescendError, match="different versions"):
         client._get("/v1/limits", type(client.upload(TABLE)))
+
+
+def test_a_job_is_tried_again_with_changes(client: Client) -> None:
+    first = client.train(X, Y, max_epochs=3, tol=0, name="first").wait()
+
+    same, longer = first.retry().wait(), first.retry(max_epochs=7, name="longer").wait()
+
+    assert same.history.train_loss.tolist() == first.history.train_loss.tolist()
+    assert (longer.job.name, len(longer.history)) == ("longer", 7)
+    assert longer.job.parent_id == first.id
+
+
+def test_a_model_is_exported_and_predicts_with_an_interval(client: Client, tmp_path: Path) -> None:
+    noisy = [2.4, 4.6, 6.4, 10.6]
+    run = client.train(X, noisy, optimizer="exact").wait()
+    model_id = str(run.job.model_id)
+
+    with np.load(client.export(model_id, tmp_path / "model.npz")) as arrays:
+        assert arrays["coef"] == pytest.approx(np.array(run.model.coef))
+    said = client.predict(model_id, [[4.0]], interval=0.9)
+    by_name = client.predict(model_id, pd.DataFrame({"x0": [4.0]}))
+
+    assert said.y == by_name.y
+    assert said.y[0] == pytest.approx(run.model.predict([[4.0]])[0])
+    assert said.interval is not None
+    assert said.interval.low[0][0] < said.y[0][0] < said.interval.high[0][0]
+
+
+def test_what_is_deleted_is_gone(client: Client) -> None:
+    run = client.train(X, Y, optimizer="exact").wait()
+
+    run.delete()
+    client.delete_model(str(run.job.model_id))
+
+    with pytest.raises(JobNotFound):
+        client.job(run.id)
+    with pytest.raises(ModelNotFound):
+        client.model(str(run.job.model_id))
