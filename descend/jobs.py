@@ -51,6 +51,8 @@ __all__ = [
     "JobChanges",
     "JobError",
     "JobKind",
+    "JobOrder",
+    "JobPage",
     "JobSpec",
     "JobState",
     "Metrics",
@@ -108,6 +110,15 @@ class JobKind(StrEnum):
     PLAN = "plan"
     GRADIENTS = "gradients"
     DIAGNOSTICS = "diagnostics"
+
+
+class JobOrder(StrEnum):
+    """An order of lists of jobs; those by the end hold only jobs that have ended."""
+
+    NEWEST = "-created"
+    OLDEST = "created"
+    LAST_FINISHED = "-finished"
+    FINISHED = "finished"
 
 
 class StopReason(StrEnum):
@@ -332,6 +343,9 @@ class Job(BaseModel):
     dataset_id: str
     dataset_sha256: str
     metadata: dict[str, str] = {}
+    sparkline: list[float | None] | None = Field(
+        None, description="in lists, where included: at most 32 train losses, in order"
+    )
     urls: dict[str, str] = {}
 
     def __rich__(self) -> "Group":
@@ -357,6 +371,14 @@ class Page(BaseModel, Generic[T]):
     data: list[T]
     has_more: bool
     last_id: str | None = None
+
+
+class JobPage(Page[Job]):
+    """One page of jobs."""
+
+    counts: dict[JobState, int] | None = Field(
+        None, description="where included: jobs of the kind in each state, whatever else is asked"
+    )
 
 
 def queue_of(spec: JobSpec) -> str:

@@ -17,6 +17,7 @@ from service.hosts import LoopbackHosts
 from service.joblog import JobLogs
 from service.loaded import LoadedModels
 from service.openapi import allowed_methods, document, query_names
+from service.overview import Overview
 from service.reconciler import Reconciler
 from service.routes import (
     dashboard,
@@ -142,6 +143,7 @@ def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
         change_logs=change_logs,
         feed=Feed(change_logs),
         seats=Seats(settings.most_streams),
+        overview=Overview(),
         key=ApiKey(read_key(settings.api_key_file)),
     )
 

@@ -15,6 +15,7 @@ from service.errors import InvalidFields
 from service.feed import Feed
 from service.joblog import JobLogs
 from service.loaded import LoadedModels
+from service.overview import Overview
 from service.places import JobPlace
 from service.problems import FieldError
 from service.security import ApiKey
@@ -62,6 +63,7 @@ class Parts:
     change_logs: ChangeLogs
     feed: Feed[ChangePlace]
     seats: Seats
+    overview: Overview
     key: ApiKey
 
     def close_waiting(self) -> None:

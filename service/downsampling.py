@@ -8,7 +8,7 @@ from tsdownsample import MinMaxLTTBDownsampler
 
 from descend.history import History
 
-__all__ = ["downsample", "downsample_pieces"]
+__all__ = ["downsample", "downsample_pieces", "places"]
 
 # Candidates for each point that is shown, as in the paper.
 CANDIDATES = 4
@@ -34,15 +34,22 @@ def downsample(history: History, max_points: int) -> History:
         J. Van Der Donckt et al., "MinMaxLTTB: Leveraging MinMax-Preselection to Scale LTTB",
         2023, section 3.
     """
-    n = len(history)
-    if n <= max_points:
+    if len(history) <= max_points:
         return history
+    return history.take(places(history.train_loss, max_points))
+
+
+def places(loss: NDArray[np.float64], max_points: int) -> NDArray[np.intp]:
+    """Choose the places of at most `max_points` losses, as `downsample` does."""
+    n = len(loss)
+    if n <= max_points:
+        return np.arange(n)
     if max_points == 2:
-        return history.take(np.array([0, n - 1]))
+        return np.array([0, n - 1])
     chosen = MinMaxLTTBDownsampler().downsample(  # type: ignore[no-untyped-call]
-        np.arange(n, dtype=np.float64), _heights(history.train_loss), n_out=max_points
+        np.arange(n, dtype=np.float64), _heights(loss), n_out=max_points
     )
-    return history.take(chosen.astype(np.intp))
+    return np.asarray(chosen.astype(np.intp))
 
 
 def downsample_pieces(pieces: Iterable[History], n: int, *, max_points: int) -> History:

@@ -201,7 +201,21 @@ RESPONSES: dict[str, Any] = {
     },
     "ModelReady": {"name": MODEL, "ready": True},
     "Page_Dataset_": {"object": "list", "data": [_DATASET], "has_more": False, "last_id": DATASET},
-    "Page_Job_": {"object": "list", "data": [_JOB], "has_more": False, "last_id": JOB},
+    "JobPage": {
+        "object": "list",
+        "data": [{**_JOB, "sparkline": [18.67, 2.1, 0.3, 0.02, 0.0004]}],
+        "has_more": False,
+        "last_id": JOB,
+        "counts": {
+            "queued": 0,
+            "running": 0,
+            "succeeded": 1,
+            "failed": 0,
+            "cancelled": 0,
+            "expired": 0,
+            "quarantined": 0,
+        },
+    },
     "Page_LinearModel_": {
         "object": "list",
         "data": [_MODEL],

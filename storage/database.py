@@ -23,6 +23,7 @@ from storage.job_log import JobLogRepository
 from storage.jobs import JobRepository
 from storage.models import ModelRepository
 from storage.room import Room
+from storage.sparklines import SparklineRepository
 from storage.turns import Turns
 from storage.workers import WorkerRepository
 
@@ -58,6 +59,10 @@ class Transaction:
     @cached_property
     def logs(self) -> JobLogRepository:
         return JobLogRepository(self.connection)
+
+    @cached_property
+    def sparklines(self) -> SparklineRepository:
+        return SparklineRepository(self.connection)
 
     @cached_property
     def models(self) -> ModelRepository:

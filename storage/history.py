@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from descend.errors import CorruptArtefact
 from descend.history import COLUMNS, History
 
-__all__ = ["CHUNK_ROWS", "chunks", "decoded", "joined"]
+__all__ = ["CHUNK_ROWS", "HEAD_BYTES", "chunks", "decoded", "joined", "loss_place"]
 
 # A slice reads whole chunks: 16,384 rows are at most 640 KiB.
 CHUNK_ROWS = 16_384
@@ -32,6 +32,7 @@ _MAGIC = b"dh2\0"
 _HEAD_WITHOUT_GAP = struct.Struct("<4sI5s")
 _MAGIC_WITHOUT_GAP = b"dh1\0"
 _RAW, _CONSTANT, _STEPS = b"rcs"
+HEAD_BYTES = _HEAD.size
 
 
 def chunks(history: History) -> Iterator[tuple[int, bytes]]:
@@ -83,6 +84,14 @@ def decoded(chunk: bytes) -> History:
         columns[name] = np.repeat(values, n) if kind == _CONSTANT else values
     columns.setdefault("gap", np.full(n, np.nan))
     return History(**columns, total=n)  # type: ignore[arg-type]  # epoch is int64, the others not
+
+
+def loss_place(head: bytes, row: int) -> int:
+    """Say where in a chunk the train_loss of a row stands, by the chunk's first HEAD_BYTES."""
+    form = _HEAD_WITHOUT_GAP if head[:4] == _MAGIC_WITHOUT_GAP else _HEAD
+    _, n, (epochs, losses, *_) = form.unpack_from(head)
+    place = form.size + 8 * (n if epochs == _RAW else 1)
+    return place + (8 * row if losses == _RAW else 0)
 
 
 def joined(stored: Iterable[tuple[int, bytes]], *, start: int, stop: int, total: int) -> History:

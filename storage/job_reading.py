@@ -1,12 +1,14 @@
 """What is read of jobs: one, a page of them, their history, the queue."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, or_, select, tuple_
+from sqlalchemy import literal as literal_of
 
-from descend.errors import IdempotencyKeyReused, JobNotFound
+from descend.errors import IdempotencyKeyReused, InvalidInput, JobNotFound
 from descend.history import History
-from descend.jobs import Job, JobKind, JobState, Page, Transition
+from descend.jobs import Job, JobKind, JobOrder, JobState, Page, Transition
 from storage import job_statements as sql
 from storage.dialects import instant
 from storage.dialects import state as literal
@@ -45,14 +47,13 @@ class JobReading:
         dataset: str | None = None,
         q: str | None = None,
         metadata: Mapping[str, str] = {},
+        sort: JobOrder = JobOrder.NEWEST,
     ) -> Page[Job]:
-        """List jobs, newest first, from below the id `after`; of all kinds where `kind` is None.
+        """List jobs in an order, from after the job `after`; of all kinds where `kind` is None.
 
         `q` is looked for in names, whatever the case, and at the beginning of ids.
         """
-        statement = sql.VIEW.order_by(jobs.c.id.desc()).limit(limit + 1)
-        if after is not None:
-            statement = statement.where(jobs.c.id < after)
+        statement = self._in_order(sort, after).limit(limit + 1)
         if state is not None:
             statement = statement.where(jobs.c.state == literal(state))
         if state is not None and state.is_terminal:
@@ -76,6 +77,34 @@ class JobReading:
         rows = self._connection.execute(statement).mappings().all()
         data = self._jobs(rows[:limit])
         return Page(data=data, has_more=len(rows) > limit, last_id=data[-1].id if data else None)
+
+    def _in_order(self, sort: JobOrder, after: str | None) -> Select[Any]:
+        """Go on from a job's place in the order, which it keeps: ids and ends never change."""
+        columns: list[ColumnElement[Any]] = [jobs.c.id]
+        place: list[Any] = [after]
+        statement = sql.VIEW
+        if sort in {JobOrder.FINISHED, JobOrder.LAST_FINISHED}:
+            statement = statement.where(jobs.c.finished_at.is_not(None))
+            columns.insert(0, jobs.c.finished_at)
+            place.insert(0, after and self._finished_at(after))
+        backwards = sort in {JobOrder.NEWEST, JobOrder.LAST_FINISHED}
+        if after is not None:
+            here, there = tuple_(*columns), tuple_(*map(literal_of, place))
+            statement = statement.where(here < there if backwards else here > there)
+        return statement.order_by(*(c.desc() if backwards else c.asc() for c in columns))
+
+    def _finished_at(self, job_id: str) -> int:
+        found = self._connection.scalar(select(jobs.c.finished_at).where(jobs.c.id == job_id))
+        if found is None:
+            raise InvalidInput("is no job that has ended: begin again without it", param="after")
+        return int(found)
+
+    def counts(self, kind: JobKind) -> dict[JobState, int]:
+        """Count the jobs of a kind in each state; reads every job's row."""
+        found = dict.fromkeys(JobState, 0)
+        for state, n in self._connection.execute(sql.COUNTS, {"my_kind": kind.value}):
+            found[JobState(state)] = n
+        return found
 
     def _jobs(self, rows: Sequence[RowMapping]) -> list[Job]:
         if not rows:

@@ -158,6 +158,11 @@ _placed = (
 )
 POSITIONS = select(_placed.c.id, _placed.c.place).where(_placed.c.id.in_(my_jobs))
 STATES = select(jobs.c.id, jobs.c.state, jobs.c.version).where(jobs.c.id.in_(my_jobs))
+COUNTS = (
+    select(jobs.c.state, func.count())
+    .where(jobs.c.kind == bindparam("my_kind"))
+    .group_by(jobs.c.state)
+)
 DEPTH = select(jobs.c.queue, func.count()).where(jobs.c.state == QUEUED).group_by(jobs.c.queue)
 OLDEST = select(now() - func.min(jobs.c.changed_at)).where(
     jobs.c.state == QUEUED, jobs.c.queue == bindparam("my_queue")

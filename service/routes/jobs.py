@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from descend.errors import InvalidInput
 from descend.ids import ID_PATTERNS
-from descend.jobs import Job, JobChanges, JobKind, JobSpec, JobState, Page
+from descend.jobs import Job, JobChanges, JobKind, JobOrder, JobPage, JobSpec, JobState
 from descend.limits import DEFAULT_LIST, MAX_METADATA_PAIRS
 from service.answers import answer
 from service.bodies import JsonBody, OptionalJsonBody
@@ -29,6 +29,7 @@ from service.submission import ended, retry, submit
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
+INCLUDED = "^(sparkline|counts|sparkline,counts|counts,sparkline)$"
 METADATA_FILTER = re.compile(r"metadata\[([^\]]{1,64})\]")
 
 
@@ -61,11 +62,11 @@ async def create_job(
 
 @router.get(
     "",
-    response_model=Page[Job],
+    response_model=JobPage,
     responses=refusals(422, 503),
     openapi_extra={"parameters": [METADATA_PARAMETER]},
 )
-def list_jobs(
+def list_jobs(  # noqa: PLR0913  a query has this many parts
     request: Request,
     parts: PartsOf,
     *,
@@ -75,8 +76,14 @@ def list_jobs(
     kind: JobKind = JobKind.TRAIN,
     dataset: Annotated[str | None, Query(pattern=ID_PATTERNS["ds"])] = None,
     q: Filter = None,
+    sort: JobOrder = JobOrder.NEWEST,
+    include: Annotated[
+        str | None,
+        Query(pattern=INCLUDED, description="sparkline, counts, or both with a comma between"),
+    ] = None,
 ) -> Response:
     """List jobs of a kind, newest first; trainings unless another kind is asked for."""
+    included = (include or "").split(",")
     with parts.database.read() as tx:
         page = tx.jobs.page(
             after=after,
@@ -86,8 +93,12 @@ def list_jobs(
             dataset=dataset,
             q=q,
             metadata=_metadata_filter(request),
+            sort=sort,
         )
-    return answer(page)
+        if "sparkline" in included:
+            page = page.model_copy(update={"data": parts.overview.with_curves(tx, page.data)})
+        counts = parts.overview.counts(tx, kind) if "counts" in included else None
+    return answer(JobPage.model_construct(**dict(page), counts=counts))
 
 
 def _metadata_filter(request: Request) -> dict[str, str]:
