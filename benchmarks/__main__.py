@@ -18,7 +18,16 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-MEASURES = ("engine", "oracle", "http", "ingest", "minibatch", "client")
+MEASURES = (
+    "engine",
+    "oracle",
+    "http",
+    "ingest",
+    "minibatch",
+    "client",
+    "viewers",
+    "long_history",
+)
 
 # figure, its least value, what it says
 CLAIMS = (
@@ -64,6 +73,12 @@ CLAIMS = (
         "ratio_sgd_regressor_4096",
         2,
         "rows a second at batch 4096, against SGDRegressor",
+    ),
+    (
+        "viewers",
+        "ratio_idle_over_watched",
+        0.67,
+        "a submission beside 200 idle connections, against beside 200 live viewers",
     ),
     ("minibatch", "ratio_data_loader_4096", 20, "the same, against nn.Linear with a DataLoader"),
 )
