@@ -228,6 +228,8 @@ def _state_choices(place: Any) -> None:
     for inner in place.values() if isinstance(place, dict) else place:
         if isinstance(inner, dict | list):
             _state_choices(inner)
+    if isinstance(place, dict) and "anyOf" in place and place.get("default") == {}:
+        del place["default"]  # generators take none but null there, and leave the schema out
     for choice in place.get("anyOf", []) if isinstance(place, dict) else []:
         if isinstance(choice, dict) and "const" in choice:
             choice["enum"] = [choice.pop("const")]
