@@ -3,7 +3,7 @@
 import csv
 import sys
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from descend.charts import chart, number, sparkline
 from descend.commands import job_pages, model_pages
-from descend.commands.options import pairs_of
+from descend.commands.options import SPEC, options_of, pairs_of
 from descend.commands.sessions import Session, registered
 from descend.commands.tables import table_of
 from descend.commands.training import end_shown, followed, tell_detached
@@ -29,8 +29,9 @@ _WIDEST_CHART = 120
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (jobs, show, watch, cancel, retry, history):
+    for command in (jobs, show, watch, cancel, history):
         registered(app)(command)
+    registered(app, more=SPEC)(retry)
 
 
 def jobs(
@@ -90,9 +91,10 @@ def retry(
     job: JobId,
     *,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
+    **given: Any,
 ) -> None:
-    """Run a job again as it was asked for, as a new job."""
-    found = session.client.retry(job).job
+    """Run a job again, as a new job, with what is given by options done differently."""
+    found = session.client.retry(job, **options_of(given)).job
     if detach:
         tell_detached(session, found)
     else:

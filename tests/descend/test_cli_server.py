@@ -187,6 +187,27 @@ def test_a_detached_job_is_watched_shown_and_cancelled(descend: Command, client:
     assert descend("show", job_id, "--json").code == 0
 
 
+def test_a_job_is_run_again_as_a_new_one(descend: Command, client: Client) -> None:
+    job = trained(descend, "--seed", "5")
+
+    again = json.loads(descend("retry", str(job["id"]), "--json").out)
+    detached = descend("retry", str(job["id"]), "--detach").out.strip()
+
+    assert again["id"] != job["id"]
+    assert (again["state"], again["seed"]) == ("succeeded", 5)
+    assert client.job(detached).spec.targets == ["mpg"]
+
+
+def test_a_diverged_job_is_run_again_with_another_rate(descend: Command) -> None:
+    diverged = json.loads(descend("train", *DIVERGING, "--json").out)
+
+    again = descend("retry", diverged["id"], "--lr", "auto", "--epochs", "7", "--json")
+
+    spec = json.loads(again.out)["spec"]["hyperparameters"]
+    assert again.code == 0, again.err
+    assert (spec["learning_rate"], spec["max_epochs"], spec["standardize"]) == ("auto", 7, False)
+
+
 def test_a_job_that_is_not_there_is_exit_code_2(descend: Command) -> None:
     ended = descend("show", "job_" + "0" * 32)
 

@@ -14,7 +14,7 @@ from tests.house.sources import ROOT
 REFERENCE = ROOT / "docs" / "reference.md"
 BEGIN, END = "<!-- commands: written by make reference -->\n", "<!-- end of commands -->\n"
 SHARED = ("url", "key_file", "data", "as_json")
-LIKE_TRAIN = "plan"
+LIKE_TRAIN = ("train", "plan", "retry")
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def tables() -> str:
             "",
             *table(shared),
             "",
-            "Options of `train` and `plan`:",
+            "Options of `train` and `plan`; `retry` has all but those about reading a file:",
             "",
             *table(one for one in options(commands["train"]) if one.name not in SHARED),
             "",
@@ -50,7 +50,7 @@ def does(command: Any) -> str:
     """The first sentence of its help, then its own options."""
     words = " ".join(command.help.partition("\n\n")[0].split()).removesuffix(".")
     own = [one for one in options(command) if one.name not in SHARED]
-    if command.name in {"train", LIKE_TRAIN}:
+    if command.name in LIKE_TRAIN:
         return f"{words}; options below"
     if command.name in {"up", "backup"}:
         own = options(command)
