@@ -6,10 +6,11 @@ from typing import NamedTuple
 from descend.errors import InvalidInput
 from storage.job_log import ChangePlace, JobLog
 
-__all__ = ["JobPlace", "change_id", "change_place"]
+__all__ = ["CHANGE_PLACE", "JOB_PLACE", "JobPlace", "change_id", "change_place"]
 
-_JOB_PLACE = re.compile(r"(\d{1,18})-(\d{1,9})-(\d{1,9})")
-_CHANGE_PLACE = re.compile(r"(\d{1,18})(?:-(\d{1,9})-([0-9a-f]{32}))?")
+# As JSON Schema and Python read them alike.
+JOB_PLACE = "^([0-9]{1,18})-([0-9]{1,9})-([0-9]{1,9})$"
+CHANGE_PLACE = "^([0-9]{1,18})(?:-([0-9]{1,9})-([0-9a-f]{32}))?$"
 _WRONG = "is no id of an event of this log"
 
 
@@ -28,7 +29,7 @@ class JobPlace(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "JobPlace":
-        match = _JOB_PLACE.fullmatch(text)
+        match = re.fullmatch(JOB_PLACE, text)
         if match is None:
             raise InvalidInput(_WRONG, param="last_event_id")
         return cls(*map(int, match.groups()))
@@ -47,7 +48,7 @@ def change_id(place: ChangePlace) -> str:
 
 
 def change_place(text: str) -> ChangePlace:
-    match = _CHANGE_PLACE.fullmatch(text)
+    match = re.fullmatch(CHANGE_PLACE, text)
     if match is None:
         raise InvalidInput(_WRONG, param="last_event_id")
     place, seq, job = match.groups()

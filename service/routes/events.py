@@ -13,23 +13,23 @@ from service.answers import answer
 from service.dependencies import GUARDS, JobId, Limit, Parts, PartsOf
 from service.feed import Batch, frames
 from service.openapi import refusals, stream_response
-from service.places import JobPlace, change_id, change_place
+from service.places import CHANGE_PLACE, JOB_PLACE, JobPlace, change_id, change_place
 from service.streams import EventStream, prefers_stream
 
 router = APIRouter(prefix="/v1", tags=["events"], dependencies=GUARDS)
 
-LastEventId = Annotated[
-    str | None,
-    Query(max_length=100, description="a place in the log: what comes after it is told"),
-]
-LastEventIdHeader = Annotated[
-    str | None,
-    Header(
-        alias="Last-Event-ID",
-        max_length=100,
-        description="as last_event_id, which it goes before: a browser sends it by itself",
-    ),
-]
+TOLD = "a place in the log: what comes after it is told"
+HEADER = "as last_event_id, which it goes before: a browser sends it by itself"
+
+
+def _query(pattern: str) -> Any:
+    return Query(pattern=pattern, description=TOLD)
+
+
+def _header(pattern: str) -> Any:
+    return Header(alias="Last-Event-ID", pattern=pattern, description=HEADER)
+
+
 Accept = Annotated[str, Header(include_in_schema=False)]
 Start = Annotated[
     int, Query(ge=0, lt=10**9, description="with no id: first row of the history to be told")
@@ -49,8 +49,8 @@ async def get_job_events(
     parts: PartsOf,
     job_id: JobId,
     *,
-    last_event_id: LastEventId = None,
-    last_event_id_header: LastEventIdHeader = None,
+    last_event_id: Annotated[str | None, _query(JOB_PLACE)] = None,
+    last_event_id_header: Annotated[str | None, _header(JOB_PLACE)] = None,
     start: Start = 0,
     limit: Limit = DEFAULT_LIST,
     accept: Accept = "",
@@ -80,8 +80,8 @@ async def get_events(
     parts: PartsOf,
     *,
     kind: JobKind = JobKind.TRAIN,
-    last_event_id: LastEventId = None,
-    last_event_id_header: LastEventIdHeader = None,
+    last_event_id: Annotated[str | None, _query(CHANGE_PLACE)] = None,
+    last_event_id_header: Annotated[str | None, _header(CHANGE_PLACE)] = None,
     limit: Limit = DEFAULT_LIST,
     accept: Accept = "",
 ) -> Response:
