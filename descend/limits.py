@@ -7,12 +7,14 @@ __all__ = [
     "INLINE_IN_ROW_BYTES",
     "MAX_COEFFICIENTS",
     "MAX_COLUMNS",
+    "MAX_ENCODED_CELLS",
     "MAX_EPOCHS",
     "MAX_HISTORY_POINTS",
     "MAX_LEVELS",
     "MAX_LIST",
     "MAX_METADATA_PAIRS",
     "MAX_NAME_LENGTH",
+    "MAX_PREDICTIONS",
     "MAX_TIMEOUT_SECONDS",
     "MAX_WAIT_SECONDS",
     "Limits",
@@ -22,6 +24,8 @@ MAX_EPOCHS = 10_000_000
 MAX_COLUMNS = 10_000
 MAX_COEFFICIENTS = 1_000_000
 MAX_LEVELS = 1000
+MAX_ENCODED_CELLS = 2**24
+MAX_PREDICTIONS = 2**22
 MAX_LIST = 100
 DEFAULT_LIST = 20
 MAX_WAIT_SECONDS = 60
@@ -42,6 +46,10 @@ class Limits(BaseModel):
     columns: int = Field(MAX_COLUMNS, description="columns of a dataset")
     coefficients: int = Field(MAX_COEFFICIENTS, description="features x targets of one model")
     levels: int = Field(MAX_LEVELS, description="levels of a text column that is encoded")
+    encoded_cells: int = Field(
+        MAX_ENCODED_CELLS, description="rows of one `predict` x features of its model"
+    )
+    predictions: int = Field(MAX_PREDICTIONS, description="rows of one request x targets")
     max_epochs: int = Field(MAX_EPOCHS, description="epochs of one job")
     queued_jobs: int = Field(10_000, ge=1, description="jobs waiting at once")
     list_default: int = Field(DEFAULT_LIST, description="items in a list when no limit is given")

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from descend.encoding import CategoricalInput, Input, NumericInput, Unseen
 from descend.errors import InvalidInput, MalformedBody
+from descend.limits import MAX_PREDICTIONS
 from service.bodies import parse
 from service.loaded import LoadedModel
 from service.tensors import (
@@ -38,7 +39,6 @@ __all__ = [
 VERSION = "1"
 EXTENSIONS = ["binary_tensor_data"]
 X_NAME, Y_NAME = "X", "y"
-MOST_ANSWERS = 2**22
 MOST_DESIGN_CELLS = 2**22
 Columns = dict[str, NDArray[Any]]
 
@@ -257,8 +257,10 @@ def _check_lengths(given: dict[str, InputTensor], columns: Columns) -> None:
 
 def _predicted(model: LoadedModel, columns: Columns, *, unseen: Unseen) -> NDArray[np.float64]:
     n_rows = len(next(iter(columns.values())))
-    if n_rows * len(model.targets) > MOST_ANSWERS:
-        raise InvalidInput(f"{n_rows} rows give more than {MOST_ANSWERS} predictions: send fewer")
+    if n_rows * len(model.targets) > MAX_PREDICTIONS:
+        raise InvalidInput(
+            f"{n_rows} rows give more than {MAX_PREDICTIONS} predictions: send fewer"
+        )
     y = np.empty((n_rows, len(model.targets)))
     with np.errstate(over="ignore", invalid="ignore"):
         for rows in _blocks(n_rows, len(model.features)):

@@ -12,7 +12,7 @@ from descend.datasets import Cell, Matrix, Number
 from descend.encoding import Unseen
 from descend.errors import InvalidInput, WrongState
 from descend.jobs import Page
-from descend.limits import DEFAULT_LIST
+from descend.limits import DEFAULT_LIST, MAX_ENCODED_CELLS, MAX_PREDICTIONS
 from descend.models import LinearModel
 from descend.predictions import Interval, Predictions
 from descend.statistics import Covariance, Summary
@@ -116,6 +116,7 @@ def predict(parts: PartsOf, model_id: ModelId, raw: JsonBody) -> Response:
     with parts.database.read() as tx:
         model = tx.models.get(model_id)
         known = tx.models.statistics(model_id) if body.interval else None
+    _refuse_too_many(model, body)
     X = body.X if isinstance(body, PredictX) else model.encode(body.rows, unseen=body.unseen)
     y = _finite(model, X)
     predicted = Predictions.model_construct(
@@ -145,6 +146,18 @@ def delete_model(parts: PartsOf, model_id: ModelId) -> Response:
     with parts.database.begin() as tx:
         tx.models.delete(model_id)
     return Response(status_code=204)
+
+
+def _refuse_too_many(model: LinearModel, body: PredictX | PredictRows) -> None:
+    """A row may be two bytes, and what becomes of it thousands of numbers."""
+    rows, name = (body.X, "X") if isinstance(body, PredictX) else (body.rows, "rows")
+    n_rows, n_features, n_targets = len(rows), len(model.features), len(model.targets)
+    if n_rows * n_features > MAX_ENCODED_CELLS or n_rows * n_targets > MAX_PREDICTIONS:
+        raise InvalidInput(
+            f"{n_rows} rows of {n_features} features and {n_targets} targets are too many for one"
+            " request: send fewer at a time",
+            param=name,
+        )
 
 
 def _interval(

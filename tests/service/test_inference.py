@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from descend.encoding import CategoricalInput, Encoding, NumericInput
 from descend.ids import new_id
+from descend.limits import MAX_PREDICTIONS
 from descend.models import LinearModel
 from service import inference
 from service.compression import accepted
@@ -314,7 +315,7 @@ def test_an_answer_that_would_be_too_large_is_refused_before_it_is_computed(
         intercept=[0.0] * n_targets,
     )
     where = f"/v2/models/{store_model(database, model)}/infer"
-    n_rows = inference.MOST_ANSWERS // n_targets + 1
+    n_rows = MAX_PREDICTIONS // n_targets + 1
     part = np.zeros(n_rows).tobytes()
 
     refused = client.post(where, **binary([sized(len(part), shape=[n_rows, 1])], part))

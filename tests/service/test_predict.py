@@ -11,6 +11,8 @@ from descend.jobs import QUEUES, JobState, StopReason
 from descend.models import LinearModel
 from storage.database import Database
 from storage.jobs import Outcome
+from tests.service.catalogue import model_of_inputs
+from tests.service.conftest import store_model
 
 TABLE = {"columns": {"age": [1, 2, None], "town": ["Bonn", "Oslo", None], "y": [1, 2, 3]}}
 ENCODING = Encoding(
@@ -108,3 +110,19 @@ def test_the_design_matrix_itself_is_taken_too(client: TestClient, path: str) ->
     answer = client.post(path, json={"X": X})
 
     assert answer.json()["y"] == [[2.5], [10.5], [20.5]]
+
+
+@pytest.mark.parametrize(("n_inputs", "n_targets"), [(10_000, 1), (1, 2000)])
+def test_rows_that_would_become_too_much_are_refused_before_they_are_encoded(
+    client: TestClient, database: Database, n_inputs: int, n_targets: int
+) -> None:
+    inputs = [NumericInput(name=f"x{i}", fill=0.0) for i in range(n_inputs)]
+    model = model_of_inputs(inputs, n_targets=n_targets)
+    where = f"/v1/models/{store_model(database, model)}/predict"
+
+    refused = client.post(where, json={"rows": [{}] * 2200})
+
+    assert refused.status_code == 422
+    assert refused.json()["param"] == "rows"
+    assert "send fewer at a time" in refused.json()["detail"]
+    assert client.post(where, json={"rows": [{}] * 3}).status_code == 200
