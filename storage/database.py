@@ -4,6 +4,7 @@ Errors of the database become the contract's here, once.
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -17,13 +18,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from descend.errors import DescendError, InvalidInput, StorageFull, Unavailable
 from storage.company import Company
+from storage.counters import Tally
 from storage.datasets import DatasetRepository
+from storage.fleet import FleetRepository
 from storage.group_sync import GroupSync
 from storage.job_log import JobLogRepository
 from storage.jobs import JobRepository
 from storage.models import ModelRepository
 from storage.room import Room
 from storage.sparklines import SparklineRepository
+from storage.timings import Timings
 from storage.turns import Turns
 from storage.workers import WorkerRepository
 
@@ -47,10 +51,11 @@ class Transaction:
         self._jobs = jobs
         self._room = room
         self._writes = writes
+        self.tally = Tally()  # written at the transaction's end
 
     @cached_property
     def jobs(self) -> JobRepository:
-        return self._jobs(self.connection, self._room)
+        return self._jobs(self.connection, self._room, self.tally)
 
     @cached_property
     def datasets(self) -> DatasetRepository:
@@ -69,6 +74,10 @@ class Transaction:
         return ModelRepository(self.connection)
 
     @cached_property
+    def fleet(self) -> FleetRepository:
+        return FleetRepository(self.connection)
+
+    @cached_property
     def workers(self) -> WorkerRepository:
         return WorkerRepository(self.connection)
 
@@ -84,6 +93,7 @@ class Database:
     def __init__(self, url: str, *, jobs: type[JobRepository] = JobRepository) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.writes = Timings()  # from the wish to write to the rows being durable
         self._jobs = jobs
         self._room = Room()
         self._turns = Turns()
@@ -104,12 +114,16 @@ class Database:
             Unavailable: when the database does not answer or is busy for too long.
             StorageFull: when the disk is full.
         """
+        began = time.perf_counter()
         with self._turn(), _translated(), self._writer.begin() as connection:
             before = self._changes(connection)
-            yield Transaction(connection, jobs=self._jobs, room=self._room, writes=True)
+            transaction = Transaction(connection, jobs=self._jobs, room=self._room, writes=True)
+            yield transaction
+            transaction.tally.write(connection)
             wrote = self._changes(connection) != before
         if self._sync is not None and wrote:
             self._sync.wait()  # with the write lock given back: others commit meanwhile
+        self.writes.observe(time.perf_counter() - began)
 
     def together(self, act: Callable[[Transaction], T]) -> T:
         """Write like `begin`, in a transaction shared with other threads that wait for the writer.

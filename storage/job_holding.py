@@ -5,14 +5,15 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping
 
 from descend.ids import new_id
 from descend.jobs import Hyperparameters, JobError, JobKind, JobSpec, JobState
 from storage import lease_statements as sql
+from storage.counters import JOB_FAILURES, JOBS_ENDED, JOBS_REQUEUED, LEASES_LOST, Tally
 from storage.dialects import instant
 from storage.history import chunks
-from storage.leases import Beat, Claim, Outcome, Parent, Report, StoredData
+from storage.leases import DRAINED, Beat, Claim, Outcome, Parent, Report, StoredData
 from storage.models import ModelRepository
 from storage.tables import jobs
 
@@ -26,8 +27,9 @@ class JobHolding:
     protocol can see what the fence prevents by a subclass that compares with >= instead.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, tally: Tally) -> None:
         self._connection = connection
+        self._tally = tally
         self._dialect = connection.dialect.name
         self._held = _held(self.mine)
 
@@ -61,8 +63,11 @@ class JobHolding:
         again = [row.id for row in taken if row.attempts > 1]
         if again:
             self._connection.execute(sql.CUT_HISTORY, {"my_jobs": again})
-        rows = self._connection.execute(sql.CLAIMED, {"my_jobs": [row.id for row in taken]})
-        return [_claim_of(row) for row in rows.mappings()]
+        found = self._connection.execute(sql.CLAIMED, {"my_jobs": [row.id for row in taken]})
+        rows = found.mappings().all()
+        for row in rows:
+            self._tally.waited(row["queue"], max(0, row["waited"]) / 1e6)
+        return [_claim_of(row) for row in rows]
 
     def beat(self, worker_id: str, held: Mapping[str, int], *, lease_seconds: float) -> Beat:  # noqa: ARG002
         """Renew the leases of all held jobs (id -> fence); learn what became of them."""
@@ -108,12 +113,13 @@ class JobHolding:
         keeps = outcome.model is not None and outcome.state is JobState.SUCCEEDED
         model_id = new_id("mdl") if keeps else None
         values = _progress(outcome) | _ending(outcome) | {"my_model_id": model_id}
-        ended = self._connection.scalar(self._held.finish, values)
+        ended = self._connection.execute(self._held.finish, values).first()
         if ended is None:
             held = {"my_job": outcome.job_id, "my_fence": outcome.fence}
             return self._connection.scalar(self._held.ended, held) is not None
+        self._count_end(ended, code=outcome.error.code if outcome.error else None)
         self._store(outcome)
-        if ended == JobState.SUCCEEDED:
+        if ended.state == JobState.SUCCEEDED:
             self._keep(outcome, model_id)
         return True
 
@@ -149,18 +155,41 @@ class JobHolding:
             "my_reason": reason,
             "my_delay": _microseconds(delay_seconds),
         }
-        return self._connection.scalar(self._held.release, values) is not None
+        released = self._connection.execute(self._held.release, values).first()
+        if released is None:
+            return False
+        self._count_end(released, requeued="drained" if reason == DRAINED else "runner_lost")
+        return True
 
     def crashed(self, job_id: str, fence: int, *, reason: str) -> JobState | None:
         """Count a crash: queued again, or quarantined at the third. None: fenced."""
         values = {"my_job": job_id, "my_fence": fence} | _crash(reason)
-        state = self._connection.scalar(self._held.crashed, values)
-        return None if state is None else JobState(state)
+        crashed = self._connection.execute(self._held.crashed, values).first()
+        if crashed is None:
+            return None
+        self._count_end(crashed, code="crashed", requeued="runner_lost")
+        return JobState(crashed.state)
 
     def rescue(self, *, limit: int = 100) -> list[str]:
         """Take jobs from workers that let their lease run out; as crashed. Returns their ids."""
         values = {"at_most": limit} | _crash("lease expired")
-        return list(self._connection.scalars(sql.RESCUE, values))
+        rescued = self._connection.execute(sql.RESCUE, values).all()
+        self._tally.add(LEASES_LOST, n=len(rescued))
+        for row in rescued:
+            self._count_end(row, code="crashed", requeued="lease_expired")
+        return [row.id for row in rescued]
+
+    def _count_end(
+        self, row: Row[Any], *, code: str | None = None, requeued: str | None = None
+    ) -> None:
+        """Count what became of a job: its end, a failure's code, or why it is queued again."""
+        state = JobState(row.state)
+        if state.is_terminal:
+            self._tally.add(JOBS_ENDED, row.kind, state, row.engine or "none")
+        if state in {JobState.FAILED, JobState.QUARANTINED} and code is not None:
+            self._tally.add(JOB_FAILURES, code)
+        if state is JobState.QUEUED and requeued is not None:
+            self._tally.add(JOBS_REQUEUED, requeued)
 
     def _store(self, of: Report | Outcome) -> None:
         if of.history is not None and len(of.history):
@@ -245,6 +274,7 @@ def _claim_of(row: RowMapping) -> Claim:
         started_at=instant(row["started_at"]),
         timeout_seconds=row["timeout_seconds"],
         kind=JobKind(row["kind"]),
+        queue=row["queue"],
     )
 
 

@@ -197,5 +197,6 @@ CANCEL = (
         cancel_requested_at=now(),
         version=jobs.c.version + 1,
     )
+    .returning(jobs.c.state, jobs.c.kind, jobs.c.engine)
 )
 DELETE_ENDED = delete(jobs).where(jobs.c.id == my_job, jobs.c.finished_at.is_not(None))

@@ -11,6 +11,7 @@ from descend.errors import JobNotFound, QueueFull, WrongState
 from descend.hyperparameters import InitialWeights
 from descend.jobs import Hyperparameters, Job, JobKind, JobSpec, queue_of
 from storage import job_statements as sql
+from storage.counters import Tally
 from storage.dialects import instant
 from storage.job_holding import JobHolding
 from storage.job_reading import JobReading
@@ -24,9 +25,11 @@ __all__ = ["Beat", "Claim", "JobRepository", "Outcome", "Report", "StoredData"]
 class JobRepository(JobReading, JobHolding):
     """Jobs of one transaction: submission and ending here, the rest by its two halves."""
 
-    def __init__(self, connection: Connection, room: Room | None = None) -> None:
+    def __init__(
+        self, connection: Connection, room: Room | None = None, tally: Tally | None = None
+    ) -> None:
         JobReading.__init__(self, connection)
-        JobHolding.__init__(self, connection)
+        JobHolding.__init__(self, connection, tally or Tally())
         self._room = room or Room()
 
     def add(  # noqa: PLR0913  a submission has this many parts
@@ -166,7 +169,9 @@ class JobRepository(JobReading, JobHolding):
         Raises:
             JobNotFound: when there is none with this id.
         """
-        self._connection.execute(sql.CANCEL, {"my_job": job_id})
+        cancelled = self._connection.execute(sql.CANCEL, {"my_job": job_id}).first()
+        if cancelled is not None:
+            self._count_end(cancelled)
         return self.get(job_id)
 
 

@@ -110,12 +110,18 @@ def _claim() -> ReturningUpdate[Any]:
 
 
 CLAIM = _claim()
+# A job that was given back says with not_before from when on it could be claimed again.
+_servable_since = case(
+    (jobs.c.not_before > jobs.c.created_at, jobs.c.not_before), else_=jobs.c.created_at
+)
 _validation = datasets.alias("validation")
 CLAIMED = (
     select(
         jobs.c.id,
+        jobs.c.queue,
         jobs.c.kind,
         jobs.c.fence,
+        (jobs.c.claimed_at - _servable_since).label("waited"),
         jobs.c.attempts,
         jobs.c.crashes,
         jobs.c.epochs_done,
@@ -157,6 +163,7 @@ CUT_HISTORY: Delete = delete(history_chunks).where(
 
 _RAN = jobs.c.ran_before + now() - func.coalesce(jobs.c.claimed_at, now())
 _asked = jobs.c.cancel_requested_at.is_not(None)
+_END = (jobs.c.state, jobs.c.kind, jobs.c.engine)  # what is counted of it
 _NOT_HELD = {"owner": null(), "lease_until": null(), "version": jobs.c.version + 1}
 _COUNTED = {"changed_at": now(), "ran_before": _RAN, "fence": jobs.c.fence + 1}
 
@@ -203,7 +210,7 @@ def _rescue() -> ReturningUpdate[Any]:
     )
     return _crashed(
         update(jobs).where(jobs.c.id.in_(dead), jobs.c.state == RUNNING, jobs.c.lease_until < now())
-    ).returning(jobs.c.id)
+    ).returning(jobs.c.id, *_END)
 
 
 RESCUE = _rescue()
@@ -227,8 +234,8 @@ class Held:
             beat=_beat(mine),
             report=_report(running),
             finish=_finish(running),
-            release=_requeued(running).returning(jobs.c.state),
-            crashed=_crashed(running).returning(jobs.c.state),
+            release=_requeued(running).returning(*_END),
+            crashed=_crashed(running).returning(*_END),
             ended=select(jobs.c.state).where(
                 jobs.c.id == my_job, mine(my_fence), jobs.c.finished_at.is_not(None)
             ),
@@ -299,7 +306,7 @@ def _finish(running: Update) -> ReturningUpdate[Any]:
             ran_before=_RAN,
             **_NOT_HELD,
         )
-        .returning(jobs.c.state)
+        .returning(*_END)
     )
 
 

@@ -16,7 +16,9 @@ from descend.jobs import (
 from descend.models import LinearModel
 from descend.statistics import Statistics
 
-__all__ = ["Beat", "Claim", "Outcome", "Parent", "Report", "StoredData"]
+__all__ = ["DRAINED", "Beat", "Claim", "Outcome", "Parent", "Report", "StoredData"]
+
+DRAINED = "drained"  # the reason of a release by a worker that ends in good order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ class Claim:
     started_at: datetime
     timeout_seconds: int | None
     kind: JobKind = JobKind.TRAIN
+    queue: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,9 @@ __all__ = ["ORPHAN_SECONDS", "UNHEARD_SECONDS", "reconcile", "sweep"]
 # Bytes come before their row: what no row names may still get one, but not after a day.
 ORPHAN_SECONDS = 24 * 3600.0
 
+# A worker that was killed never signs off; for a day it can be seen how long it has been silent.
+SILENT_SECONDS = 24 * 3600.0
+
 # A job that waits this long may have lost its bell; where the workers are only busy, one more
 # ring costs half a millisecond.
 UNHEARD_SECONDS = 5.0
@@ -26,7 +29,7 @@ def reconcile(database: Database) -> list[str]:
 
 
 def sweep(database: Database, artefacts: LocalArtefacts) -> list[str]:
-    """Delete what killed uploads and lost transactions left behind; return the keys."""
+    """Delete what killed uploads, workers and lost transactions left behind; return the keys."""
     with database.read() as tx:
         named, living = tx.datasets.artefacts(), tx.datasets.ids()
 
@@ -35,4 +38,6 @@ def sweep(database: Database, artefacts: LocalArtefacts) -> list[str]:
         kind, _, rest = key.partition("/")
         return key in named or (kind == FACTORS and rest.partition("/")[0] in living)
 
+    with database.begin() as tx:
+        tx.workers.forget_silent(SILENT_SECONDS)
     return artefacts.sweep(keep, ORPHAN_SECONDS)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -22,6 +23,7 @@ from sqlalchemy import (
 
 __all__ = [
     "checkpoints",
+    "counters",
     "dataset_parents",
     "datasets",
     "history_chunks",
@@ -261,4 +263,14 @@ workers = Table(
     Column("queues", Text, nullable=False),  # ",cpu,cuda,": a comma on both sides of each
     Column("started_at", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
+    Column("stats", Text, nullable=False, server_default="{}"),  # JSON: name to number
+)
+
+# What has happened, whatever became of the rows that it happened to (storage.counters).
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("labels", Text, primary_key=True),
+    Column("value", Double, nullable=False),
 )

@@ -1,6 +1,7 @@
 """Which worker processes are alive: for readiness, not for leases."""
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -22,20 +23,27 @@ __all__ = ["WorkerRepository"]
 
 def _seen(dialect: str) -> Insert:
     given: dict[str, BindParameter[Any]] = {
-        name: bindparam(name) for name in ("id", "host", "pid", "queues")
+        name: bindparam(name) for name in ("id", "host", "pid", "queues", "stats")
     }
     return (
         insert_for(dialect, workers)
         .values(**given, started_at=now(), last_seen=now())
         .on_conflict_do_update(
             index_elements=[workers.c.id],
-            set_={"last_seen": now(), "queues": bindparam("queues")},
+            set_={
+                "last_seen": now(),
+                "queues": bindparam("queues"),
+                "stats": bindparam("stats"),
+            },
         )
     )
 
 
 _SEEN = {dialect: _seen(dialect) for dialect in ("sqlite", "postgresql")}
 _FORGET = delete(workers).where(workers.c.id == bindparam("my_worker"))
+_FORGET_SILENT = delete(workers).where(
+    workers.c.last_seen < now() - bindparam("my_within", type_=BigInteger)
+)
 _LIVE = select(func.count()).where(
     workers.c.last_seen >= now() - bindparam("my_within", type_=BigInteger),
     workers.c.queues.contains(bindparam("my_queue")),
@@ -48,16 +56,35 @@ class WorkerRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def seen(self, worker_id: str, host: str, *, pid: int, queues: Collection[str]) -> None:
-        """Note that this worker is alive now."""
+    def seen(
+        self,
+        worker_id: str,
+        host: str,
+        *,
+        pid: int,
+        queues: Collection[str],
+        stats: Mapping[str, float] = {},
+    ) -> None:
+        """Note that this worker is alive now, and what it says of itself."""
         self._connection.execute(
             _SEEN[self._connection.dialect.name],
-            {"id": worker_id, "host": host, "pid": pid, "queues": f",{','.join(queues)},"},
+            {
+                "id": worker_id,
+                "host": host,
+                "pid": pid,
+                "queues": f",{','.join(queues)},",
+                "stats": json.dumps(dict(stats)),
+            },
         )
 
     def forget(self, worker_id: str) -> None:
         """Note that this worker has gone, on purpose."""
         self._connection.execute(_FORGET, {"my_worker": worker_id})
+
+    def forget_silent(self, seconds: float) -> int:
+        """Forget the workers that were not seen for so long: killed, most likely."""
+        silent = self._connection.execute(_FORGET_SILENT, {"my_within": round(seconds * 1e6)})
+        return silent.rowcount
 
     def live(self, queue: str, within_seconds: float) -> int:
         """Count the workers of this queue that were seen within the last seconds."""

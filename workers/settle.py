@@ -13,7 +13,7 @@ from descend.jobs import JobKind, JobState, StopReason
 from descend.models import LinearModel, Provenance, Receipt
 from descend.plans import Plan
 from descend.statistics import INTERCEPT, Statistics
-from storage.leases import Claim, Outcome, Report
+from storage.leases import DRAINED, Claim, Outcome, Report
 from workers.ledger import Held, Payment, Release, Wish
 from workers.reports import Entry, Fate
 
@@ -48,7 +48,7 @@ def payment_for(entry: Entry, held: Held, *, torch_version: str) -> Payment:
         return _report(entry)
     if held.wish is not None:
         return given_up(held, entry)
-    return Release(entry.job_id, entry.fence, reason="drained", report=_report(entry))
+    return Release(entry.job_id, entry.fence, reason=DRAINED, report=_report(entry))
 
 
 def given_up(held: Held, entry: Entry | None = None) -> Outcome:

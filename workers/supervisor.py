@@ -23,7 +23,7 @@ import structlog
 from descend.ids import new_id
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
-from storage.leases import Beat, Claim
+from storage.leases import DRAINED, Beat, Claim
 from workers import frames
 from workers.crew import Crew
 from workers.ledger import Crash, Held, Ledger, Release, Wish
@@ -342,7 +342,7 @@ class Supervisor(threading.Thread):
         """The order is served; in a drain, what had not begun goes back as it came."""
         if runner.jobs and not self._draining:
             raise ValueError(f"idle, and silent about {len(runner.jobs)} jobs")
-        self._give_back(runner, Ending("drained", blame=False))
+        self._give_back(runner, Ending(DRAINED, blame=False))
         runner.serving = False
         runner.retired |= retire
         self._rung = True
