@@ -1,7 +1,6 @@
 """`python -m service [--fd N]`: serve with uvicorn, on an inherited socket where one is given."""
 
 import argparse
-import logging
 import signal
 import socket
 import sys
@@ -17,6 +16,7 @@ from service.dependencies import Parts
 from service.protocol import BoundedHead
 from service.security import is_loopback
 from service.settings import ServiceSettings
+from storage import logs
 
 __all__ = ["main"]
 
@@ -47,16 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     parser.add_argument("--fd", type=int, help="a listening socket to serve, inherited")
     options = parser.parse_args(arguments)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
     try:
         _serve(ServiceSettings(), options.fd)
     except (Refused, ValidationError, ValueError, OSError) as error:
@@ -66,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: ServiceSettings, fd: int | None) -> None:
+    logs.configure("api", form=settings.log_format, level=settings.log_level)
     listening = _listen(settings, fd)
     app = create_app(settings)
     host, port = listening.getsockname()[:2]
@@ -74,8 +65,8 @@ def _serve(settings: ServiceSettings, fd: int | None) -> None:
         loop="uvloop",
         http=BoundedHead,
         ws="none",
-        access_log=False,
-        log_level=logging.WARNING,
+        access_log=False,  # service.witness writes a line a request, with its ids
+        log_config=None,  # the root's handler writes what uvicorn has to say
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )

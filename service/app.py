@@ -16,6 +16,7 @@ from service.feed import Feed
 from service.hosts import LoopbackHosts
 from service.joblog import JobLogs
 from service.loaded import LoadedModels
+from service.metrics import MetricsPage
 from service.openapi import allowed_methods, document, query_names
 from service.overview import Overview
 from service.reconciler import Reconciler
@@ -38,6 +39,7 @@ from service.settings import ServiceSettings
 from service.streams import Seats
 from service.uploads import Uploads
 from service.watcher import Watcher
+from service.witness import Witness
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
 from storage.ingest_pool import IngestPool
@@ -73,6 +75,7 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         doorbell: rings the workers; the broker's by default.
     """
     parts = _parts(settings, doorbell)
+    metrics = MetricsPage(parts)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -88,6 +91,7 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         reconciler.close()
         parts.files.close()
         parts.doorbell.close()
+        metrics.close()
         parts.database.close()
 
     app = FastAPI(
@@ -100,9 +104,10 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.parts = parts
+    app.state.parts, app.state.metrics = parts, metrics
     if not parts.key.required:
         app.add_middleware(LoopbackHosts)
+    app.add_middleware(Witness, metrics=metrics.http)
     app.add_middleware(Envelope)  # around it: a refusal, too, has an id
     errors.install(app)
     for routes in ROUTES:

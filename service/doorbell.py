@@ -5,6 +5,7 @@ here, failures are only logged, and whoever rings never waits.
 """
 
 import threading
+from collections import Counter
 
 import structlog
 from celery import Celery
@@ -28,6 +29,7 @@ class Doorbell:
 
     def __init__(self, broker_url: str) -> None:
         self._celery = _sender(broker_url) if broker_url else None
+        self.rings: Counter[str] = Counter(sent=0, failed=0)
         self._wanted: set[str] = set()
         self._rung = threading.Event()
         self._closing = threading.Event()
@@ -78,7 +80,10 @@ class Doorbell:
                 retry=False,
             )
         except (OperationalError, KombuError, OSError) as error:
+            self.rings["failed"] += 1
             logger.warning("ring_failed", queue=queue, reason=type(error).__name__)
+        else:
+            self.rings["sent"] += 1
 
 
 def _sender(broker_url: str) -> Celery:

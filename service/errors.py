@@ -59,7 +59,8 @@ def problem_response(
     fields: list[FieldError] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Write a problem document, or what the inference protocol has in its place."""
+    """Write a problem document, or what the inference protocol has in its place; count it."""
+    request.app.state.metrics.http.refused(code)
     if f"{request.url.path}/".startswith(f"{PLAIN_PREFIX}/"):
         where = "" if param is None or param in detail else f" ({param})"
         plain = PlainError(error=detail + where).model_dump_json()

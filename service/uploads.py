@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,25 @@ class Uploads:
     """A folder of temporary files, on the same disk as the artefacts."""
 
     def __init__(self, folder: Path) -> None:
+        self.outcomes: Counter[str] = Counter(stored=0, refused=0)
+        self.received_bytes = 0
         self._folder = folder
+
+    async def counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Count the bytes as they come."""
+        async for chunk in chunks:
+            self.received_bytes += len(chunk)
+            yield chunk
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Count an upload by how the block ends."""
+        try:
+            yield
+        except Exception:
+            self.outcomes["refused"] += 1
+            raise
+        self.outcomes["stored"] += 1
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:

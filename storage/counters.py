@@ -66,8 +66,10 @@ class Tally:
         self.add(CLAIM_WAIT, queue, str(bucket))
         self.add(CLAIM_WAIT_SECONDS, queue, n=seconds)
 
-    def include(self, other: "Tally") -> None:
-        self._counts.update(other._counts)
+    def move_to(self, other: "Tally") -> None:
+        """Have another tally write it; this one keeps it until it is cleared."""
+        for (name, labels), value in self._counts.items():
+            other.add(name, labels, n=value)
 
     def clear(self) -> None:
         self._counts.clear()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class IngestPool:
     """
 
     def __init__(self, *, processes: int, memory_bytes: int, seconds: float) -> None:
+        self.lost = Counter(dict.fromkeys(("died", "late", "no_memory"), 0))  # children, by cause
         self._memory_bytes = memory_bytes
         self._seconds = seconds
         self._free = threading.Semaphore(processes)
@@ -80,6 +82,7 @@ class IngestPool:
     def _refusal(self, answer: dict[str, Any]) -> DescendError:
         if "code" in answer:
             return error_class(answer["code"])(answer["message"], param=answer["param"])
+        self.lost[next((cause for cause in ("late", "no_memory") if cause in answer), "died")] += 1
         if "late" in answer:
             return InvalidDataset(f"reading the file took longer than {self._seconds:g} s")
         logger.warning("ingest_child_died", reason=answer.get("died", "out of memory"))
@@ -124,6 +127,7 @@ class IngestPool:
                 child = self._idle.pop() if self._idle else None
             if child is None or child.ready():
                 return child
+            self.lost["died"] += 1
             self._forget(child)
 
     def _give_back(self, child: "_Child | None") -> None:

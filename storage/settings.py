@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from descend.errors import InvalidInput
+from storage.logs import LogFormat, LogLevel
 
 __all__ = ["StorageSettings"]
 
@@ -19,6 +21,12 @@ class StorageSettings(BaseSettings):
     database_url: str = ""
     database_password_file: Path | None = None
     data: Path = Path(".descend")
+    log_format: LogFormat = Field(
+        LogFormat.AUTO, description="json, console, or auto: for eyes on a terminal, else JSON"
+    )
+    log_level: LogLevel = Field(
+        LogLevel.INFO, description="the least important events written; health checks are debug"
+    )
 
     @property
     def url(self) -> str:

@@ -13,8 +13,8 @@ import structlog
 from celery import Celery, signals
 from kombu.entity import Queue
 
+from storage import logs
 from storage.database import Database
-from workers import logs
 from workers.settings import WorkerSettings
 from workers.supervisor import Supervisor
 from workers.tasks import register
@@ -41,7 +41,9 @@ class Worker:
 
     def run(self) -> int:
         """Work until SIGTERM; return the exit status."""
-        logs.configure()
+        settings = self._settings
+        logs.configure("worker", form=settings.log_format, level=settings.log_level)
+        structlog.contextvars.bind_contextvars(worker_id=self.supervisor.worker_id)
         argv = ["--quiet", "worker", "-n", f"{self.supervisor.worker_id}@%h", "-l", "WARNING"]
         # Neither is needed, and without them a reconnect has fewer parts to get stuck in.
         argv += ["--without-gossip", "--without-mingle"]

@@ -21,7 +21,8 @@ log = structlog.get_logger()
 class Crew:
     """Hires and dismisses; what a runner does is the supervisor's business."""
 
-    def __init__(self, settings: WorkerSettings, spool: Path) -> None:
+    def __init__(self, settings: WorkerSettings, spool: Path, *, worker_id: str) -> None:
+        self._worker_id = worker_id
         self._runners: list[Runner] = []
         self._settings = settings
         self._spool = spool
@@ -53,6 +54,9 @@ class Crew:
                 serial=self._n_hired,
                 checkpoint_seconds=self._settings.checkpoint_seconds,
                 jobs=self._settings.jobs_per_runner,
+                worker_id=self._worker_id,
+                log_format=self._settings.log_format,
+                log_level=self._settings.log_level,
             )
             try:
                 runner = start_runner(options, now=now, patience_seconds=WAKING_SECONDS)
@@ -60,6 +64,17 @@ class Crew:
                 self.start_failed(repr(error))
             else:
                 self._runners.append(runner)
+
+    def stats(self) -> dict[str, float]:
+        """Say how it is doing, in numbers for the worker's row."""
+        busy = sum(runner.serving for runner in self._runners)
+        memory = [runner.gpu for runner in self._runners if runner.gpu is not None]
+        return {
+            "slots_busy": busy,
+            "slots_idle": len(self._runners) - busy,
+            "gpu_used_bytes": max((one.used_bytes for one in memory), default=0),
+            "gpu_total_bytes": max((one.total_bytes for one in memory), default=0),
+        }
 
     def start_failed(self, reason: str) -> None:
         """Wait a little longer each time.

@@ -15,6 +15,7 @@ __all__ = [
     "Drain",
     "Drop",
     "FromRunner",
+    "GpuMemory",
     "Idle",
     "On",
     "Ready",
@@ -69,11 +70,19 @@ class On(_Frame):
     job_ids: list[str]
 
 
+class GpuMemory(_Frame):
+    """Of the whole device, whoever uses it."""
+
+    used_bytes: int = Field(ge=0)
+    total_bytes: int = Field(ge=0)
+
+
 class Reported(_Frame):
     """From the runner: a report lies in the spool."""
 
     type: Literal["reported"] = "reported"
     number: int = Field(ge=0)
+    gpu: GpuMemory | None = None
 
 
 class Idle(_Frame):

@@ -4,16 +4,19 @@ A database that is away costs time and nothing else: what is owed is paid when i
 the same fence, so that a commit whose answer was lost is recognised and not repeated.
 """
 
+import os
+import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from descend.errors import StorageFull, Unavailable
+from storage.counters import EPOCHS, Tally
 from storage.database import Database
 from storage.jobs import JobRepository
 from storage.leases import Beat, Claim, Outcome, Report
@@ -41,6 +44,8 @@ class Held:
 
     claim: Claim
     epochs_done: int
+    epochs_counted: int
+    log: Any
     wish: Wish | None = None
 
     @property
@@ -76,6 +81,7 @@ class Ledger:
 
     def __init__(self, database: Database, worker_id: str, settings: WorkerSettings) -> None:
         self.held: dict[str, Held] = {}
+        self.tally = Tally()  # what no row of a job holds; written with the next sign of life
         self._database = database
         self._worker_id = worker_id
         self._settings = settings
@@ -101,6 +107,10 @@ class Ledger:
         """
         return bool(self.held) and now - self._renewed > 0.6 * self._settings.lease_seconds
 
+    def held_under(self, job_id: str, fence: int) -> Held | None:
+        held = self.held.get(job_id)
+        return held if held is not None and held.fence == fence else None
+
     def claim(self, limit: int) -> list[Claim]:
         """Claim up to `limit` jobs; looking at an empty queue takes no write lock."""
         started = time.monotonic()
@@ -110,14 +120,12 @@ class Ledger:
         for claim in claims:
             data = replace(claim.dataset, inline=None)
             light = replace(claim, dataset=data, validation=None, checkpoint=None)
-            self.held[claim.job_id] = Held(light, claim.epochs_done)
-            log.info(
-                "claimed",
-                job_id=claim.job_id,
-                attempt=claim.attempt,
-                fence=claim.fence,
-                epochs_done=claim.epochs_done,
+            named = log.bind(
+                job_id=claim.job_id, attempt=claim.attempt, fence=claim.fence, queue=claim.queue
             )
+            held = Held(light, claim.epochs_done, claim.epochs_done, named)
+            self.held[claim.job_id] = held
+            named.info("claimed", kind=claim.kind, epochs_done=claim.epochs_done)
         return claims
 
     def beat(self) -> Beat | None:
@@ -132,7 +140,8 @@ class Ledger:
         if beat is not None:
             self._renewed = started
             for job_id in beat.lost:
-                self.held.pop(job_id, None)
+                held = self.held.pop(job_id, None)
+                (held.log if held else log).warning("lease_lost", job_id=job_id)
         return beat
 
     def owe(self, payment: Payment) -> None:
@@ -152,8 +161,7 @@ class Ledger:
             if not accepted:
                 refused.append(payment)
             if not accepted or not isinstance(payment, Report):
-                self._forget(payment)
-                _note(payment, accepted=accepted)
+                _note(payment, self._forget(payment), accepted=accepted)
         return refused
 
     def rescue(self) -> bool:
@@ -169,18 +177,20 @@ class Ledger:
             log.warning("rescued", job_ids=rescued)
         return bool(rescued)
 
-    def announce(self, host: str, pid: int) -> None:
-        """Say that this worker lives."""
-        self._ask(lambda: self._seen(host, pid))
+    def announce(self, stats: Mapping[str, float]) -> None:
+        """Say that this worker lives, how it is doing, and what it has counted."""
+        if self._ask(lambda: self._seen(stats)):
+            self.tally.clear()
 
     def sign_off(self) -> None:
         """Take this worker off the list of the living."""
         self._ask(self._forgotten)
 
-    def _forget(self, payment: Payment) -> None:
-        held = self.held.get(payment.job_id)
-        if held is not None and held.fence == payment.fence:
+    def _forget(self, payment: Payment) -> Held | None:
+        held = self.held_under(payment.job_id, payment.fence)
+        if held is not None:
             del self.held[payment.job_id]
+        return held
 
     def _ask(self, question: Callable[[], T]) -> T | None:
         try:
@@ -213,27 +223,62 @@ class Ledger:
             return tx.jobs.beat(self._worker_id, fences, lease_seconds=self._settings.lease_seconds)
 
     def _paid(self, batch: Sequence[Payment]) -> list[bool]:
+        reached: dict[str, int] = {}
         with self._database.begin() as tx:
-            return [_pay(tx.jobs, payment) for payment in batch]
+            answers = [_pay(tx.jobs, payment) for payment in batch]
+            for payment, accepted in zip(batch, answers, strict=True):
+                held = self.held_under(payment.job_id, payment.fence)
+                if accepted and held is not None and (done := _epochs_done(payment)):
+                    counted = reached.get(payment.job_id, held.epochs_counted)
+                    tx.tally.add(EPOCHS, n=max(0, done - counted))
+                    reached[payment.job_id] = done
+        for job_id, done in reached.items():
+            self.held[job_id].epochs_counted = done
+        return answers
 
     def _rescued(self) -> list[str]:
         with self._database.begin() as tx:
             return tx.jobs.rescue()
 
-    def _seen(self, host: str, pid: int) -> None:
+    def _seen(self, stats: Mapping[str, float]) -> bool:
         with self._database.begin() as tx:
-            tx.workers.seen(self._worker_id, host, pid=pid, queues=self._settings.queues)
+            self.tally.move_to(tx.tally)
+            tx.workers.seen(
+                self._worker_id,
+                socket.gethostname(),
+                pid=os.getpid(),
+                queues=self._settings.queues,
+                stats=stats,
+            )
+        return True
 
     def _forgotten(self) -> None:
         with self._database.begin() as tx:
+            self.tally.move_to(tx.tally)
             tx.workers.forget(self._worker_id)
 
 
-def _note(payment: Payment, *, accepted: bool) -> None:
+def _note(payment: Payment, held: Held | None, *, accepted: bool) -> None:
     """Log how a claim ended; the chaos suite reads from these lines who was believed."""
     name = type(payment).__name__.lower() if accepted else "fenced"
-    state = payment.state if isinstance(payment, Outcome) else None
-    log.info(name, job_id=payment.job_id, fence=payment.fence, state=state)
+    told = held.log if held is not None else log.bind(job_id=payment.job_id, fence=payment.fence)
+    match payment:
+        case Outcome():
+            code = payment.error.code if payment.error else None
+            told.info(name, state=payment.state, stop_reason=payment.stop_reason, code=code)
+        case Release() | Crash():
+            told.info(name, reason=payment.reason)
+        case Report():
+            told.info(name)
+
+
+def _epochs_done(payment: Payment) -> int | None:
+    match payment:
+        case Report() | Outcome():
+            return payment.epochs_done
+        case Release(report=Report() as report):
+            return report.epochs_done
+    return None
 
 
 def _pay(jobs: JobRepository, payment: Payment) -> bool:

@@ -13,17 +13,20 @@ import select
 import signal
 import sys
 from dataclasses import dataclass, field
+from enum import StrEnum
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from storage.logs import LogFormat, LogLevel
 from workers import frames
 
 __all__ = [
     "CUDA_FAULT",
     "NO_ROOM",
     "SERVER_DIED",
+    "Cause",
     "Ending",
     "Runner",
     "RunnerOptions",
@@ -64,15 +67,32 @@ class RunnerOptions:
     serial: int  # names its reports
     checkpoint_seconds: float
     jobs: int  # to serve before it makes room for another
+    worker_id: str = ""
+    log_format: LogFormat = LogFormat.AUTO
+    log_level: LogLevel = LogLevel.INFO
+
+
+class Cause(StrEnum):
+    """Why a runner was replaced, as it is counted."""
+
+    RETIRED = "retired"
+    KILLED = "killed"
+    EXITED = "exited"
+    HUNG = "hung"
+    NOT_LET_GO = "not_let_go"
+    UNREADABLE = "unreadable"
+    CUDA_FAULT = "cuda_fault"
+    NO_ROOM = "no_room"
+    SERVER_DIED = "server_died"
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a runner ended. `blame`: a job may be the cause. `no_room`: the disk is."""
+    """How a runner ended. `blame`: a job may be to blame."""
 
     reason: str
     blame: bool
-    no_room: bool = False
+    cause: Cause
 
 
 @dataclass(eq=False)
@@ -86,6 +106,7 @@ class Runner:
         on: the jobs that it said it works at.
         drops: when it must have let go of a job, by the monotonic clock.
         patience_seconds: how long it may be silent.
+        gpu: as it reported last.
     """
 
     process: BaseProcess
@@ -100,6 +121,7 @@ class Runner:
     jobs: dict[str, int] = field(default_factory=dict)
     on: frozenset[str] = frozenset()
     drops: dict[str, float] = field(default_factory=dict)
+    gpu: frames.GpuMemory | None = None
 
     @property
     def idle(self) -> bool:
@@ -175,14 +197,15 @@ def start_runner(options: RunnerOptions, *, now: float, patience_seconds: float)
 def ending_of(exit_code: int | None) -> Ending:
     """Say how a runner ended and whether a job may be to blame."""
     if exit_code == SERVER_DIED:
-        return Ending("the fork server died", blame=False)
+        return Ending("the fork server died", blame=False, cause=Cause.SERVER_DIED)
     if exit_code == NO_ROOM:
-        return Ending("the spool could not be written", blame=False, no_room=True)
+        return Ending("the spool could not be written", blame=False, cause=Cause.NO_ROOM)
     if exit_code == CUDA_FAULT:
-        return Ending("CUDA fault", blame=True)
+        return Ending("CUDA fault", blame=True, cause=Cause.CUDA_FAULT)
     if exit_code is not None and exit_code < 0:
-        return Ending(f"runner killed by signal {_signal_name(-exit_code)}", blame=True)
-    return Ending(f"runner exited with {exit_code}", blame=True)
+        by = _signal_name(-exit_code)
+        return Ending(f"runner killed by signal {by}", blame=True, cause=Cause.KILLED)
+    return Ending(f"runner exited with {exit_code}", blame=True, cause=Cause.EXITED)
 
 
 def _signal_name(number: int) -> str:

@@ -18,7 +18,8 @@ import torch
 
 from descend.errors import DescendError
 from descend.jobs import JobError, JobKind
-from workers import frames, logs
+from storage import logs
+from workers import frames
 from workers.answers import answer
 from workers.batch import Trainee, Work, batches, load, rehearse, unloaded, work_on
 from workers.orders import Assignment, read_order
@@ -44,7 +45,8 @@ def main(pipe: "Connection[bytes, bytes]", options: RunnerOptions, *, preloaded:
     torch.set_num_threads(1)
     # The same switch as use_deterministic_algorithms(True), which imports sympy first: 1.5 to 3 s.
     torch.set_deterministic_debug_mode("error")
-    logs.configure()
+    logs.configure("runner", form=options.log_format, level=options.log_level)
+    structlog.contextvars.bind_contextvars(worker_id=options.worker_id)
     rehearse()
     desk = Desk(pipe, options)
     desk.send(frames.Ready(preloaded=preloaded, torch_version=torch.__version__))
@@ -106,7 +108,7 @@ class Desk:
         except OSError:
             log.exception("spool_not_writable")
             raise SystemExit(NO_ROOM) from None
-        self.send(frames.Reported(number=self._n_reports))
+        self.send(frames.Reported(number=self._n_reports, gpu=_gpu_memory()))
         self._n_reports += 1
 
     def served(self, n_jobs: int) -> None:
@@ -302,6 +304,14 @@ def _told(error: Exception, jobs: Sequence[Assignment]) -> JobError:
         message=f"an unexpected error ended the training; the worker's log has it as {error_id}",
         detail={"error_id": error_id},
     )
+
+
+def _gpu_memory() -> frames.GpuMemory | None:
+    """Ask the driver; not before a job has used the GPU, for asking would make a context."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return frames.GpuMemory(used_bytes=total - free, total_bytes=total)
 
 
 def _resident_bytes() -> int:

@@ -22,13 +22,14 @@ import structlog
 
 from descend.ids import new_id
 from storage.artefacts import LocalArtefacts
+from storage.counters import RUNNER_RESTARTS
 from storage.database import Database
 from storage.leases import DRAINED, Beat, Claim
 from workers import frames
 from workers.crew import Crew
-from workers.ledger import Crash, Held, Ledger, Release, Wish
+from workers.ledger import Crash, Ledger, Release, Wish
 from workers.orders import bytes_to_read, write_order
-from workers.process import Ending, Runner, ending_of, open_nursery
+from workers.process import Cause, Ending, Runner, ending_of, open_nursery
 from workers.reports import Entry, Fate, read_report
 from workers.settings import WorkerSettings
 from workers.settle import given_up, payment_for
@@ -99,13 +100,14 @@ class Supervisor(threading.Thread):
 
     def run(self) -> None:
         spool: Spool | None = None
+        structlog.contextvars.bind_contextvars(worker_id=self.worker_id)
         try:
             open_nursery()
             spool = Spool(self._settings.data.resolve() / "spool", self.worker_id)
             self._watch(spool)
         except Exception:
             self.failed = True
-            log.exception("supervisor_failed", worker_id=self.worker_id)
+            log.exception("supervisor_failed")
             self._on_failure()
         finally:
             if spool is not None:
@@ -115,7 +117,7 @@ class Supervisor(threading.Thread):
 
     def _watch(self, spool: Spool) -> None:
         self._spool = spool
-        self._crew = Crew(self._settings, spool.folder)
+        self._crew = Crew(self._settings, spool.folder, worker_id=self.worker_id)
         try:
             while not self._drained():
                 now = time.monotonic()
@@ -141,14 +143,13 @@ class Supervisor(threading.Thread):
                 self._obey(beat)
         if now >= self._announce_at and any(runner.ready for runner in self._crew):
             self._announce_at = now + ANNOUNCE_SECONDS
-            self._ledger.announce(socket.gethostname(), os.getpid())
+            self._ledger.announce(self._crew.stats())
         if now >= self._rescue_at:
             self._rescue_at = now + self._until_rescue()
             self._rung |= self._ledger.rescue()
 
     def _obey(self, beat: Beat) -> None:
         for job_id in beat.lost:
-            log.warning("lease_lost", job_id=job_id)
             self._drop(job_id)
         for wish, job_ids in ((Wish.CANCEL, beat.cancel), (Wish.EXPIRE, beat.expired)):
             for job_id in job_ids:
@@ -186,9 +187,11 @@ class Supervisor(threading.Thread):
             hung = not runner.drops and self._drain_until is None
             log.warning("runner_overdue", hung=hung, job_ids=list(runner.jobs))
             reason = "runner hung" if hung else "runner did not let go in time"
-            self._lose(runner, Ending(reason, blame=hung))
+            cause = Cause.HUNG if hung else Cause.NOT_LET_GO
+            self._lose(runner, Ending(reason, blame=hung, cause=cause))
         elif runner.retired and not runner.busy:
             self._crew.dismiss(runner)
+            self._count_restart(Cause.RETIRED)
 
     def _deadline(self, runner: Runner) -> float:
         if self._drain_until is not None:
@@ -301,7 +304,8 @@ class Supervisor(threading.Thread):
             self._lose(runner)
         except (ValueError, OSError):
             log.exception("runner_talks_nonsense")
-            self._lose(runner, Ending("the runner's report could not be read", blame=True))
+            reason = "the runner's report could not be read"
+            self._lose(runner, Ending(reason, blame=True, cause=Cause.UNREADABLE))
 
     def _take(self, runner: Runner, frame: frames.FromRunner) -> None:
         match frame:
@@ -313,6 +317,7 @@ class Supervisor(threading.Thread):
             case frames.On():
                 runner.on = frozenset(frame.job_ids)
             case frames.Reported():
+                runner.gpu = frame.gpu
                 self._take_report(runner, frame.number)
             case frames.Idle():
                 self._take_idle(runner, retire=frame.retire)
@@ -330,26 +335,22 @@ class Supervisor(threading.Thread):
     def _take_entry(self, runner: Runner, entry: Entry) -> None:
         if runner.jobs.get(entry.job_id) != entry.fence:
             raise ValueError(f"a report about {entry.job_id}, which was not handed over")
-        held = self._held(entry.job_id, entry.fence)
+        held = self._ledger.held_under(entry.job_id, entry.fence)
         if held is not None:
             self._ledger.owe(payment_for(entry, held, torch_version=self._torch_version))
         if entry.fate is not Fate.RUNNING:
             del runner.jobs[entry.job_id]
             runner.drops.pop(entry.job_id, None)
-            log.info("let_go", job_id=entry.job_id, fence=entry.fence, fate=entry.fate)
+            (held.log if held else log).info("let_go", job_id=entry.job_id, fate=entry.fate)
 
     def _take_idle(self, runner: Runner, *, retire: bool) -> None:
         """The order is served; in a drain, what had not begun goes back as it came."""
         if runner.jobs and not self._draining:
             raise ValueError(f"idle, and silent about {len(runner.jobs)} jobs")
-        self._give_back(runner, Ending(DRAINED, blame=False))
+        self._give_back(runner, Ending(DRAINED, blame=False, cause=Cause.RETIRED))
         runner.serving = False
         runner.retired |= retire
         self._rung = True
-
-    def _held(self, job_id: str, fence: int) -> Held | None:
-        held = self._ledger.held.get(job_id)
-        return held if held is not None and held.fence == fence else None
 
     # Settling
 
@@ -361,7 +362,8 @@ class Supervisor(threading.Thread):
         """Bury a runner and give back what it had."""
         exit_code = self._crew.dismiss(runner, kill=ending is not None)
         ending = ending or ending_of(exit_code)
-        if ending.no_room:
+        self._count_restart(ending.cause)
+        if ending.cause is Cause.NO_ROOM:
             self._no_room()
         log.warning("runner_lost", reason=ending.reason, job_ids=list(runner.jobs))
         if not runner.ready and not self._draining:
@@ -376,7 +378,7 @@ class Supervisor(threading.Thread):
         """
         suspects = (runner.on or frozenset(runner.jobs)) if ending.blame else frozenset()
         for job_id, fence in runner.jobs.items():
-            held = self._held(job_id, fence)
+            held = self._ledger.held_under(job_id, fence)
             if held is None:
                 continue
             if held.wish is not None:
@@ -387,6 +389,10 @@ class Supervisor(threading.Thread):
                 self._ledger.owe(Release(job_id, fence, ending.reason))
         runner.jobs = {}
         runner.drops = {}
+
+    def _count_restart(self, cause: Cause) -> None:
+        if not self._draining:
+            self._ledger.tally.add(RUNNER_RESTARTS, cause)
 
     def _poke(self) -> None:
         with contextlib.suppress(OSError):

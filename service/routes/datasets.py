@@ -4,6 +4,7 @@ import csv
 import hashlib
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -115,13 +116,20 @@ class Upload:
 
 
 async def _received(request: Request, parts: PartsOf) -> AsyncIterator[Upload]:
+    with parts.uploads.one():
+        async with _arrived(request, parts) as upload:
+            yield upload
+
+
+@asynccontextmanager
+async def _arrived(request: Request, parts: Parts) -> AsyncIterator[Upload]:
     format_ = MEDIA_TYPES.get(content_type(request))
     if format_ is None:
         raise UnsupportedMediaType(f"send one of {', '.join(MEDIA_TYPES)}")
     limits = parts.settings.limits
     is_json = format_ is UploadFormat.JSON
     limit = limits.inline_json_bytes if is_json else limits.upload_bytes
-    chunks = limited(request, limit)
+    chunks = parts.uploads.counted(limited(request, limit))
     claimed = request.headers.get("content-digest", "")
     if claimed.startswith("sha-256="):
         chunks = _held_to(chunks, claimed)

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from descend.errors import DescendError, StorageFull
@@ -10,6 +11,7 @@ from descend.jobs import QUEUES
 from descend.limits import Limits
 from service.answers import answer
 from service.dependencies import GUARDS, Parts, PartsOf, UnguardedParts, known_query
+from service.metrics import MEDIA_TYPE, MetricsPage
 
 router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
 
@@ -61,6 +63,13 @@ def get_readiness(parts: UnguardedParts) -> Response:
         return answer(Readiness(status="not_ready", parts=found), 503)
     ready = all(state == OK for state in found.values())
     return answer(Readiness(status="ready" if ready else "degraded", parts=found))
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def get_metrics(request: Request) -> Response:
+    """Measure the fleet and this process, for Prometheus."""
+    page: MetricsPage = request.app.state.metrics
+    return Response(page.text(), media_type=MEDIA_TYPE)
 
 
 @router.get("/v1/limits", response_model=Limits, dependencies=GUARDS)

@@ -1,0 +1,130 @@
+"""The log of service and workers: one line an event on standard error, JSON or for eyes.
+
+No value of anybody's data reaches it, no key and no path: events name ids, counts and codes, and of
+an exception come its type, its places in the code, and the first line of its message with what is
+quoted, and every decimal number, left out.
+"""
+
+import logging
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+__all__ = ["LogFormat", "LogLevel", "configure"]
+
+MOST_FRAMES = 20
+MOST_CHARACTERS = 300
+# A message may say "could not convert 'what a cell holds'".
+VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|\d+\.\d+|\d+(\.\d+)?[eE][+-]?\d+")
+
+
+class LogFormat(StrEnum):
+    """How a line is written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least important events that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def configure(process: str, *, form: LogFormat, level: LogLevel) -> None:
+    """Send structlog and the standard library's records (uvicorn's, Celery's) through one renderer.
+
+    Args:
+        process: what this is: api, worker or runner; a field of every line.
+        form: AUTO is for eyes where standard error is a terminal, else JSON.
+        level: of our own events; of other libraries' only warnings are written.
+    """
+
+    def named(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        return event
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        named,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    for_eyes = form is LogFormat.CONSOLE or (form is LogFormat.AUTO and sys.stderr.isatty())
+    rendering = _for_eyes() if for_eyes else _json()
+    structlog.configure(
+        processors=[*shared, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(level.value),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    _lead_the_standard_library(shared, rendering)
+
+
+def _json() -> list[Processor]:
+    return [
+        structlog.processors.ExceptionRenderer(_told),
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+def _for_eyes() -> list[Processor]:
+    colors = sys.stderr.isatty()
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_print)]
+
+
+def _lead_the_standard_library(shared: list[Processor], rendering: list[Processor]) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+            foreign_pre_chain=shared,
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+
+
+_transform = ExceptionDictTransformer(show_locals=False, max_frames=MOST_FRAMES, use_rich=False)
+
+
+def _told(exc_info: ExcInfo) -> list[dict[str, Any]]:
+    """Write an exception and its causes, the outermost first, as a line of JSON can hold them."""
+    return [
+        {
+            "type": found["exc_type"],
+            "message": _harmless(found["exc_value"]),
+            "frames": [
+                f"{_place(frame['filename'])}:{frame['lineno']} {frame['name']}"
+                for frame in found["frames"]
+            ],
+        }
+        for found in _transform(exc_info)
+    ]
+
+
+def _harmless(message: str) -> str:
+    first, _, _ = message.partition("\n")  # what follows may be SQL with its parameters
+    return VALUES.sub("…", first)[:MOST_CHARACTERS]
+
+
+def _place(filename: str) -> str:
+    """Name a file of code by its last parts: where it is installed is nobody's business."""
+    return "/".join(Path(filename).parts[-3:])
+
+
+def _print(file: TextIO, exc_info: ExcInfo) -> None:
+    for error in _told(exc_info):
+        file.writelines(f"\n    {frame}" for frame in error["frames"])
+        file.write(f"\n  {error['type']}: {error['message']}")
