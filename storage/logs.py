@@ -8,6 +8,7 @@ quoted, and every decimal number, left out.
 import logging
 import re
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
@@ -69,6 +70,7 @@ def configure(process: str, *, form: LogFormat, level: LogLevel) -> None:
         cache_logger_on_first_use=True,
     )
     _lead_the_standard_library(shared, rendering)
+    warnings.showwarning = _show_warning
 
 
 def _json() -> list[Processor]:
@@ -94,6 +96,20 @@ def _lead_the_standard_library(shared: list[Processor], rendering: list[Processo
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+
+
+def _show_warning(  # noqa: PLR0913  as Python has it
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    """Python's own way writes lines that are no JSON, with paths."""
+    place = f"{_place(filename)}:{lineno}"
+    told = {"category": category.__name__, "place": place, "message": _harmless(str(message))}
+    structlog.get_logger().warning("python_warning", **told)
 
 
 _transform = ExceptionDictTransformer(show_locals=False, max_frames=MOST_FRAMES, use_rich=False)

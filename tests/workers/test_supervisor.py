@@ -26,7 +26,7 @@ def supervisor(sqlite_database: Database, tmp_path: Path) -> Iterator[Supervisor
     settings = WorkerSettings(data=tmp_path)
     made = Supervisor(sqlite_database, settings)
     made._spool = Spool(tmp_path / "spool", made.worker_id)
-    made._crew = Crew(settings, made._spool.folder)
+    made._crew = Crew(settings, made._spool.folder, worker_id=made.worker_id)
     yield made
     made._spool.close()
     made._ear.close()

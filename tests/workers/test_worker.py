@@ -1,5 +1,6 @@
 """One worker with real processes: what it is made of, and what it does with jobs."""
 
+import json
 import os
 import signal
 import time
@@ -202,8 +203,9 @@ def test_an_unexpected_error_is_told_by_an_id_whose_traceback_is_in_the_log_alon
     assert "Error" not in job.error.message.replace("unexpected error", "")
     error_id = job.error.detail["error_id"]
     (line,) = [line for line in worker.output.splitlines() if f'"error_id": "{error_id}"' in line]
-    assert "Traceback" in line
-    assert job.id in line
+    told = json.loads(line)
+    assert told["exception"][0]["frames"]
+    assert told["attempts"] == {job.id: 1}
 
 
 def test_a_hung_runner_is_killed_and_its_job_starts_again(stage: Stage, worker: Program) -> None:
