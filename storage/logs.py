@@ -98,7 +98,7 @@ def _lead_the_standard_library(shared: list[Processor], rendering: list[Processo
     root.setLevel(logging.WARNING)
 
 
-def _show_warning(  # noqa: PLR0913  as Python has it
+def _show_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,

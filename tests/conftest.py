@@ -48,7 +48,13 @@ def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
 def postgresql_url(migrated_postgresql: Engine, postgres_server: PostgresServer) -> str:
     """The PostgreSQL database, emptied."""
     with migrated_postgresql.begin() as connection:
-        for table in ("jobs", "datasets", "models", "workers"):  # the others go with their jobs
+        for table in (
+            "jobs",
+            "datasets",
+            "models",
+            "workers",
+            "counters",
+        ):  # the others go with their jobs
             connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
     return postgres_server.url()
 
