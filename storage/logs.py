@@ -70,7 +70,7 @@ def configure(process: str, *, form: LogFormat, level: LogLevel) -> None:
         cache_logger_on_first_use=True,
     )
     _lead_the_standard_library(shared, rendering)
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  fewer names
 
 
 def _json() -> list[Processor]:
@@ -99,12 +99,7 @@ def _lead_the_standard_library(shared: list[Processor], rendering: list[Processo
 
 
 def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,  # noqa: ARG001
-    line: str | None = None,  # noqa: ARG001
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object
 ) -> None:
     """Python's own way writes lines that are no JSON, with paths."""
     place = f"{_place(filename)}:{lineno}"

@@ -18,6 +18,7 @@ from descend.errors import DescendError
 from descend.jobs import TERMINAL, TRANSITIONS, JobState, StopReason
 from descend.settings import ClientSettings
 from service.app import create_app
+from service.metric_names import BUILT_IN, FLEET, PROCESS
 from service.settings import ServiceSettings
 from storage.settings import StorageSettings
 from tests.house import commands, python_api
@@ -27,6 +28,8 @@ from workers.settings import WorkerSettings
 from workers.training.errors import DeviceUnavailable
 
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+METRIC = re.compile(r"^\| `(descend_\w+)` \| (\w+) \| (.+?) \| (.+) \|$", re.MULTILINE)
 ARROW = re.compile(r"^\s*(\[\*\]|\w+) --> (\[\*\]|\w+)", re.MULTILINE)
 
 
@@ -97,6 +100,34 @@ def test_the_openapi_document_is_the_one_that_is_kept(tmp_path: Path) -> None:
     kept = json.loads((ROOT / "docs" / "openapi.json").read_text())
 
     assert openapi(tmp_path) == kept, "the contract has changed: if it should, make openapi"
+
+
+def test_every_metric_is_documented_as_it_is() -> None:
+    """That a server shows exactly these: tests/workers/test_metrics.py."""
+    known = {
+        (m.name, m.type, ", ".join(f"`{label}`" for label in m.labels) or "none", m.help)
+        for m in [*FLEET.values(), *PROCESS.values()]
+    }
+
+    assert set(METRIC.findall(REFERENCE)) == known
+    assert [name for name in BUILT_IN if not documented(name)] == []
+
+
+def test_operations_say_of_every_metric_what_to_do() -> None:
+    known = {*FLEET, *PROCESS}
+    advised = re.findall(r"^\| `(descend_\w+)` \| .+ \| .+ \|$", OPERATIONS, re.MULTILINE)
+    mentioned = set(re.findall(r"\bdescend_[a-z_]+\b", OPERATIONS))
+
+    assert sorted(advised) == sorted(known)
+    assert mentioned <= known, "alerts and text name metrics that exist"
+
+
+def test_the_lines_of_log_that_are_shown_are_json() -> None:
+    (block,) = re.findall(r"^```json\n(.+?)^```$", OPERATIONS, re.MULTILINE | re.DOTALL)
+    shown = [json.loads(line) for line in block.splitlines()]
+
+    fields = set(re.findall(r"`(\w+)`", OPERATIONS))
+    assert {name for line in shown for name in line} <= fields | {"code", "state", "stop_reason"}
 
 
 def test_the_diagram_of_states_shows_the_transitions() -> None:
