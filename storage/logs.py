@@ -70,7 +70,7 @@ def configure(process: str, *, form: LogFormat, level: LogLevel) -> None:
         cache_logger_on_first_use=True,
     )
     _lead_the_standard_library(shared, rendering)
-    warnings.showwarning = _show_warning  # type: ignore[assignment]  fewer names
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
 
 
 def _json() -> list[Processor]:
