@@ -12,7 +12,7 @@ interface ProfileProps {
 
 export function Profile({ dataset, use }: ProfileProps) {
   return (
-    <div class="scroll profile" tabIndex={0} role="region" aria-label="Columns">
+    <div class="scroll profile" tabIndex={0} role="group" aria-label="Columns">
       <table>
         <thead>
           <tr><th>column</th><th>type</th><th class="number">missing</th><th class="number">distinct</th><th>{use ? 'min … max' : 'min … mean … max'}</th>{use && <th>use</th>}</tr>

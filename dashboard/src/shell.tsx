@@ -50,7 +50,7 @@ function Header({ onHelp }: { onHelp: () => void }) {
   const { page } = useRoute()
   return (
     <header class="bar">
-      <a class="brand" href="#/">
+      <a class="brand" href="#/" aria-label="Descend">
         <img src={logo} alt="" width="24" height="24" />
         <span>Descend</span>
       </a>

@@ -152,7 +152,7 @@ function Differences({ entries, pointed, onPoint, onRemove, comparable }: Differ
         <CopyLink text={tsv}>Copy as table</CopyLink>
       </span>
     }>
-      <div class="scroll" tabIndex={0} role="region" aria-label="What differs">
+      <div class="scroll" tabIndex={0} role="group" aria-label="What differs">
         <table class="compare">
           <thead>
             <tr><td />

@@ -38,7 +38,7 @@ function List() {
       {value && !pages.length && <p class="sentence">{sought ? `No data with “${sought}” in its name.` : 'No data yet. Drop a CSV here.'}</p>}
       {pages.length > 0 && (
         <Card title={sought ? 'Found' : 'Newest first'}>
-          <div class="scroll" tabIndex={0} role="region" aria-label="Data sets">
+          <div class="scroll" tabIndex={0} role="group" aria-label="Data sets">
             <table>
               <thead><tr><th>name</th><th class="number">rows</th><th class="number">columns</th><th class="number">size</th><th>format</th><th class="number">created</th></tr></thead>
               <tbody>
@@ -101,7 +101,7 @@ function First({ id }: { id: string }) {
   return (
     <Card title="First rows" side={<span class="small">{value ? plural(value.rows.length, 'row') : ''}</span>}>
       {error ? <Failure error={error} /> : value && (
-        <div class="scroll preview" tabIndex={0} role="region" aria-label="First rows">
+        <div class="scroll preview" tabIndex={0} role="group" aria-label="First rows">
           <table>
             <thead><tr><th>row</th>{value.columns.map((name) => <th>{name}</th>)}</tr></thead>
             <tbody>
