@@ -11,20 +11,21 @@ interface ProfileProps {
 }
 
 export function Profile({ dataset, use }: ProfileProps) {
+  const less = use ? 'wide' : '' // on a phone there is room for what one decides on
   return (
     <div class="scroll profile" tabIndex={0} role="group" aria-label="Columns">
       <table>
         <thead>
-          <tr><th>column</th><th>type</th><th class="number">missing</th><th class="number">distinct</th><th>{use ? 'min … max' : 'min … mean … max'}</th>{use && <th>use</th>}</tr>
+          <tr><th>column</th><th class={less}>type</th><th class="number">missing</th><th class="number">distinct</th><th class={less}>{use ? 'min … max' : 'min … mean … max'}</th>{use && <th>use</th>}</tr>
         </thead>
         <tbody>
           {dataset.columns.map((column) => (
             <tr key={column.name}>
               <th scope="row">{column.name}</th>
-              <td class="muted">{TYPES[column.dtype]}</td>
+              <td class={`muted ${less}`}>{TYPES[column.dtype]}</td>
               <td class={`number ${column.missing ? 'warn' : 'muted'}`}>{integer(column.missing)}</td>
               <td class="number muted">{integer(column.distinct)}</td>
-              <td class="range">{rangeOf(column, !use)}</td>
+              <td class={less}>{rangeOf(column, !use)}</td>
               {use && <td>{use(column)}</td>}
             </tr>
           ))}

@@ -6,7 +6,7 @@ import { StateBadge } from '../badges'
 import { lookOf, Overlay, SLOTS } from '../chart/Overlay'
 import type { Curve } from '../chart/Overlay'
 import { Card, CopyLink, Failure, Segments } from '../controls'
-import { duration, integer, number, percent, shortId } from '../format'
+import { duration, integer, number, percent, shortId, trimmed } from '../format'
 import { smooth } from '../math'
 import { useResource } from '../resource'
 import { go, href, setQuery } from '../router'
@@ -196,7 +196,7 @@ function settingRows(entries: Entry[]): Row[] {
 
 function written(value: unknown): string {
   if (value === null || value === undefined) return 'none'
-  if (typeof value === 'number') return Number.isInteger(value) && value > 1e6 ? String(value) : number(value)
+  if (typeof value === 'number') return Number.isInteger(value) && value > 1e6 ? String(value) : trimmed(value, 4)
   if (Array.isArray(value)) return value.length > 4 ? `${value.length}: ${value.slice(0, 3).join(', ')}, …` : value.join(', ')
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }
