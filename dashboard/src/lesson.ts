@@ -74,7 +74,10 @@ export function verdict(of: Quadratic, method: Method): Verdict {
   const near = steps === null
     ? 'the excess loss never falls below 1 % of its start'
     : `${plural(steps, 'step')} ${steps === 1 ? 'brings' : 'bring'} the excess loss below 1 % of its start`
-  return { word: 'Converges', text: `Each step shrinks the slowest direction to ${percent(slowest)} of its error; ${near}.${flat}` }
+  const shrinks = slowest > 0.995
+    ? `Each step takes ${percent(1 - slowest)} off the error of the slowest direction`
+    : `Each step shrinks the slowest direction to ${percent(slowest)} of its error`
+  return { word: 'Converges', text: `${shrinks}; ${near}.${flat}` }
 }
 
 /** What is at step k: weights in the coordinates of training, and the gradient there. */

@@ -103,17 +103,20 @@ export function limit(modes: Mode[], momentum = 0, nesterov = false): number {
   return bound / largest(modes)
 }
 
-/** The rate at which the slowest mode shrinks fastest: there both ends of the spectrum are as slow. */
+/**
+ * The rate at which the slowest mode shrinks fastest: there both ends of the spectrum are as slow.
+ * With momentum m that can be many rates, all with sqrt(m); this is the smallest, the calmest.
+ */
 export function fastest(modes: Mode[], momentum = 0, nesterov = false): number {
   if (momentum === 0) return 2 / (largest(modes) + smallest(modes))
   let low = 0, high = limit(modes, momentum, nesterov)
   for (let i = 0; i < 60; i++) {
     const method = { rate: (low + high) / 2, momentum, nesterov }
     const steep = decay(largest(modes), method), flat = decay(smallest(modes), method)
-    if (steep > flat + 1e-12) high = method.rate
+    if (steep > flat + 1e-12 || Math.max(steep, flat) <= Math.sqrt(momentum) + 1e-9) high = method.rate
     else low = method.rate
   }
-  return low
+  return high
 }
 
 /**

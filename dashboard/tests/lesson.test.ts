@@ -23,6 +23,10 @@ test('a rate below the limit converges, with the number of steps', () => {
   assert.match(text, /slowest direction to 96\.2.% of its error; 10 steps bring/)
 })
 
+test('a slow rate is told by what it takes off', () => {
+  assert.match(lesson.verdict(LESSON.of, plain(0.001)).text, /takes 0\.024. % off the error of the slowest|takes 0\.024.%/)
+})
+
 test('a rate above the limit diverges, by how much', () => {
   const { word, text } = lesson.verdict(LESSON.of, plain(1.05 * limit(LESSON.of.modes)))
 

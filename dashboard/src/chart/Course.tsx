@@ -40,14 +40,18 @@ export function Course({ of, method, steps, step, recorded, label }: CourseProps
     y: { limits: sides, ticks: logTicks(10 ** sides[0], 10 ** sides[1]).map(Math.log10), text: told },
   })
   return (
-    <Frame height={300} axes={axes} label={label} over={(box) => <Floor box={box} of={of} sides={sides} steps={steps} />}>
+    <Frame height={300} axes={axes} label={label} over={(box) => (
+        <>
+          <Floor box={box} of={of} sides={sides} steps={steps} />
+          {step <= steps && here < 1e300 && (
+            <circle class="here" cx={box.x(step)} cy={box.y(Math.log10(Math.max(here, lowest)))} r="5" />
+          )}
+        </>
+      )}>
       {(box) => (
         <>
           {kept && <path class="rings" d={rings(box, kept.epoch.map((x, i) => ({ x, y: Math.log10(kept.loss[i]!) })), 3)} />}
           <path class="curve s1" d={line(box, ks, curve.map((one) => Math.log10(Math.max(one, lowest))))} />
-          {step <= steps && here < 1e300 && (
-            <circle class="here" cx={box.x(step)} cy={box.y(Math.log10(Math.max(here, lowest)))} r="5" />
-          )}
         </>
       )}
     </Frame>

@@ -146,7 +146,7 @@ function Drawn({ of: taught, spec, job, exact, query }: DrawnProps) {
       <div class="row">
         {typeof spec.dataset === 'string' && <Button tone="primary" onClick={() => train(spec, method)}>Train this for real: 1 000 epochs</Button>}
         <span class="muted">What if…</span>
-        <Button onClick={() => setRate(1.04 * bound)}>the rate is above the limit</Button>
+        <Button onClick={() => setRate(Number((1.04 * bound).toPrecision(4)))}>the rate is above the limit</Button>
         {told.coordinates === 'standardized' && !job && <Button onClick={() => change(query, { raw: '1' })}>columns are unscaled</Button>}
         {!job && <Button onClick={() => change(query, { momentum: momentum ? undefined : '0.9' })}>{momentum ? 'no momentum' : 'momentum is 0.9'}</Button>}
       </div>
