@@ -119,6 +119,12 @@ export function draftOf(dataset: Dataset): Draft {
   }
 }
 
+/** Predict another column: the one before is a column like others then. */
+export function aimed(draft: Draft, target: string): Draft {
+  const features = [...draft.features.filter((one) => one !== target), ...(draft.target && draft.target !== target ? [draft.target] : [])]
+  return { ...draft, target, features }
+}
+
 /** A job's spec as a draft, with changes that the address asks for. */
 export function draftFrom(spec: JobSpec, dataset: Dataset, changes: Settings): Draft {
   const target = [spec.target ?? dataset.default_target ?? []].flat()[0] ?? ''

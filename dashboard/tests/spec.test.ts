@@ -35,6 +35,14 @@ test('rows with a missing cell are left out where there are any', () => {
   assert.equal(spec.draftOf(dataset([column('a'), column('y')])).missing, 'error')
 })
 
+test('a target that is no more becomes a column', () => {
+  const draft = spec.draftOf(dataset([column('a'), column('b'), column('y')]))
+
+  const { target, features } = spec.aimed(draft, 'a')
+
+  assert.deepEqual([target, features], ['a', ['b', 'y']])
+})
+
 test('the notebook is the preset of the contract', () => {
   const draft = { ...spec.draftOf(dataset([column('a'), column('y')])), settings: spec.withPreset({}, 'notebook') }
 

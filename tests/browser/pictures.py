@@ -1,4 +1,4 @@
-"""The pictures in docs/pictures: `python -m tests.browser.pictures` takes them anew, of a real stack.
+"""The pictures in docs/pictures: `python -m tests.browser.pictures` takes them of a real stack.
 
 Light, dark and phone: what the browser tests open, as a person sees it.
 """

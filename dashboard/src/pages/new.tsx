@@ -194,14 +194,10 @@ function Use({ column, dataset, draft, onDraft }: DraftProps & { column: Column;
   const { name } = column
   const isTarget = draft.target === name, used = draft.features.includes(name)
   const toggle = () => onDraft({ ...draft, features: used ? draft.features.filter((one) => one !== name) : [...draft.features, name] })
-  const aim = () => onDraft({
-    ...draft, target: name,
-    features: [...draft.features.filter((one) => one !== name), ...(draft.target && !isTarget ? [draft.target] : [])],
-  })
   return (
     <span class="row use">
       {column.dtype !== 'string' && (
-        <label class="check"><input type="radio" name="target" checked={isTarget} onChange={aim} /> {isTarget ? <b>target{name === drafts.guessTarget(dataset) ? ', guessed' : ''}</b> : <span class="muted">target</span>}</label>
+        <label class="check"><input type="radio" name="target" checked={isTarget} onChange={() => onDraft(drafts.aimed(draft, name))} /> {isTarget ? <b>target{name === drafts.guessTarget(dataset) ? ', guessed' : ''}</b> : <span class="muted">target</span>}</label>
       )}
       {!isTarget && (
         <label class="check"><input type="checkbox" checked={used} onChange={toggle} aria-label={`use ${name}`} />
@@ -287,11 +283,10 @@ function Model({ dataset, draft, onDraft, wrong }: ModelProps) {
     onDraft({ ...draft, settings: value === undefined ? rest : { ...rest, [name]: value } })
   }
   const numeric = dataset.columns.filter((one) => one.dtype !== 'string')
-  const target = (name: string) => onDraft({ ...draft, target: name, features: draft.features.filter((one) => one !== name) })
   return (
     <Card title="2 · Model">
       <div class="fields">
-        <Choice name="Predict" value={draft.target} wrong={wrong.target} options={numeric.map((one) => [one.name, one.name])} onChange={target} />
+        <Choice name="Predict" value={draft.target} wrong={wrong.target} options={numeric.map((one) => [one.name, one.name])} onChange={(name) => onDraft(drafts.aimed(draft, name))} />
         <Choice name="Rows with a missing cell" value={draft.missing} wrong={wrong.missing ?? wrong.features}
           options={[['error', 'stop'], ['drop', 'leave out'], ['mean', 'fill in the mean']]} onChange={(missing) => onDraft({ ...draft, missing })} />
         <Choice name="Hold out for evaluation" value={String(settings.validation_fraction ?? 0)}
