@@ -1,53 +1,85 @@
-"""A job watched: a bar with the loss's sparkline on a terminal, bar and curve in a notebook."""
+"""A job watched: a bar with the loss's curve on a terminal, a cell in a notebook, else lines."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from descend.charts import number, sparkline
 from descend.events import HistoryEvent, JobEvent, ProgressEvent, StateEvent
 from descend.history import History
-from descend.jobs import Job
+from descend.jobs import Job, JobState, StopReason
 from descend.views import progress_html
 
-__all__ = ["Watched", "shown"]
+__all__ = ["Display", "Watched", "shown"]
 
 _CURVE_WIDTH = 24
 _NOTEBOOK_SECONDS = 0.2
+_LINE_SECONDS = 2.0
 
 
 class Watched:
-    """What is known of a job from its events so far."""
+    """What is known of a job, by its events so far."""
 
     def __init__(self, job: Job) -> None:
-        self.job_id, self.state = job.id, str(job.state)
+        self.job_id, self.state = job.id, job.state
+        self.stop_reason: StopReason | None = job.stop_reason
         self.epoch, self.max_epochs = job.progress.epoch, job.progress.max_epochs
-        self.ended = job.state.is_terminal
+        self.intent: str | None = job.intent
+        self.queue_position: int | None = job.queue_position
+        self._since: datetime = job.transitions[-1].at if job.transitions else job.created_at
         self._epochs: list[int] = []
-        self._losses: list[float | None] = []
+        self._losses: list[float] = []
 
     def learn(self, event: JobEvent) -> None:
-        if isinstance(event, HistoryEvent):
-            self._epochs += event.data.epoch
-            self._losses += event.data.train_loss or [None] * len(event.data.epoch)
-            return
-        if isinstance(event, StateEvent | ProgressEvent):
-            self.state = str(event.data.state)
+        if isinstance(event, StateEvent):
+            if event.at <= self._since:
+                return  # the log is told from its beginning
+            self.state, self.stop_reason = event.data.state, event.data.stop_reason
             if event.data.progress is not None:
                 self.epoch = event.data.progress.epoch
-        if isinstance(event, StateEvent) and event.data.state.is_terminal:
-            self.ended, self.state = True, str(event.data.stop_reason or event.data.state)
+        elif isinstance(event, ProgressEvent):
+            self.state, self.intent = event.data.state, event.data.intent
+            self.epoch, self.queue_position = event.data.progress.epoch, event.data.queue_position
+        elif isinstance(event, HistoryEvent):
+            losses = event.data.train_loss or [None] * len(event.data.epoch)
+            self._epochs += event.data.epoch
+            self._losses += [np.nan if loss is None else loss for loss in losses]
+
+    @property
+    def standing(self) -> str:
+        """The state in words."""
+        if self.state is JobState.QUEUED and self.queue_position:
+            return f"queued, number {self.queue_position} in line"
+        if self.state.is_terminal:
+            return f"{self.state} ({self.stop_reason})" if self.stop_reason else str(self.state)
+        return f"{self.state}, {self.intent} asked for" if self.intent else str(self.state)
+
+    @property
+    def loss(self) -> str:
+        """The newest loss that is a number, in words; nothing where there is none."""
+        finite = (loss for loss in reversed(self._losses) if np.isfinite(loss))
+        newest = next(finite, None)
+        return "" if newest is None else f"loss {number(newest)}"
 
     @property
     def history(self) -> History:
-        losses = np.array([np.nan if loss is None else loss for loss in self._losses], float)
+        losses = np.array(self._losses, dtype=np.float64)
         none = np.full(len(losses), np.nan)
-        epochs = np.array(self._epochs, np.int64)
+        epochs = np.array(self._epochs, dtype=np.int64)
         return History(epochs, losses, none, none, none, none, total=len(losses))
 
 
@@ -59,31 +91,57 @@ class Display(Protocol):
 
 @contextmanager
 def shown(console: Console | None = None) -> Iterator[Display]:
-    """Show a job for the length of a block, on the terminal or below a notebook's cell."""
+    """Show a job for the length of a block: below a notebook's cell, on the terminal, in lines."""
     console = console or Console()
     if console.is_jupyter:
         yield _Notebook()
-        return
-    with _bar(console) as progress:
-        yield _Terminal(progress)
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with _bar(console) as progress:
+            yield _Terminal(progress, unicode=console.encoding.startswith("utf"))
+    else:
+        yield _Lines(console)
 
 
 class _Terminal:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=None, loss="", curve="")
+    """One line that is drawn anew: state, bar, epochs, loss and how it fell, time left."""
+
+    def __init__(self, progress: Progress, *, unicode: bool) -> None:
+        self._progress, self._unicode = progress, unicode
+        self._task: TaskID = progress.add_task("", total=None, loss="", curve="", epochs="")
 
     def show(self, watched: Watched) -> None:
-        losses = watched.history.train_loss
-        finite = losses[np.isfinite(losses)]
+        ended = watched.state.is_terminal
         self._progress.update(
             self._task,
-            description=watched.state,
-            total=max(watched.epoch, 1) if watched.ended else watched.max_epochs,
-            completed=watched.epoch,
-            loss=f"loss {number(float(finite[-1]))}" if len(finite) else "",
-            curve=sparkline(losses, _CURVE_WIDTH),
+            description=watched.standing,
+            total=watched.max_epochs,
+            completed=watched.max_epochs if ended else watched.epoch,
+            epochs=f"{watched.epoch}/{watched.max_epochs}",
+            loss=watched.loss,
+            curve=sparkline(watched.history.train_loss, _CURVE_WIDTH, unicode=self._unicode),
         )
+        if ended:
+            self._progress.refresh()
+
+
+class _Lines:
+    """A line when the state changes, and every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._state: JobState | None = None
+        self._next = 0.0
+
+    def show(self, watched: Watched) -> None:
+        now, state = time.monotonic(), watched.state
+        if state is self._state and (now < self._next or state is JobState.QUEUED):
+            return
+        self._state, self._next = state, now + _LINE_SECONDS
+        words = f"{watched.job_id} {watched.standing}"
+        if watched.epoch:
+            words += f": epoch {watched.epoch} of {watched.max_epochs}"
+        loss = watched.loss
+        self._console.print(Text(f"{words}, {loss}" if loss else words), soft_wrap=True)
 
 
 class _Notebook:
@@ -97,12 +155,12 @@ class _Notebook:
         from IPython.display import HTML, display
 
         now = time.monotonic()
-        if now < self._next and not watched.ended:
+        if now < self._next and not watched.state.is_terminal:
             return
         self._next = now + _NOTEBOOK_SECONDS
         page = HTML(
             progress_html(
-                watched.job_id, watched.state, watched.epoch, watched.max_epochs, watched.history
+                watched.job_id, watched.standing, watched.epoch, watched.max_epochs, watched.history
             )
         )
         if self._handle is None:
@@ -113,11 +171,12 @@ class _Notebook:
 
 def _bar(console: Console) -> Progress:
     return Progress(
+        SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
-        TextColumn("{task.completed:,.0f} epochs"),
+        TextColumn("{task.fields[epochs]}"),
         TextColumn("{task.fields[loss]}"),
         TextColumn("{task.fields[curve]}", style="cyan"),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
         console=console,
     )

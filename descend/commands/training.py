@@ -1,5 +1,6 @@
 """`train` and `plan`: a file or a data set, and how to train."""
 
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -7,7 +8,6 @@ from rich.text import Text
 
 from descend.commands import data_pages, job_pages, model_pages
 from descend.commands.options import SPEC, options_of, spec_of
-from descend.commands.progress import follow
 from descend.commands.reading import READING, Source, source_of, stored
 from descend.commands.sessions import JOB_FAILED, Session, registered
 from descend.datasets import Dataset
@@ -68,10 +68,25 @@ def plan(session: Session, table: TableOrId, **given: Any) -> None:
 def followed(session: Session, job: Job) -> Job:
     """Follow a job to its end; who stops looking is told that it goes on."""
     try:
-        return follow(session, job)
+        return _seen_through(session, job)
     except KeyboardInterrupt:
         session.note(_going_on(session, job), style="yellow")
         raise
+
+
+def _seen_through(session: Session, job: Job) -> Job:
+    """Show a job's progress until it has ended, and return it as it ended."""
+    from descend.progress import Watched, shown
+
+    if job.state.is_terminal:
+        return job
+    watched, seen_by_nobody = Watched(job), session.as_json and not session.err.is_terminal
+    with nullcontext() if seen_by_nobody else shown(session.err) as display:
+        for event in session.client.events(job.id):
+            watched.learn(event)
+            if display is not None:
+                display.show(watched)
+    return session.client.job(job.id)
 
 
 def end_shown(session: Session, job: Job) -> None:

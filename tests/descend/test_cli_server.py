@@ -364,7 +364,9 @@ def test_on_a_terminal_there_is_a_bar_with_the_losses_sparkline(server: str, fol
     plain = ESCAPES.sub("", written)
     assert code == 0
     assert re.search(r"running ━+.* \d+/20000 +loss \d+\.?\d* +[▁▂▃▄▅▆▇█]+", plain)
-    assert re.search(r"succeeded ━+ +20000/20000 +loss [\d.]+ +█[▁▂▃▄▅▆▇█]{23}", plain)
+    assert re.search(
+        r"succeeded \(max_epochs\) ━+ +20000/20000 +loss [\d.]+ +█[▁▂▃▄▅▆▇█]{23}", plain
+    )
     assert "\x1b[36m" in written
 
 
