@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.cars import cars
 from tests.e2e.conftest import start_stack, stop_stack
@@ -23,6 +23,7 @@ PHONE = {"width": 390, "height": 844}
 AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 SERIOUS = {"serious", "critical"}
 WAIT_MILLISECONDS = 20_000
+expect.set_options(timeout=WAIT_MILLISECONDS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -152,6 +153,16 @@ def service(url: str) -> Iterator[Service]:
         )
         assert answer.status_code == 201, answer.text
         yield Service(http, answer.json()["id"])
+
+
+@pytest.fixture(autouse=True)
+def free_workers(service: Service) -> Iterator[None]:
+    """End what a test has left running: its successor would wait for a worker."""
+    yield
+    for state in ("running", "queued"):
+        for job in service.read(f"/v1/jobs?state={state}&limit=100")["data"]:
+            service.http.post(f"/v1/jobs/{job['id']}/cancel")
+            service.read(f"/v1/jobs/{job['id']}?wait=20")
 
 
 def violations(page: Page) -> list[str]:

@@ -17,7 +17,9 @@ class Wire:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self._ends: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._pumps: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def cut(self) -> int:
         """End every connection; return how many there were."""
@@ -28,8 +30,13 @@ class Wire:
         return len(ends) // 2
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the one who accepts
         self._listening.close()
+        self._accepting.join()
         self.cut()
+        for pump in self._pumps:
+            pump.join()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -37,15 +44,26 @@ class Wire:
                 near, _ = self._listening.accept()
                 far = socket.create_connection(self._target)
                 self._ends += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                pump = threading.Thread(target=self._pump, args=(near, far), daemon=True)
+                pump.start()
+                self._pumps.append(pump)
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, near: socket.socket, far: socket.socket) -> None:
+        """Forward both ways, and close both ends when the connection is over."""
+        back = threading.Thread(target=_forward, args=(far, near), daemon=True)
+        with near, far:
+            back.start()
+            _forward(near, far)
+            back.join()
+
+
+def _forward(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while chunk := source.recv(65536):
+            sink.sendall(chunk)
+    for end in (source, sink):
         with suppress(OSError):
-            while chunk := source.recv(65536):
-                sink.sendall(chunk)
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
+            end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
