@@ -58,6 +58,9 @@ client-test: $(INSTALLED) ## Generate a client from docs/openapi.json, train and
 wheel-test: $(INSTALLED) ## Install the client alone into an empty environment and use it
 	@$(BIN)/pytest -m wheel tests/wheel $(ARGS)
 
+pictures: $(INSTALLED) ## Take the documentation's pictures of the page anew
+	@mkdir -p docs/pictures && DESCEND_PICTURES=1 $(BIN)/pytest -q -m browser tests/browser/test_pictures.py $(ARGS)
+
 openapi: $(INSTALLED) ## Write docs/openapi.json anew
 	@$(BIN)/python -m tests.service.snapshot
 
@@ -82,4 +85,4 @@ clean: ## Remove the environment, caches and the demo's folder; data folders sta
 	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install demo up test check bench chaos hostile compose-test dashboard browser-test openapi reference secrets clean wheel-test
+.PHONY: help install demo up test check bench chaos hostile compose-test dashboard browser-test pictures openapi reference secrets clean wheel-test
