@@ -28,6 +28,7 @@ def take(page: Page, file: Path) -> None:
 def settled(page: Page) -> None:
     """Wait for all that a finished job shows."""
     page.locator(".gauge").wait_for()
+    page.locator(".interval .reach").first.wait_for(state="attached")  # a line has no height
     expect(page.locator(".plots figure svg")).to_have_count(3)
 
 

@@ -185,7 +185,7 @@ export class Canvas {
     ctx.beginPath()
     ctx.rect(this.left, TOP - 5, this.width - this.left - RIGHT + 8, height - BOTTOM - TOP + 10)
     ctx.clip()
-    this.floor(y)
+    this.floor(x, y)
     for (const curve of this.curves) this.curve(curve, x, y)
     for (const mark of told.marks ?? []) this.mark(mark, x, y)
     this.cursor(x, y)
@@ -250,13 +250,22 @@ export class Canvas {
     ctx.setLineDash([])
   }
 
-  private floor(y: (v: number) => number): void {
+  private floor(x: (v: number) => number, y: (v: number) => number): void {
     const { floor, log } = this.told
     if (typeof floor !== 'number' || (log && !(floor > 0))) return
     const at = y(log ? Math.log10(floor) : floor)
     if (at > this.height - BOTTOM + 1 || at < TOP) return
     this.stroke('good', 1.25, [5, 4], () => this.rule(this.left, at, this.width - RIGHT, at))
-    this.text(`lowest possible ${number(floor)}`, this.width - RIGHT, at + 14, 'good', 'right')
+    // Where no curve runs: below its line or above it, at the right or in the middle.
+    const words = `lowest possible ${number(floor)}`
+    const right = this.width - RIGHT
+    const places = [right, (this.left + right) / 2 + 60].flatMap((end) => [[end, at + 14], [end, at - 6]] as const)
+    const wide = this.ctx.measureText(words).width
+    const free = places.find(([end, base]) => !this.curves.some(({ values }) => values.some((value, i) => {
+      const [across, up] = [x(this.told.x[i]), y(value)]
+      return across > end - wide && across < end && up > base - 12 && up < base + 4
+    })))
+    this.text(words, ...(free ?? places[0]), 'good', 'right')
   }
 
   private start(): void {
