@@ -259,7 +259,7 @@ export class Canvas {
     // Where no curve runs: below its line or above it, at the right or in the middle.
     const words = `lowest possible ${number(floor)}`
     const right = this.width - RIGHT
-    const places = [right, (this.left + right) / 2 + 60].flatMap((end) => [[end, at + 14], [end, at - 6]] as const)
+    const places = [right, (this.left + right) / 2 + 60].flatMap((end) => [[end, at + 14], [end, at - 6], [end, at - 20]] as const)
     const wide = this.ctx.measureText(words).width
     const free = places.find(([end, base]) => !this.curves.some(({ values }) => values.some((value, i) => {
       const [across, up] = [x(this.told.x[i]), y(value)]
