@@ -59,7 +59,7 @@ wheel-test: $(INSTALLED) ## Install the client alone into an empty environment a
 	@$(BIN)/pytest -m wheel tests/wheel $(ARGS)
 
 pictures: $(INSTALLED) ## Take the documentation's pictures of the page anew
-	@mkdir -p docs/pictures && DESCEND_PICTURES=1 $(BIN)/pytest -q -m browser tests/browser/test_pictures.py $(ARGS)
+	@$(BIN)/python -m tests.browser.pictures
 
 openapi: $(INSTALLED) ## Write docs/openapi.json anew
 	@$(BIN)/python -m tests.service.snapshot

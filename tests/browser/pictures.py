@@ -20,6 +20,7 @@ from tests.house.sources import ROOT
 
 PICTURES = ROOT / "docs" / "pictures"
 EVAL = {"validation_fraction": 0.2, "seed": 1}
+LIVE = {**EVAL, "batch_size": 16, "learning_rate": 0.02, "max_epochs": 1_000_000, "tol": 0}
 Ready = Callable[[Page], object]
 
 
@@ -74,7 +75,10 @@ def take_all(browser: Browser, url: str, service: Service) -> None:
     take("job", f"#/jobs/{jobs['cars, solved slowly']['id']}", shown("svg.interval"))
     take("job-dark", f"#/jobs/{done['id']}", shown(".sentence"), dark=True)
     take("job-phone", f"#/jobs/{done['id']}", shown(".sentence"), phone=True)
-    take("job-diverged", f"#/jobs/{diverged['id']}", shown(".note"))
+    take("job-diverged", f"#/jobs/{diverged['id']}", shown(".gauge"))
+    running = service.job("cars, live", wait=0, **LIVE)
+    take("job-live", f"#/jobs/{running['id']}", nearly)
+    take("job-live-phone", f"#/jobs/{running['id']}", nearly, phone=True)
 
 
 def trained(service: Service) -> dict[str, dict[str, Any]]:
@@ -109,13 +113,19 @@ def with_picture(
     page = context.new_page()
     page.goto(address)
     ready(page)
-    page.wait_for_load_state("networkidle")
-    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+    if page.locator(".badge.running").count() == 0:  # a stream is never idle
+        page.wait_for_load_state("networkidle")
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True, animations="disabled")
     context.close()
 
 
 def shown(selector: str) -> Ready:
     return lambda page: page.locator(selector).first.wait_for()
+
+
+def nearly(page: Page) -> None:
+    page.locator(".gauge").wait_for()
+    expect(page.locator(".sentence")).to_contain_text("Almost there")
 
 
 def taught(page: Page) -> None:
