@@ -26,7 +26,7 @@ up: $(INSTALLED) ## Serve on http://127.0.0.1:8000 until Ctrl-C (options: make u
 	@$(BIN)/descend up $(ARGS)
 
 test: $(INSTALLED) ## Run the tests (options: make test ARGS="-k history")
-	@$(BIN)/pytest -m "not chaos and not wheel and not compose and not hostile and not browser" $(ARGS)
+	@$(BIN)/pytest -m "not chaos and not wheel and not client and not compose and not hostile and not browser" $(ARGS)
 
 check: $(INSTALLED) ## Format, lint, types, imports and house rules; runs no other test
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
