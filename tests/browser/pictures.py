@@ -61,7 +61,7 @@ def take_all(browser: Browser, url: str, service: Service) -> None:
     take("lesson", f"{lesson}&rate=0.5&step=1", taught)
     take("lesson-beyond-dark", f"{lesson}&rate=0.56&step=2", taught, dark=True)
     take("lesson-phone", f"{lesson}&rate=0.5&step=1", taught, phone=True)
-    take("lesson-of-a-job", f"#/learn?job={done['id']}", taught)
+    take("lesson-of-a-job", f"#/learn?job={jobs['cars, full batch']['id']}", taught)
     take("compare", f"#/compare?{compared}&y=above", shown("path.overlay"))
     take("compare-dark", f"#/compare?{compared}", shown("path.overlay"), dark=True)
     take("data", f"#/data/{service.dataset}", shown(".preview"))

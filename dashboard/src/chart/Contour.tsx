@@ -166,11 +166,11 @@ function Walk({ box, path, here }: { box: Box; path: Place[]; here: Place }) {
 function Ends({ box, start, minimum, floor }: { box: Box; start: Place; minimum: Place; floor: string }) {
   const x = box.x(minimum.x), y = box.y(minimum.y)
   const near = Math.hypot(box.x(start.x) - x, box.y(start.y) - y) < 24
-  const above = box.y(start.y) > y // the texts part: each on the side away from the other
+  const left = box.x(start.x) > x && x > box.left + 100 // the walk comes from the start: names stand on the other sides
   return (
     <>
-      <text class="halo" x={x + 8} y={above ? y - 8 : y + 18}>minimum {floor}</text>
-      {!near && <text class="halo" x={box.x(start.x) + 8} y={box.y(start.y) + (above ? 18 : -8)}>start</text>}
+      <text class={left ? 'halo end' : 'halo'} x={left ? x - 9 : x + 9} y={y + 4}>minimum {floor}</text>
+      {!near && <text class={left ? 'halo' : 'halo end'} x={box.x(start.x) + (left ? 8 : -8)} y={box.y(start.y) + (box.y(start.y) > y + 20 ? 16 : -8)}>start</text>}
     </>
   )
 }
