@@ -11,6 +11,13 @@ export function specOf(job: Job, changes: Partial<Hyperparameters> = {}): JobSpe
   return { ...given(spec), hyperparameters: given({ ...kept, ...changes }) }
 }
 
+/** What a retry changes, as a merge patch: null puts a setting back to its default. */
+export function patchOf(job: Job, changes: Partial<Hyperparameters>): Record<string, unknown> {
+  const other = changes.optimizer !== undefined && changes.optimizer !== job.resolved_hyperparameters.optimizer
+  const before = other ? Object.keys(job.spec.hyperparameters ?? {}).map((name) => [name, null]) : []
+  return { hyperparameters: { ...Object.fromEntries(before), ...changes } }
+}
+
 const DEFAULTS: Record<string, unknown> = {
   optimizer: 'sgd', learning_rate: 'auto', max_epochs: 1000, loss: 'squared', l1: 0, l2: 0,
   fit_intercept: true, standardize: true, init: 'zeros', validation_fraction: 0, tol: 1e-9, patience: 10,

@@ -80,6 +80,7 @@ def test_a_divergence_is_explained_and_its_retry_works(open_page: Open, service:
     expect(page.locator(".sentence")).to_contain_text("Converged after")
     again = service.read("/v1/jobs?limit=1")["data"][0]
     assert page.url.endswith(again["id"])
+    assert again["parent_id"] == job["id"]
     assert again["resolved_hyperparameters"]["learning_rate"] == pytest.approx(
         0.9 * bound, rel=0.01
     )
@@ -94,6 +95,17 @@ def test_unscaled_columns_are_blamed_by_name(open_page: Open, service: Service) 
     note.get_by_role("button", name="Retry with standardize").click()
 
     expect(page.locator(".badge")).to_have_text("Succeeded")
+
+
+def test_what_stopped_short_is_solved_exactly(open_page: Open, service: Service) -> None:
+    job = service.job("short", learning_rate=0.001, max_epochs=100, tol=0)
+
+    page = open_page(f"#/jobs/{job['id']}")
+    expect(page.locator(".note.warn")).to_contain_text("Stopped at the limit of 100 epochs")
+    page.get_by_role("button", name="Solve exactly").click()
+
+    expect(page.locator(".sentence")).to_contain_text("Solved exactly.")
+    assert service.read("/v1/jobs?limit=1")["data"][0]["parent_id"] == job["id"]
 
 
 def test_the_address_is_the_view(open_page: Open, service: Service, url: str) -> None:

@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { ApiError, answered, getOnce, hasKey, newKey, post, send, told } from '../api'
 import { lookOf, StateBadge } from '../badges'
 import { Button, Card, CopyLink, Dialog, Failure, Icon, toast } from '../controls'
-import { specOf, submitCurl, submitPython } from '../copies'
+import { patchOf, specOf, submitCurl, submitPython } from '../copies'
 import { latest, lowest } from '../curve'
 import { clock, duration, integer, number, plural, shortId } from '../format'
 import { useKeys } from '../keys'
@@ -230,7 +230,7 @@ function Named({ text, names }: { text: string; names: string[] }) {
 }
 
 async function retry(job: Job, { changes }: Remedy): Promise<void> {
-  const next = await post<Job>('v1/jobs', specOf(job, changes), { 'idempotency-key': newKey() })
+  const next = await post<Job>(`v1/jobs/${job.id}/retry`, patchOf(job, changes), { 'idempotency-key': newKey() })
   go(`#/jobs/${next.id}`)
 }
 
