@@ -16,6 +16,11 @@ from service.metrics import MEDIA_TYPE, MetricsPage
 router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
 
 OK = "ok"
+METRICS = """\
+# HELP descend_queue_oldest_seconds For how long the oldest queued job could have been claimed
+# TYPE descend_queue_oldest_seconds gauge
+descend_queue_oldest_seconds{queue="cpu"} 0.4
+"""
 LEAST_FREE_BYTES = 64 * 2**20
 WORKER_SILENT_SECONDS = 15.0
 
@@ -65,7 +70,11 @@ def get_readiness(parts: UnguardedParts) -> Response:
     return answer(Readiness(status="ready" if ready else "degraded", parts=found))
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {"example": METRICS}}}},
+)
 def get_metrics(request: Request) -> Response:
     """Measure the fleet and this process, for Prometheus."""
     page: MetricsPage = request.app.state.metrics
