@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 __all__ = [
+    "QUESTIONS",
     "QUEUES",
     "TERMINAL",
     "TRANSITIONS",
@@ -110,6 +111,9 @@ class JobKind(StrEnum):
     PLAN = "plan"
     GRADIENTS = "gradients"
     DIAGNOSTICS = "diagnostics"
+
+
+QUESTIONS = frozenset(JobKind) - {JobKind.TRAIN}
 
 
 class JobOrder(StrEnum):

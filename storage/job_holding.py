@@ -38,12 +38,21 @@ class JobHolding:
         """The row is still held under this fence: no other claim came after mine."""
         return jobs.c.fence == fence
 
-    def has_queued(self, queues: Collection[str]) -> bool:
+    def has_queued(
+        self, queues: Collection[str], *, kinds: Collection[JobKind] = tuple(JobKind)
+    ) -> bool:
         """Whether a claim would find something; takes no lock."""
-        return bool(self._connection.scalar(sql.HAS_QUEUED, {"my_queues": list(queues)}))
+        mine = {"my_queues": list(queues), "my_kinds": list(kinds)}
+        return bool(self._connection.scalar(sql.HAS_QUEUED, mine))
 
     def claim(
-        self, worker_id: str, limit: int, *, queues: Collection[str], lease_seconds: float
+        self,
+        worker_id: str,
+        limit: int,
+        *,
+        queues: Collection[str],
+        lease_seconds: float,
+        kinds: Collection[JobKind] = tuple(JobKind),
     ) -> list[Claim]:
         """Take up to `limit` small jobs, or one large or twice crashed one, in the queue's order.
 
@@ -55,6 +64,7 @@ class JobHolding:
                 "my_worker": worker_id,
                 "at_most": limit,
                 "my_queues": list(queues),
+                "my_kinds": list(kinds),
                 "my_lease": _microseconds(lease_seconds),
             },
         ).all()

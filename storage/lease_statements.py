@@ -53,6 +53,7 @@ SOLO_COST = 10**9
 my_fence = bindparam("my_fence", type_=BigInteger)
 my_reason = bindparam("my_reason", type_=Text)
 my_queues: BindParameter[Any] = bindparam("my_queues", expanding=True)
+my_kinds: BindParameter[Any] = bindparam("my_kinds", expanding=True)
 
 Guard = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 
@@ -61,6 +62,7 @@ Guard = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 _SERVABLE = (
     jobs.c.state == QUEUED,
     jobs.c.queue.in_(my_queues),
+    jobs.c.kind.in_(my_kinds),
     jobs.c.not_before <= now(),
 )
 HAS_QUEUED = select(select(jobs.c.id).where(*_SERVABLE).exists())

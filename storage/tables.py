@@ -143,6 +143,7 @@ jobs = Table(
         "not_before",
         "changed_at",
         "state",  # SQLite 3.40 looks at it again, and would read the row for it
+        "kind",
         sqlite_where=text("state = 'queued'"),
         postgresql_where=text("state = 'queued'"),
     ),

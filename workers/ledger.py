@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import structlog
 
 from descend.errors import StorageFull, Unavailable
+from descend.jobs import QUESTIONS, JobKind
 from storage.counters import EPOCHS, Tally
 from storage.database import Database
 from storage.jobs import JobRepository
@@ -111,10 +112,14 @@ class Ledger:
         held = self.held.get(job_id)
         return held if held is not None and held.fence == fence else None
 
-    def claim(self, limit: int) -> list[Claim]:
+    def asked(self) -> bool:
+        """Tell whether a question waits."""
+        return bool(self._ask(lambda: self._queued(QUESTIONS)))
+
+    def claim(self, limit: int, *, kinds: Collection[JobKind] = tuple(JobKind)) -> list[Claim]:
         """Claim up to `limit` jobs; looking at an empty queue takes no write lock."""
         started = time.monotonic()
-        claims = self._ask(lambda: self._claimed(limit)) or []
+        claims = self._ask(lambda: self._claimed(limit, kinds)) or []
         if claims and not self.held:
             self._renewed = started
         for claim in claims:
@@ -205,16 +210,19 @@ class Ledger:
         self._pause_seconds = 0.0
         return answer
 
-    def _claimed(self, limit: int) -> list[Claim]:
-        queues = self._settings.queues
+    def _queued(self, kinds: Collection[JobKind]) -> bool:
         with self._database.read() as tx:
-            if not tx.jobs.has_queued(queues):
-                return []
+            return tx.jobs.has_queued(self._settings.queues, kinds=kinds)
+
+    def _claimed(self, limit: int, kinds: Collection[JobKind]) -> list[Claim]:
+        if not self._queued(kinds):
+            return []
         with self._database.begin() as tx:
             return tx.jobs.claim(
                 self._worker_id,
                 limit,
-                queues=queues,
+                queues=self._settings.queues,
+                kinds=kinds,
                 lease_seconds=self._settings.lease_seconds,
             )
 

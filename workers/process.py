@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from descend.jobs import JobKind
 from storage.logs import LogFormat, LogLevel
 from workers import frames
 
@@ -107,6 +108,7 @@ class Runner:
         drops: when it must have let go of a job, by the monotonic clock.
         patience_seconds: how long it may be silent.
         gpu: as it reported last.
+        kinds: of the jobs that it takes.
     """
 
     process: BaseProcess
@@ -122,6 +124,7 @@ class Runner:
     on: frozenset[str] = frozenset()
     drops: dict[str, float] = field(default_factory=dict)
     gpu: frames.GpuMemory | None = None
+    kinds: frozenset[JobKind] = frozenset(JobKind)
 
     @property
     def idle(self) -> bool:

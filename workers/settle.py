@@ -14,10 +14,10 @@ from descend.models import LinearModel, Provenance, Receipt
 from descend.plans import Plan
 from descend.statistics import INTERCEPT, Statistics
 from storage.leases import DRAINED, Claim, Outcome, Report
-from workers.ledger import Held, Payment, Release, Wish
+from workers.ledger import Crash, Held, Payment, Release, Wish
 from workers.reports import Entry, Fate
 
-__all__ = ["given_up", "payment_for"]
+__all__ = ["given_back", "payment_for"]
 
 CODE_VERSION = version("descend")  # once: each call reads and parses a file, 1 ms
 _ANSWERS: dict[JobKind, type[Plan] | type[Gradients] | type[Diagnostics]] = {
@@ -47,11 +47,18 @@ def payment_for(entry: Entry, held: Held, *, torch_version: str) -> Payment:
     if entry.fate is Fate.RUNNING:
         return _report(entry)
     if held.wish is not None:
-        return given_up(held, entry)
+        return _given_up(held, entry)
     return Release(entry.job_id, entry.fence, reason=DRAINED, report=_report(entry))
 
 
-def given_up(held: Held, entry: Entry | None = None) -> Outcome:
+def given_back(held: Held, reason: str, *, blamed: bool) -> Payment:
+    """Say what becomes of a job whose runner is gone: it goes back, unless nobody wishes it."""
+    if held.wish is not None:
+        return _given_up(held)
+    return (Crash if blamed else Release)(held.claim.job_id, held.fence, reason)
+
+
+def _given_up(held: Held, entry: Entry | None = None) -> Outcome:
     """Make the outcome of a job that was cancelled or ran out of time."""
     state, stop_reason = _GIVEN_UP[held.wish or Wish.CANCEL]
     return Outcome(

@@ -27,12 +27,12 @@ from storage.database import Database
 from storage.leases import DRAINED, Beat, Claim
 from workers import frames
 from workers.crew import Crew
-from workers.ledger import Crash, Ledger, Release, Wish
+from workers.ledger import Ledger, Release, Wish
 from workers.orders import bytes_to_read, write_order
 from workers.process import Cause, Ending, Runner, ending_of, open_nursery
 from workers.reports import Entry, Fate, read_report
 from workers.settings import WorkerSettings
-from workers.settle import given_up, payment_for
+from workers.settle import given_back, payment_for
 from workers.spool import Spool
 
 __all__ = ["Supervisor", "stop_this_process"]
@@ -223,18 +223,19 @@ class Supervisor(threading.Thread):
             return
         self._rung = False
         self._look_at = now + self._settings.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311
-        for runner in self._crew:
-            if runner.idle:
-                claims = self._ledger.claim(CLAIMED_AT_ONCE)
-                if not claims:
-                    return
-                self._hand_over(runner, claims)
+        for runner in self._crew.idle:
+            claims = self._ledger.claim(CLAIMED_AT_ONCE, kinds=runner.kinds)
+            if not claims:
+                break
+            self._hand_over(runner, claims)
+        if now >= self._crew.hire_for_questions_at and self._ledger.asked():
+            self._crew.hire_for_questions(now)
 
     def _look_due(self) -> float:
-        """When to look: a ring is kept for the first runner that is idle."""
-        if not any(runner.idle for runner in self._crew):
-            return float("inf")
-        return max(self._claim_at, self._ledger.retry_at, 0.0 if self._rung else self._look_at)
+        """When to look: a ring is kept for the first runner that is idle, or may be hired."""
+        able_at = 0.0 if self._crew.idle else self._crew.hire_for_questions_at
+        rung_at = 0.0 if self._rung else self._look_at
+        return max(able_at, self._claim_at, self._ledger.retry_at, rung_at)
 
     def _hand_over(self, runner: Runner, claims: list[Claim]) -> None:
         for claim in claims:
@@ -279,7 +280,7 @@ class Supervisor(threading.Thread):
         if self._draining:
             times.append(time.monotonic() + 0.05)
         else:
-            times.append(self._crew.hire_at)
+            times += [self._crew.hire_at, self._crew.not_asked_at]
             times.append(max(self._announce_at, self._beat_at))
         return min(times)
 
@@ -312,6 +313,7 @@ class Supervisor(threading.Thread):
             case frames.Ready():
                 self._torch_version = frame.torch_version
                 self._crew.started(runner)
+                self._rung = True
                 if not frame.preloaded:
                     log.error("torch_not_preloaded")  # every start costs seconds and 200 MiB
             case frames.On():
@@ -379,14 +381,8 @@ class Supervisor(threading.Thread):
         suspects = (runner.on or frozenset(runner.jobs)) if ending.blame else frozenset()
         for job_id, fence in runner.jobs.items():
             held = self._ledger.held_under(job_id, fence)
-            if held is None:
-                continue
-            if held.wish is not None:
-                self._ledger.owe(given_up(held))
-            elif job_id in suspects:
-                self._ledger.owe(Crash(job_id, fence, ending.reason))
-            else:
-                self._ledger.owe(Release(job_id, fence, ending.reason))
+            if held is not None:
+                self._ledger.owe(given_back(held, ending.reason, blamed=job_id in suspects))
         runner.jobs = {}
         runner.drops = {}
 

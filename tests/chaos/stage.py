@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from descend.datasets import InlineXY
 from descend.ids import new_id
-from descend.jobs import Hyperparameters, Job, JobSpec, JobState
+from descend.jobs import Hyperparameters, Job, JobKind, JobSpec, JobState
 from storage.database import Database, Transaction
 from storage.ingest import ingest_json
 from storage.migrate import migrate
@@ -154,6 +154,13 @@ class Stage:
                 _add(tx, job_id, lesson, artefact=artefact, more=more)
         self.lessons |= dict(zip(job_ids, lessons, strict=True))
         return job_ids
+
+    def ask(self, lesson: Lesson) -> str:
+        """Queue a plan of the lesson."""
+        job_id = new_id("job")
+        with self.database.begin() as tx:
+            _add(tx, job_id, lesson, artefact=None, more={"priority": 9}, kind=JobKind.PLAN)
+        return job_id
 
     def cancel(self, job_id: str) -> None:
         with self.database.begin() as tx:
@@ -292,6 +299,7 @@ def _add(
     *,
     artefact: str | None,
     more: Mapping[str, object],
+    kind: JobKind = JobKind.TRAIN,
 ) -> None:
     found = ingest_json(lesson.data(), name=None)
     given = {"dataset": found.dataset.id, "hyperparameters": lesson.hyperparameters()} | more
@@ -307,6 +315,7 @@ def _add(
         idempotency_key=None,
         request_sha256="-",
         max_queued=10_000,
+        kind=kind,
     )
     tx.datasets.add(found.dataset, inline=None if artefact else found.inline, artefact=artefact)
 

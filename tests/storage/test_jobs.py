@@ -8,7 +8,16 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from descend.errors import IdempotencyKeyReused, JobNotFound, ModelNotFound, QueueFull, WrongState
-from descend.jobs import Hyperparameters, JobError, JobSpec, JobState, Metrics, StopReason
+from descend.jobs import (
+    QUESTIONS,
+    Hyperparameters,
+    JobError,
+    JobKind,
+    JobSpec,
+    JobState,
+    Metrics,
+    StopReason,
+)
 from storage.database import Database
 from storage.jobs import Report
 from tests.storage.acts import (
@@ -166,6 +175,18 @@ def test_a_queue_is_served_by_its_workers_alone(database: Database) -> None:
     assert claim(database) == []
     assert seen == [False, True]
     assert depth == {"cuda": 1}
+
+
+def test_a_claim_may_take_questions_alone(database: Database) -> None:
+    trained, asked = submit(database)[0].id, submit(database, kind=JobKind.PLAN)[0].id
+
+    with database.begin() as tx:
+        taken = tx.jobs.claim("w1", 9, queues=["cpu"], lease_seconds=30, kinds=QUESTIONS)
+        seen = [tx.jobs.has_queued(["cpu"], kinds=QUESTIONS), tx.jobs.has_queued(["cpu"])]
+
+    assert [claim.job_id for claim in taken] == [asked]
+    assert seen == [False, True]
+    assert get(database, trained).state is JobState.QUEUED
 
 
 def test_the_oldest_queued_job_says_how_long_it_waits(database: Database) -> None:

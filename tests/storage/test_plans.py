@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import event
 
-from descend.jobs import JobKind
+from descend.jobs import QUESTIONS, JobKind
 from storage.database import Database
 from storage.job_log import ChangePlace
 from tests.storage.acts import claim, claimed, get, rescue, submit
@@ -68,3 +68,18 @@ def test_no_statement_of_the_hot_paths_reads_a_whole_table(
     assert scans(asked) == []
     assert any("USING COVERING INDEX jobs_queued" in plan for plan in asked)
     assert any("USING INDEX jobs_leased" in plan for plan in asked)
+
+
+def test_looking_for_questions_reads_no_row_of_a_training(
+    sqlite_database: Database, asked: list[str]
+) -> None:
+    submit(sqlite_database)
+    asked.clear()
+
+    with sqlite_database.read() as tx:
+        found = tx.jobs.has_queued(["cpu"], kinds=QUESTIONS)
+
+    assert not found
+    assert [plan for plan in asked if "jobs" in plan] == [
+        "SCAN jobs USING COVERING INDEX jobs_queued"
+    ]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import structlog
 
 from descend.datasets import InlineXY
 from descend.diagnostics import Diagnostics
@@ -112,7 +113,7 @@ def test_the_work_ends_where_it_is_not_wished_any_more() -> None:
 def held(database: Database, kind: JobKind) -> Held:
     submit(database, kind=kind)
     (taken,) = claim(database)
-    return Held(taken, 0)
+    return Held(taken, 0, 0, structlog.get_logger())
 
 
 def answered(of: Held, result: bytes | None) -> Entry:
