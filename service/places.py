@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from descend.errors import InvalidInput
+from descend.errors import NotFound
 from storage.job_log import ChangePlace, JobLog
 
 __all__ = ["CHANGE_PLACE", "JOB_PLACE", "JobPlace", "change_id", "change_place"]
@@ -31,7 +31,7 @@ class JobPlace(NamedTuple):
     def parse(cls, text: str) -> "JobPlace":
         match = re.fullmatch(JOB_PLACE, text)
         if match is None:
-            raise InvalidInput(_WRONG, param="last_event_id")
+            raise NotFound(_WRONG, param="last_event_id")
         return cls(*map(int, match.groups()))
 
     @classmethod
@@ -50,6 +50,6 @@ def change_id(place: ChangePlace) -> str:
 def change_place(text: str) -> ChangePlace:
     match = re.fullmatch(CHANGE_PLACE, text)
     if match is None:
-        raise InvalidInput(_WRONG, param="last_event_id")
+        raise NotFound(_WRONG, param="last_event_id")
     place, seq, job = match.groups()
     return ChangePlace(int(place), f"job_{job}" if job else "", int(seq or 0))

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, or_, select, tuple_
 from sqlalchemy import literal as literal_of
 
-from descend.errors import IdempotencyKeyReused, InvalidInput, JobNotFound
+from descend.errors import IdempotencyKeyReused, JobNotFound
 from descend.history import History
 from descend.jobs import Job, JobKind, JobOrder, JobState, Page, Transition
 from storage import job_statements as sql
@@ -96,7 +96,7 @@ class JobReading:
     def _finished_at(self, job_id: str) -> int:
         found = self._connection.scalar(select(jobs.c.finished_at).where(jobs.c.id == job_id))
         if found is None:
-            raise InvalidInput("is no job that has ended: begin again without it", param="after")
+            raise JobNotFound("is no job that has ended: begin again without it", param="after")
         return int(found)
 
     def counts(self, kind: JobKind) -> dict[JobState, int]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic.json_schema import SkipJsonSchema
 
 from descend.events import EventPage
 from descend.jobs import JobKind
@@ -26,8 +27,9 @@ def _query(pattern: str) -> Any:
     return Query(pattern=pattern, description=TOLD)
 
 
-def _header(pattern: str) -> Any:
-    return Header(alias="Last-Event-ID", pattern=pattern, description=HEADER)
+IN_HEADER = Header(alias="Last-Event-ID", description=HEADER)
+# No pattern: a browser sends what it was told, and what is no place is not found.
+PlaceInHeader = Annotated[str | SkipJsonSchema[None], IN_HEADER]
 
 
 Accept = Annotated[str, Header(include_in_schema=False)]
@@ -50,7 +52,7 @@ async def get_job_events(
     job_id: JobId,
     *,
     last_event_id: Annotated[str | None, _query(JOB_PLACE)] = None,
-    last_event_id_header: Annotated[str | None, _header(JOB_PLACE)] = None,
+    last_event_id_header: PlaceInHeader = None,
     start: Start = 0,
     limit: Limit = DEFAULT_LIST,
     accept: Accept = "",
@@ -74,14 +76,14 @@ async def get_job_events(
 @router.get(
     "/events",
     response_model=EventPage,
-    responses={200: stream_response(), **refusals(422, 503)},
+    responses={200: stream_response(), **refusals(404, 422, 503)},
 )
 async def get_events(
     parts: PartsOf,
     *,
     kind: JobKind = JobKind.TRAIN,
     last_event_id: Annotated[str | None, _query(CHANGE_PLACE)] = None,
-    last_event_id_header: Annotated[str | None, _header(CHANGE_PLACE)] = None,
+    last_event_id_header: PlaceInHeader = None,
     limit: Limit = DEFAULT_LIST,
     accept: Accept = "",
 ) -> Response:

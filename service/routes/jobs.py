@@ -63,7 +63,7 @@ async def create_job(
 @router.get(
     "",
     response_model=JobPage,
-    responses=refusals(422, 503),
+    responses=refusals(404, 422, 503),
     openapi_extra={"parameters": [METADATA_PARAMETER]},
 )
 def list_jobs(  # noqa: PLR0913  a query has this many parts

@@ -357,6 +357,8 @@ def test_what_is_no_id_of_an_event_is_refused(client: TestClient, job_id: str) -
             response = client.get(path, params={"last_event_id": wrong})
             assert response.status_code == 422
             assert response.json()["param"] == "last_event_id"
+            sent = client.get(path, headers={"last-event-id": wrong})
+            assert (sent.status_code, sent.json()["param"]) == (404, "last_event_id")
 
 
 def test_a_job_that_is_not_there_has_no_log(client: TestClient) -> None:
