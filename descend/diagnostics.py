@@ -1,5 +1,6 @@
 """What the residuals of a model say about it, row by row and in tests with names."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,7 +27,7 @@ class DiagnosedRow(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    row: int = Field(description="its number among the rows that were read, from 0")
+    row: int = Field(description="its number in the data set, from 1: rows left out count too")
     actual: float
     predicted: float
     residual: float = Field(description="actual - predicted")
@@ -110,3 +111,12 @@ class Diagnostics(BaseModel):
                 ],
             }
         )
+
+    def numbered(self, numbers: Mapping[int, int]) -> "Diagnostics":
+        """Give rows other numbers, in the same order."""
+
+        def renumbered(of: TargetDiagnostics) -> TargetDiagnostics:
+            rows = [row.model_copy(update={"row": numbers[row.row]}) for row in of.rows]
+            return of.model_copy(update={"rows": rows})
+
+        return self.model_copy(update={"targets": [renumbered(one) for one in self.targets]})

@@ -111,9 +111,11 @@ def _diagnosed(job: Assignment, alive: Callable[[], None]) -> Diagnostics:
             alive()
             yield np.column_stack(X), np.column_stack(Y), omega
 
-    return diagnostics(
+    told = diagnostics(
         blocks,
         Fitted(coef, intercept, job.targets, h.fit_intercept),
         seed=h.seed or 0,
         held=training.held_out(table.n_used, h.validation_fraction, seed=h.seed or 0),
     )
+    used = sorted({row.row for one in told.targets for row in one.rows})
+    return told.numbered(dict(zip(used, table.numbers(used), strict=True)))

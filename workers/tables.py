@@ -105,6 +105,18 @@ class JobTable:
             return X, Y, None
         return X, Y, np.concatenate([omega for _, _, omega in blocks if omega is not None])
 
+    def numbers(self, used: Sequence[int]) -> list[int]:
+        """Find rows in the table by their number among the used ones; both count from 1."""
+        places = np.asarray(used, dtype=np.int64) - 1
+        found = np.zeros(len(places), dtype=np.int64)
+        read = used_before = 0
+        for batch, rows in self._walk(None):
+            kept = np.arange(batch.n_rows) if rows is None else np.flatnonzero(rows)
+            here = (places >= used_before) & (places < used_before + len(kept))
+            found[here] = read + kept[places[here] - used_before] + 1
+            read, used_before = read + batch.n_rows, used_before + len(kept)
+        return found.tolist()
+
     # Which rows
 
     def _kept(self, batch: Batch) -> Mask | None:

@@ -54,7 +54,8 @@ async def get_diagnostics(
 
 def _asked_once(parts: Parts, model_id: str) -> Job:
     """Find the job that answers this, or queue it; one that failed is asked again."""
-    key = f"diagnostics {model_id}"  # with a space: no client's Idempotency-Key is that
+    # With spaces: no client's Idempotency-Key is that. From 1: earlier answers counted rows from 0.
+    key = f"diagnostics {model_id} from 1"
     with parts.database.read() as tx:
         model = tx.models.get(model_id)
         earlier = tx.jobs.earlier(key, key)

@@ -236,7 +236,7 @@ def test_no_client_can_take_the_place_of_a_models_diagnostics(
     client: TestClient, database: Database
 ) -> None:
     model_id = a_model(client, database, None)
-    headers = {"Idempotency-Key": f"diagnostics {model_id}"}
+    headers = {"Idempotency-Key": f"diagnostics {model_id} from 1"}
 
     response = client.post("/v1/jobs", json={"dataset": NOTEBOOK}, headers=headers)
 

@@ -94,7 +94,7 @@ def test_diagnostics_are_of_the_weights_given() -> None:
 
     told = Diagnostics.model_validate_json(entry.result or b"")
     residuals = {row.row: row.residual for row in told.targets[0].rows}
-    assert residuals == pytest.approx({0: 0.0, 1: 0.6, 2: 0.9, 3: 2.0})
+    assert residuals == pytest.approx({1: 0.0, 2: 0.6, 3: 0.9, 4: 2.0})
 
 
 def test_diagnostics_without_weights_are_refused() -> None:

@@ -65,6 +65,15 @@ def test_rows_with_a_missing_cell_are_left_out_of_every_batch(table: Table) -> N
     assert omega is None
 
 
+def test_a_used_row_is_found_again_in_the_table(table: Table) -> None:
+    job = JobTable(table, columns())
+
+    # of ten rows from 1, those numbered 1, 5, 7, 8 and 10 are whole
+    assert job.numbers([1, 2, 3, 4, 5]) == [1, 5, 7, 8, 10]
+    assert job.numbers([3, 5]) == [7, 10]
+    assert JobTable(table, columns("word")).numbers([9]) == [10]
+
+
 def test_only_what_the_job_uses_makes_a_row_incomplete(table: Table) -> None:
     assert JobTable(table, columns("age")).n_used == 7
     assert JobTable(table, columns("age", weight="share")).n_used == 6

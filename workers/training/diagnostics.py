@@ -77,7 +77,8 @@ def diagnostics(
         kept: standardized residuals held in memory at once.
 
     Returns:
-        The diagnostics; `rows` in the order of the draw, so that fewer of them are their first.
+        The diagnostics; `rows` in the order of the draw, so that fewer of them are their first,
+        numbered from 1 among those given.
 
     Notes:
         Leverage and the tests are those of the columns, whatever the weights are penalised by: for
@@ -303,7 +304,7 @@ class _Told:
         if standard is not None and not held:
             cooks = standard**2 * h / (spread * self.view.lever.rank)
         return DiagnosedRow(
-            row=int(number),
+            row=int(number) + 1,
             actual=actual,
             predicted=predicted,
             residual=actual - predicted,

@@ -70,13 +70,13 @@ def test_rows_have_the_residuals_and_leverages_of_the_hat_matrix(name: str, size
     (target,) = told.targets
     assert (told.rank, told.df_residual, told.n_samples) == (rank, n - rank, len(rows.X))
     assert target.residual_sd == pytest.approx(s, rel=1e-9)
-    assert sorted(row.row for row in target.rows) == list(range(len(rows.X)))
+    assert sorted(row.row for row in target.rows) == list(range(1, len(rows.X) + 1))
     for row in target.rows:
-        assert row.leverage == pytest.approx(h[row.row], rel=1e-7, abs=1e-12)
-        assert row.residual == pytest.approx(e[row.row], rel=1e-7, abs=1e-9 * s)
-        if omega[row.row] > 0:
-            assert row.std_residual == pytest.approx(r[row.row], rel=1e-6, abs=1e-9)
-            cooks = r[row.row] ** 2 * h[row.row] / ((1 - h[row.row]) * rank)
+        assert row.leverage == pytest.approx(h[row.row - 1], rel=1e-7, abs=1e-12)
+        assert row.residual == pytest.approx(e[row.row - 1], rel=1e-7, abs=1e-9 * s)
+        if omega[row.row - 1] > 0:
+            assert row.std_residual == pytest.approx(r[row.row - 1], rel=1e-6, abs=1e-9)
+            cooks = r[row.row - 1] ** 2 * h[row.row - 1] / ((1 - h[row.row - 1]) * rank)
             assert row.cooks == pytest.approx(cooks, rel=1e-6, abs=1e-12)
     assert target.max_cooks == pytest.approx(max(row.cooks or 0 for row in target.rows))
     assert target.max_leverage == pytest.approx(h.max(), rel=1e-7)
@@ -162,7 +162,7 @@ def test_held_out_rows_are_told_and_not_counted() -> None:
     assert alone_at is not None
     np.testing.assert_allclose(told_at.std_residual, alone_at.std_residual, rtol=1e-10)
     split = {row.row: row.split for row in told.targets[0].rows}
-    assert [split[row] == "eval" for row in range(60)] == held.tolist()
+    assert [split[row] == "eval" for row in range(1, 61)] == held.tolist()
     assert all(row.cooks is None for row in told.targets[0].rows if row.split == "eval")
 
 
