@@ -14,9 +14,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  [ -n "$$one" ] && "$$one" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    && python="$$one" && break; done; \
 	[ -n "$$python" ] || { echo "Descend needs Python 3.11 or newer: install it, or name it with PYTHON=/path/to/python3.11"; exit 1; }; \
-	echo "Installing into ./.venv with $$python: a few minutes, once"; \
+	echo "1 of 2: making ./.venv with $$python"; \
 	rm -f $@ && "$$python" -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "2 of 2: installing Descend and what it needs, PyTorch among it: a few minutes, once"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "Installed."
 	@touch $@
 
 demo: $(INSTALLED) ## Start everything, train on three data sets, show the curves, stop everything

@@ -21,6 +21,7 @@ from descend.diagnostics import DEFAULT_POINTS, Diagnostics
 from descend.encoding import Unseen
 from descend.events import JobEvent
 from descend.following import follow
+from descend.health import Readiness
 from descend.history import History
 from descend.jobs import Job, JobKind, JobState, Page
 from descend.limits import MAX_HISTORY_POINTS, MAX_LIST, MAX_WAIT_SECONDS, Limits
@@ -48,6 +49,10 @@ class Catalog:
     def limits(self) -> Limits:
         """Read the limits in force."""
         return self._get("/v1/limits", Limits)
+
+    def ready(self) -> Readiness:
+        """Ask which parts of the server work: also one that takes no jobs just now answers."""
+        return read(Readiness, self._transport.look("/readyz"))
 
     # -- datasets ---------------------------------------------------------------------------
 

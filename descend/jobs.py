@@ -262,7 +262,11 @@ class Transition(BaseModel):
 
 
 class JobError(BaseModel):
-    """Why a job failed. For `diverged`, `detail` holds the bound, the columns and the remedies."""
+    """Why a job failed.
+
+    For `diverged`, `detail` holds the bound, the columns, the remedies and, in `changes`, the
+    hyperparameters that each of these sets.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -71,9 +71,16 @@ class Watched:
     @property
     def loss(self) -> str:
         """The newest loss that is a number, in words; nothing where there is none."""
+        if self.diverged:
+            return ""
         finite = (loss for loss in reversed(self._losses) if np.isfinite(loss))
         newest = next(finite, None)
         return "" if newest is None else f"loss {number(newest)}"
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its last losses say nothing: the failure tells the one that matters."""
+        return self.stop_reason is StopReason.DIVERGED
 
     @property
     def history(self) -> History:
@@ -116,7 +123,7 @@ class _Terminal:
             description=watched.standing,
             total=watched.max_epochs,
             completed=watched.max_epochs if ended else watched.epoch,
-            epochs=f"{watched.epoch}/{watched.max_epochs}",
+            epochs="" if watched.diverged else f"{watched.epoch}/{watched.max_epochs}",
             loss=watched.loss,
             curve=sparkline(watched.history.train_loss, _CURVE_WIDTH, unicode=self._unicode),
         )
@@ -138,7 +145,7 @@ class _Lines:
             return
         self._state, self._next = state, now + _LINE_SECONDS
         words = f"{watched.job_id} {watched.standing}"
-        if watched.epoch:
+        if watched.epoch and not watched.diverged:
             words += f": epoch {watched.epoch} of {watched.max_epochs}"
         loss = watched.loss
         self._console.print(Text(f"{words}, {loss}" if loss else words), soft_wrap=True)

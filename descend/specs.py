@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from descend import frames
+from descend.choices import of_several
 from descend.datasets import UNION_TAGS, Dataset
 from descend.errors import InvalidInput
 from descend.hyperparameters import Hyperparameters, InitialWeights, Loss, Optimizer, Schedule
@@ -186,7 +187,8 @@ def _refusal(error: ValidationError) -> InvalidInput:
     if found[0]["type"] == "extra_forbidden":
         return InvalidInput(f"there is no option {param!r}", param=param)
     same = [item for item in found if item["loc"][:1] == found[0]["loc"][:1]]
-    message = " or: ".join(item["msg"].removeprefix("Value error, ") for item in same)
+    words = [item["msg"].removeprefix("Value error, ") for item in same]
+    message = of_several(param or "", list(dict.fromkeys(words)))
     return InvalidInput(f"{param}: {message}" if param else message, param=param)
 
 

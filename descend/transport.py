@@ -119,6 +119,17 @@ class Transport:
             attempt += 1
             time.sleep(pause)
 
+    def look(self, path: str) -> httpx2.Response:
+        """Read, once, what is an answer whatever its status is.
+
+        Raises:
+            Unreachable: when no server answers.
+        """
+        try:
+            return self._http.get(path)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+
     @contextmanager
     def stream(self, path: str, *, headers: Mapping[str, str]) -> Iterator[httpx2.EventSource]:
         """Open a stream of events for the length of a block; it is not opened again here.

@@ -1,6 +1,6 @@
 """What `make demo` shows: start everything, train on three data sets, show what came out, stop.
 
-(a) the lesson: y = 2x through a thousand epochs oplain gradient descent, inline X and y;
+(a) the lesson: y = 2x through a thousand epochs of plain gradient descent, inline X and y;
 (b) Longley's 16 years of US employment, the classic stress test of regression software,
     uploaded as a CSV file and compared with the certified coefficients;
 (c) scikit-learn's diabetes patients, sent as named JSON columns.
@@ -29,6 +29,7 @@ from sklearn.datasets import load_diabetes
 
 from descend import Client, Hyperparameters, JobSpec
 from descend.client import Run
+from descend.counts import counted
 from descend.datasets import InlineColumns
 from descend.history import History
 
@@ -105,10 +106,11 @@ def submit_all(client: Client) -> list[Run]:
 def watch(runs: list[Run]) -> None:
     """Draw a bar per job until all have ended."""
     bars = Progress(
-        TextColumn("{task.description:<35}"),
-        BarColumn(bar_width=14, complete_style="blue", finished_style="blue"),
+        # Together they fit into 80 characters: nothing is cut off.
+        TextColumn("{task.description:<34}"),
+        BarColumn(bar_width=6, complete_style="blue", finished_style="blue"),
         MofNCompleteColumn(),
-        TextColumn("epochs [dim]{task.fields[state]}"),
+        TextColumn("[dim]{task.fields[state]:<10}"),
         TimeElapsedColumn(),
         console=console,
     )
@@ -129,7 +131,7 @@ def show(bars: Progress, task: int, run: Run) -> None:
     bars.update(task, completed=job.progress.epoch, total=max(total, 1), state=str(reason))
 
 
-def chart(history: History, colour: str, *, width: int = 64, height: int = 6) -> Text:
+def chart(history: History, colour: str, *, width: int = 62, height: int = 6) -> Text:
     """Draw the loss with block characters, eight levels to a line; both scales logarithmic."""
     places = np.geomspace(1, len(history), width).round().astype(int) - 1
     losses = np.log10(np.maximum(history.train_loss[places], 1e-300))
@@ -139,9 +141,9 @@ def chart(history: History, colour: str, *, width: int = 64, height: int = 6) ->
     for line in reversed(range(height)):
         mark = {height - 1: plain(10**high), 0: plain(10**low)}.get(line, "")
         cells = "".join(" ▁▂▃▄▅▆▇█"[int(np.clip(level - 8 * line, 0, 8))] for level in levels)
-        text.append(f"{mark:>10} │", style="dim").append(cells + "\n", style=colour)
+        text.append(f"{mark:>12} │", style="dim").append(cells + "\n", style=colour)
     last = f"epoch {len(history):,}"
-    text.append(f"{'':>10} └{'─' * width}\n{'':>12}1{last:>{width - 1}}", style="dim")
+    text.append(f"{'':>12} └{'─' * width}\n{'':>14}1{last:>{width - 1}}", style="dim")
     return text
 
 
@@ -165,7 +167,8 @@ def report(run: Run, colour: str) -> History:
     if job.error is not None:
         raise SystemExit(f"{job.name}: {job.error.message}")
     history, metrics = run.history, job.metrics
-    facts = f"loss {metrics.train_loss:.6g} after {metrics.epochs} epochs ({job.stop_reason})"
+    after = counted(metrics.epochs, "epoch")
+    facts = f"loss {metrics.train_loss:.6g} after {after} ({job.stop_reason})"
     if metrics.r2 is not None:
         facts += f", R² {metrics.r2:.4f}"
     parts: list[Text | Table] = [chart(history, colour), Text(), weights(run), Text(facts)]
@@ -173,6 +176,8 @@ def report(run: Run, colour: str) -> History:
         predicted = run.model.predict([[4.0]])[0, 0]
         parts.append(Text(f"prediction at x = 4: {predicted:.4f}", style="bold"))
     title = f"[bold]{job.name}[/]"
+    if job.spec.hyperparameters.init == "torch":  # README's begins at zeros, in float64
+        title += "[dim], from nn.Linear's first weights, in float32[/]"
     console.print(Panel(Group(*parts), title=title, title_align="left", border_style="dim"))
     return history
 
@@ -239,6 +244,7 @@ def plain(value: float) -> str:
 
 def main() -> None:
     began = time.monotonic()
+    console.print("Starting Descend: a database, a broker, the API and a worker", style="dim")
     plt.switch_backend("Agg")
     FOLDER.mkdir(exist_ok=True)
     data = Path(tempfile.mkdtemp(prefix="run-", dir=FOLDER))

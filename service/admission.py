@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from descend.counts import counted
 from descend.datasets import Column, Dataset
 from descend.errors import InvalidInput
 from descend.jobs import InitialWeights, JobSpec
@@ -122,8 +123,9 @@ def _check_cells(spec: JobSpec, dataset: Dataset, columns: dict[str, Sequence[st
                 raise InvalidInput(f"column {column.name!r} is empty: leave it out", param=param)
             if column.missing and spec.missing == "error":
                 raise InvalidInput(
-                    f"column {column.name!r} has {column.missing} missing cells: set missing to"
-                    ' "drop", which leaves out their rows, or to "mean", which fills them in',
+                    f"column {column.name!r} has {counted(column.missing, 'missing cell')}: set"
+                    ' missing to "drop", which leaves out such rows, or to "mean", which fills them'
+                    " in",
                     param=param,
                 )
 

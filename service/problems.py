@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
+from descend.choices import of_several
 from descend.datasets import UNION_TAGS
 
 __all__ = [
@@ -101,7 +102,7 @@ def field_errors(found: Iterable[ErrorDetails], body: Any) -> list[FieldError]:
     return [
         FieldError(
             param=param,
-            message=" or: ".join(messages)[:LONGEST_TEXT],
+            message=of_several(param, list(messages))[:LONGEST_TEXT],
             code=[*messages.values()][-1],
         )
         for param, messages in by_field.items()

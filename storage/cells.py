@@ -99,9 +99,9 @@ def refuse_numbers_in_text(
         if numbers:
             where = first_rows(scan, _no_number(name, decimal))
             first = where.split(",")[0].split()[-1]
+            are = "is no number, that" if bad == 1 else "are no numbers, the first"
             warnings.append(
-                f"column {name!r} is text: {bad} of its {present} cells are no numbers, the first"
-                f" in row {first}"
+                f"column {name!r} is text: {bad} of its {present} cells {are} in row {first}"
             )
     return warnings
 

@@ -280,8 +280,9 @@ def _refuse_other_cells(
     cell = _cell(name, source.form)
     wrong = cell.is_not_null() & _cast_cell(cell, kind, source.form).is_null()
     where = first_rows(source.scan(n_rows), wrong)
+    are = "is" if bad == 1 else "are"
     raise InvalidDataset(
-        f"column {name!r} must be {kind}, and {bad} of its cells are not: {where}", param=name
+        f"column {name!r} must be {kind}, and {bad} of its cells {are} not: {where}", param=name
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from descend.counts import counted
 from descend.datasets import Column, ColumnType
 from storage.arrow import Batch, Table
 
@@ -248,7 +249,7 @@ def _about(column: Column, n_rows: int) -> Iterator[tuple[str, str]]:
     if column.missing == n_rows:
         yield "are empty", "is empty"
     elif column.missing:
-        yield "have missing cells", f"has {column.missing} missing cells"
+        yield "have missing cells", f"has {counted(column.missing, 'missing cell')}"
     if n_rows > 1 and (column.is_constant or (_is_text(column) and column.distinct == 1)):
         yield "are constant", "is constant"
     if column.dtype is ColumnType.INT64 and _beyond_float(column):

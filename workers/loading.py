@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from descend.counts import have
 from descend.encoding import Encoding
 from descend.errors import CorruptArtefact, InvalidDataset
 from storage.arrow import Table, open_table
@@ -168,7 +169,10 @@ def _loaded(
     warnings = []
     if n_dropped:
         n_all = n_dropped + problem.n_train + (0 if job.validation else problem.n_eval)
-        warnings.append(f"{n_dropped} of {n_all} rows have missing cells and were left out")
+        are = "is" if n_dropped == 1 else "are"
+        warnings.append(
+            f"{n_dropped} of {n_all} rows {have(n_dropped)} missing cells and {are} left out"
+        )
     return Loaded(problem, encoding, tuple(warnings), job)
 
 

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from descend.charts import number
 from descend.commands.tables import FAILED, MOST_ROWS, ago, known, pairs, table_of, warnings_of
+from descend.counts import counted
 from descend.datasets import Dataset
 from descend.plans import Plan
 
@@ -63,10 +64,10 @@ def plan_page(plan: Plan) -> Group:
     """What would happen: rate and bound, how long, and what is in the way."""
     rate = number(plan.learning_rate)
     verdict = Text(f"{rate}, at or above the bound: it diverges", style=FAILED)
-    shape = f"{plan.n_samples} rows, {plan.n_columns} columns, rank {plan.rank or '-'}"
+    rows, columns = counted(plan.n_samples, "row"), counted(plan.n_columns, "column")
     told = pairs(
         [
-            ("design", shape),
+            ("design", f"{rows}, {columns}, rank {plan.rank or '-'}"),
             ("engine", f"{plan.engine} on {plan.device}"),
             ("condition", known(plan.condition_number)),
             ("rate", verdict if plan.diverges else known(plan.learning_rate)),

@@ -1,6 +1,7 @@
 """Jobs on a terminal: the list, one job, its figures, and a failure explained."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -8,11 +9,20 @@ from rich.text import Text
 
 from descend.charts import number
 from descend.commands.options import command_line
+from descend.commands.refusals import in_options
+from descend.commands.short_ids import shortened
 from descend.commands.tables import FAILED, ago, known, pairs, table_of, warnings_of
-from descend.jobs import Job, JobSpec, JobState, Metrics
+from descend.jobs import Job, JobSpec, JobState, Metrics, StopReason
 
 __all__ = ["failure", "job_page", "jobs_table", "outcome", "state_text"]
 
+# The names of a list's columns; some only where there is room for them.
+HEADS = ("job", "state", "name", "target", "epochs", "loss", "R²", "data", "when")
+ONLY_WIDE = ("epochs", "data")
+WIDE = 150
+_GAP, _LEAST_NAME = 3, 4
+# Rounding is all that is left of a loss that is this part of the target's variance.
+_ROUNDING = 1e-14
 STYLES = {
     JobState.QUEUED: "dim",
     JobState.RUNNING: "cyan",
@@ -39,22 +49,44 @@ def state_text(job: Job) -> Text:
     return Text(words, style=STYLES.get(job.state, FAILED))
 
 
-def jobs_table(jobs: Iterable[Job], *, wide: bool) -> Table:
-    more = ("R²", "data", "when") if wide else ()
-    right = ("epochs", "loss", "R²")
-    table = table_of("job", "state", "epochs", "loss", "name", *more, right=right, whole=("job",))
-    for job in jobs:
-        reached = job.metrics or Metrics(n_samples=0, epochs=job.progress.epoch)
-        cells = (number(reached.r2), job.dataset_id, ago(job.created_at))
-        table.add_row(
-            Text(job.id, style="bold"),
-            Text(job.state, style=STYLES.get(job.state, FAILED)),
-            f"{job.progress.epoch}/{job.progress.max_epochs}",
-            number(reached.train_loss),
-            Text(job.name or ""),
-            *(cells if wide else ()),
-        )
+def jobs_table(jobs: Sequence[Job], *, width: int, unicode: bool) -> Table:
+    """List jobs; where there is little room ids, names and targets are shortened, states never."""
+    wide = width >= WIDE
+    short = shortened([job.id for job in jobs], unicode=unicode)
+    rows = [_row(job, job.id if wide else short[job.id], wide=wide) for job in jobs]
+    heads = [name for name in HEADS if wide or name not in ONLY_WIDE]
+    widest = [max(len(head), *(row[j].cell_len for row in rows)) for j, head in enumerate(heads)]
+    room = width - _GAP * (len(heads) - 1) - sum(widest[:2]) - sum(widest[4:])
+    each = max(_room_for(room, widest[2], widest[3]), _LEAST_NAME)
+    table = table_of(*heads, right=("epochs", "loss", "R²"))
+    for row in rows:
+        for text in row[2:4]:
+            text.truncate(each, overflow="ellipsis" if unicode else "crop")
+        table.add_row(*row)
     return table
+
+
+def _room_for(room: int, *widest: int) -> int:
+    """Find the width to which the longer of two columns is cut so that both fit."""
+    small = min(widest)
+    return max(widest) if sum(widest) <= room else max(room // 2, room - small)
+
+
+def _row(job: Job, job_id: str, *, wide: bool) -> list[Text]:
+    reached = job.metrics or Metrics(n_samples=0, epochs=job.progress.epoch)
+    diverged = _diverged(job)
+    epochs = f"{job.progress.epoch}/{job.progress.max_epochs}"
+    return [
+        Text(job_id, style="bold"),
+        Text(job.state, style=STYLES.get(job.state, FAILED)),
+        Text(job.name or ""),
+        Text(", ".join(job.spec.targets or [])),
+        *([Text(epochs)] if wide else []),
+        Text(number(None if diverged else reached.train_loss)),
+        Text(number(None if diverged else reached.r2)),
+        *([Text(job.dataset_id)] if wide else []),
+        Text(ago(job.created_at)),
+    ]
 
 
 def job_page(job: Job) -> Group:
@@ -68,7 +100,7 @@ def job_page(job: Job) -> Group:
                 ("name", job.name),
                 ("data", job.dataset_id),
                 ("target", ", ".join(job.spec.targets or [])),
-                ("epochs", f"{job.progress.epoch} of {job.progress.max_epochs}"),
+                ("epochs", _epochs(job)),
                 ("queue", f"number {job.queue_position} in line" if job.queue_position else None),
                 ("created", f"{job.created_at:%Y-%m-%d %H:%M:%S} UTC"),
                 ("took", _took(job)),
@@ -83,10 +115,14 @@ def job_page(job: Job) -> Group:
     )
 
 
+def _epochs(job: Job) -> str | None:
+    return None if _diverged(job) else f"{job.progress.epoch} of {job.progress.max_epochs}"
+
+
 def outcome(job: Job) -> list[RenderableType]:
     """What came of a job that has ended: figures, warnings, and the failure explained."""
     told: list[RenderableType] = []
-    if job.metrics is not None:
+    if job.metrics is not None and not _diverged(job):
         told.append(_figures(job.metrics))
     told += warnings_of(job.warnings)
     if job.error is not None:
@@ -94,37 +130,51 @@ def outcome(job: Job) -> list[RenderableType]:
     return told
 
 
+def _diverged(job: Job) -> bool:
+    """Whether its figures say nothing: the failure tells the epoch and the loss that matter."""
+    return job.stop_reason is StopReason.DIVERGED
+
+
 def failure(job: Job) -> list[RenderableType]:
-    """Why it failed: message, bound and columns, remedies, and these as commands to type."""
+    """Why it failed: message, bound and columns, and remedies, each with the command to type."""
     error = job.error
     if error is None:
         return []
     facts = {name: error.detail.get(name) for name in ("learning_rate", "bound", "best_rate")}
-    rates = [(name, number(value)) for name, value in facts.items() if isinstance(value, float)]
-    columns, remedies = error.detail.get("columns"), error.detail.get("remedies")
+    told_facts = [
+        (name.replace("_", " "), number(value))
+        for name, value in facts.items()
+        if isinstance(value, float)
+    ]
+    columns = error.detail.get("columns")
     if isinstance(columns, list):
-        rates.append(("columns", ", ".join(str(one) for one in columns)))
-    told: list[RenderableType] = [Text(f"\n{error.code}: {error.message}", style="red")]
-    if rates:
-        told += [Text("\n").append_text(pairs(rates, indent=2))]
-    if isinstance(remedies, list) and remedies:
-        told += [Text("\nWhat helps:"), *(Text(f"  • {remedy}") for remedy in remedies)]
-    if commands := _remedies(job):
-        told += [Text("\nTo type:"), *(Text(f"  {line}", style="bold") for line in commands)]
+        told_facts.append(("columns", ", ".join(str(one) for one in columns)))
+    told: list[RenderableType] = [Text(f"\n{error.code}: {in_options(error.message)}", style="red")]
+    if told_facts:
+        told += [Text("\n").append_text(pairs(told_facts, indent=2))]
+    if remedies := list(_remedies(job)):
+        told += [Text("\nWhat helps:"), *remedies]
     return told
 
 
-def _remedies(job: Job) -> list[str]:
-    """Commands that train the same without what made it diverge."""
-    error, asked = job.error, job.spec.hyperparameters
-    if error is None or error.code != "diverged" or asked.optimizer == "lbfgs":
-        return []
-    changes: list[dict[str, object]] = [{"learning_rate": "auto"}]
-    if not asked.standardize:
-        changes.append({"standardize": True, "learning_rate": "auto"})
+def _remedies(job: Job) -> Iterator[Text]:
+    """What the service advises and what to type for it; the minimum itself, where that helps."""
+    asked, detail = job.spec.hyperparameters, job.error.detail if job.error else {}
+    remedies, changes = detail.get("remedies"), detail.get("changes")
+    if not isinstance(remedies, list):
+        return
+    changes = changes if isinstance(changes, list) else []
+    for remedy, change in zip_longest(remedies, changes[: len(remedies)]):
+        yield Text(f"  • {in_options(str(remedy))}")
+        if isinstance(change, dict) and change:
+            yield _to_type(job, change)
     if asked.optimizer == "sgd" and asked.loss == "squared" and asked.batch_size is None:
-        changes.append({"optimizer": "exact", **dict.fromkeys(_OF_STEPS)})
-    return [command_line(_named(job), changes=change) for change in changes]
+        yield Text("  • Solve for the minimum itself, without steps.")
+        yield _to_type(job, {"optimizer": "exact", **dict.fromkeys(_OF_STEPS)})
+
+
+def _to_type(job: Job, change: Mapping[str, object]) -> Text:
+    return Text(f"    {command_line(_named(job), changes=change)}", style="bold")
 
 
 def _named(job: Job) -> JobSpec:
@@ -144,16 +194,24 @@ def _resolved(job: Job) -> list[RenderableType]:
 
 
 def _figures(metrics: Metrics) -> Text:
-    gap = None if metrics.gap is None else f"{number(metrics.gap)} above the lowest possible"
     return pairs(
         [
             ("train loss", number(metrics.train_loss)),
             ("eval loss", known(metrics.eval_loss)),
-            ("objective", gap),
+            ("objective", _height(metrics)),
             ("R²", known(metrics.r2)),
             ("rows", f"{metrics.n_samples}"),
         ]
     )
+
+
+def _height(metrics: Metrics) -> str | None:
+    """How far it is above the lowest possible, which may be zero: then no part of that is told."""
+    if metrics.gap is None:
+        return None
+    if metrics.r2 is not None and 1 - metrics.r2 <= _ROUNDING:
+        return "fits to rounding"
+    return f"{number(metrics.gap)} above the lowest possible"
 
 
 def _took(job: Job) -> str | None:

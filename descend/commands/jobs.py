@@ -7,22 +7,27 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from descend.charts import chart, number, sparkline
 from descend.commands import job_pages, model_pages
 from descend.commands.options import SPEC, options_of, pairs_of
 from descend.commands.sessions import Session, registered
+from descend.commands.short_ids import job_id_of
 from descend.commands.tables import table_of
 from descend.commands.training import end_shown, followed, tell_detached
+from descend.counts import counted
 from descend.errors import InvalidInput
 from descend.history import COLUMNS, History
-from descend.jobs import JobKind, JobState
+from descend.jobs import Job, JobKind, JobState
 from descend.limits import DEFAULT_LIST
 
 __all__ = ["add_to"]
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="As train and jobs print it.")]
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB", help="As train and jobs print it, or its beginning.")
+]
 _ROWS_SHOWN = 20
 _CHART_HEIGHT = 16
 _WIDEST_CHART = 120
@@ -54,14 +59,19 @@ def jobs(
     if session.as_json:
         session.show_json({"object": "list", "data": listed})
     elif listed:
-        session.out.print(job_pages.jobs_table(listed, wide=session.wide))
+        session.out.print(_table(session, listed))
     else:
         session.note("There is no such job. The first one: descend train FILE --target COLUMN")
 
 
+def _table(session: Session, listed: list[Job]) -> Table:
+    unicode = session.out.encoding.startswith("utf")
+    return job_pages.jobs_table(listed, width=session.out.width, unicode=unicode)
+
+
 def show(session: Session, job: JobId) -> None:
     """Show a job: what was asked, how it stands, what came of it."""
-    found = session.client.job(job)
+    found = session.client.job(job_id_of(session.client, job))
     if session.as_json:
         session.show_json(found)
         return
@@ -72,12 +82,12 @@ def show(session: Session, job: JobId) -> None:
 
 def watch(session: Session, job: JobId) -> None:
     """Follow a job until it ends. Ctrl-C stops the looking, not the job."""
-    end_shown(session, followed(session, session.client.job(job)))
+    end_shown(session, followed(session, session.client.job(job_id_of(session.client, job))))
 
 
 def cancel(session: Session, job: JobId) -> None:
     """Ask a job to stop; may be repeated."""
-    found = session.client.cancel(job)
+    found = session.client.cancel(job_id_of(session.client, job))
     if session.as_json:
         session.show_json(found)
     elif found.state.is_terminal:
@@ -94,7 +104,7 @@ def retry(
     **given: Any,
 ) -> None:
     """Run a job again, as a new job, with what is given by options done differently."""
-    found = session.client.retry(job, **options_of(given)).job
+    found = session.client.retry(job_id_of(session.client, job), **options_of(given)).job
     if detach:
         tell_detached(session, found)
     else:
@@ -118,7 +128,8 @@ def history(
         raise InvalidInput("give one of --plot, --csv and --json")
     width = min(session.out.width, _WIDEST_CHART)
     chosen = max_points or (2 * width if plot else None if _whole(session, as_csv) else _ROWS_SHOWN)
-    found = session.client.history(job, start=start, stop=stop, max_points=chosen)
+    job_id = job_id_of(session.client, job)
+    found = session.client.history(job_id, start=start, stop=stop, max_points=chosen)
     if session.as_json:
         session.show_json(dict(found.to_json()))
     elif as_csv:
@@ -157,4 +168,4 @@ def _show_table(session: Session, found: History) -> None:
         table.add_row(str(epoch), *(number(float(getattr(found, name)[place])) for name in used))
     session.out.print(table)
     curve = sparkline(found.train_loss, 40, unicode=session.out.encoding.startswith("utf"))
-    session.note(f"{len(found)} of {found.total} epochs  {curve}")
+    session.note(f"{len(found)} of {counted(found.total, 'epoch')}  {curve}")

@@ -14,6 +14,7 @@ from descend.commands import model_pages
 from descend.commands.predictions import predicted, with_ends
 from descend.commands.reading import FORMAT, opened, source_of
 from descend.commands.sessions import Session, registered
+from descend.commands.short_ids import job_id_of
 from descend.encoding import Unseen
 from descend.errors import InvalidInput, JobFailed
 from descend.limits import DEFAULT_LIST
@@ -81,7 +82,11 @@ def predict(
     session: Session,
     model: ModelOrJob,
     table: Annotated[
-        str, typer.Argument(metavar="FILE|-", help="CSV, NDJSON, JSON, npy; - is standard input.")
+        str,
+        typer.Argument(
+            metavar="FILE|-",
+            help="CSV, NDJSON, JSON, npy, each also with .gz; Parquet, Arrow; - is standard input.",
+        ),
     ],
     *,
     output: Output = None,
@@ -154,7 +159,7 @@ def _model_of(session: Session, words: str) -> str:
         return words
     if not words.startswith("job_"):
         raise InvalidInput(f"{words!r} is no id of a model (mdl_…) or a job (job_…)")
-    job = session.client.job(words)
+    job = session.client.job(job_id_of(session.client, words))
     if job.model_id is None:
         raise JobFailed(f"{job.id} is {job.state}: it has no model")
     return job.model_id

@@ -16,6 +16,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from descend.choices import of_several
 from descend.errors import InvalidInput
 from descend.hyperparameters import Hyperparameters, Loss, Optimizer
 from descend.jobs import JobSpec
@@ -23,7 +24,7 @@ from descend.jobs import JobSpec
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["SPEC", "command_line", "option_of", "options_of", "pairs_of", "spec_of"]
+__all__ = ["OPTIONS", "SPEC", "command_line", "dashed", "options_of", "pairs_of", "spec_of"]
 
 ALIASES = {
     "learning_rate": "--lr",
@@ -64,10 +65,12 @@ _FIELDS: dict[str, FieldInfo] = {
 }
 
 
-def option_of(param: str | None) -> str | None:
-    """Name the option for a field at fault, `hyperparameters.l2[0]` for instance."""
-    name = (param or "").removeprefix("hyperparameters.").split(".")[0].split("[")[0]
-    return _dashed(name) if name in _FIELDS else None
+OPTIONS = frozenset(_FIELDS)
+
+
+def dashed(name: str) -> str:
+    """Write the option of a field."""
+    return f"--{name.replace('_', '-')}"
 
 
 def spec_of(dataset: str, given: Mapping[str, Any]) -> JobSpec:
@@ -98,7 +101,7 @@ def _refusal(error: ValidationError) -> InvalidInput:
     found = [(_field(one), str(one["msg"]).removeprefix("Value error, ")) for one in error.errors()]
     param = found[0][0]
     words = list(dict.fromkeys(message for field, message in found if field == param))
-    return InvalidInput(" or ".join(words).replace(" or Input should be", " or"), param=param)
+    return InvalidInput(of_several(param or "", words), param=param)
 
 
 def _field(error: "ErrorDetails") -> str | None:
@@ -127,22 +130,18 @@ def _words(name: str, value: object) -> Iterator[str]:
         yield f"--{'' if value else 'no-'}{name.replace('_', '-')}"
     elif isinstance(value, list) and name in _LISTS:
         for one in value:
-            yield from (_dashed(name), _quoted(one))
+            yield from (dashed(name), _quoted(one))
     elif isinstance(value, dict) and name == "metadata":
         for key, one in value.items():
-            yield from (_dashed(name), f"{key}={one}")
+            yield from (dashed(name), f"{key}={one}")
     elif isinstance(value, str):
-        yield from (_dashed(name), _quoted(value) if name in _LISTS else value)
+        yield from (dashed(name), _quoted(value) if name in _LISTS else value)
     else:
-        yield from (_dashed(name), json.dumps(value))
+        yield from (dashed(name), json.dumps(value))
 
 
 def _quoted(column: str) -> str:
     return column if not set(',"') & set(column) else '"' + column.replace('"', '""') + '"'
-
-
-def _dashed(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 # --- from words to values ----------------------------------------------------------------------
@@ -199,7 +198,7 @@ def _types(info: FieldInfo) -> set[Any]:
 def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
     types = _types(info)
     is_flag = bool in types
-    names = [f"{_dashed(name)}/--no-{name.replace('_', '-')}" if is_flag else _dashed(name)]
+    names = [f"{dashed(name)}/--no-{name.replace('_', '-')}" if is_flag else dashed(name)]
     option = typer.Option(
         *names,
         *([ALIASES[name]] if name in ALIASES else []),

@@ -3,16 +3,20 @@ are to have intervals, by the server.
 """
 
 import csv
+import gzip
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from descend import frames
+from descend.commands.rows import opened_text
 from descend.datasets import NULL_WORDS
 from descend.encoding import Encoding, Input, NumericInput, Record, Unseen
 from descend.errors import InvalidInput
@@ -28,7 +32,11 @@ Cell = float | bool | str | None
 
 _BLOCK_ROWS = 10_000
 _BOOLEANS = {"true": True, "false": False}
-_READ_HERE = "CSV, NDJSON, npy, and JSON with rows, columns or X are"
+_READ_HERE = (
+    "CSV, NDJSON, npy, and JSON with rows, columns or X are, also with .gz; Parquet and Arrow where"
+    " polars is installed"
+)
+_FRAMES = {".parquet", ".pq", ".arrow", ".feather", ".ipc", ".arrows"}
 
 
 def predicted(model: LinearModel, path: Path, *, unseen: Unseen) -> Iterator[list[list[float]]]:
@@ -37,7 +45,7 @@ def predicted(model: LinearModel, path: Path, *, unseen: Unseen) -> Iterator[lis
     Raises:
         InvalidInput: when the file cannot be read, a column is missing, or a cell does not fit.
     """
-    if path.suffix.lower() == ".npy":
+    if _suffix(path) == ".npy":
         yield model.predict(_array(path)).tolist()
         return
     done = 0
@@ -56,7 +64,7 @@ def with_ends(
         InvalidInput: as `predicted`.
         WrongState: when the model has no statistics, which say how wide an interval is.
     """
-    if path.suffix.lower() == ".npy":
+    if _suffix(path) == ".npy":
         yield _rows(client.predict(str(model.id), _array(path), interval=level))
         return
     done = 0
@@ -75,8 +83,9 @@ def _rows(told: Predictions) -> list[list[float]]:
 
 def _array(path: Path) -> NDArray[np.float64]:
     try:
-        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-    except ValueError as error:
+        with _opened(path) as file:
+            return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
+    except (ValueError, EOFError) as error:
         raise InvalidInput(f"{path.name} holds no numbers: {error}") from None
 
 
@@ -94,18 +103,41 @@ def _numbered(done: int) -> Iterator[None]:
 
 
 def _blocks(records: Iterator[Record]) -> Iterator[list[Record]]:
-    while block := list(islice(records, _BLOCK_ROWS)):
-        yield block
+    try:
+        while block := list(islice(records, _BLOCK_ROWS)):
+            yield block
+    except UnicodeDecodeError:
+        raise InvalidInput("the file is not UTF-8") from None
+    except EOFError:
+        raise InvalidInput("the file ends too early: it was packed in part only") from None
+
+
+def _suffix(path: Path) -> str:
+    """The file's kind, without the .gz that may be behind it."""
+    return (path.with_suffix("") if _packed(path) else path).suffix.lower()
+
+
+def _packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _opened(path: Path) -> IO[bytes]:
+    if not _packed(path):
+        return path.open("rb")
+    return BytesIO(gzip.decompress(path.read_bytes()))  # an npy is read from where it pleases
 
 
 def _records(model: LinearModel, path: Path) -> Iterator[Record]:
-    inputs, suffix = model.inputs, path.suffix.lower()
+    inputs, suffix = model.inputs, _suffix(path)
     if suffix in {".csv", ".tsv", ".txt"}:
         return _of_csv(path, inputs)
     if suffix in {".ndjson", ".jsonl"}:
         return _of_lines(path, inputs)
     if suffix == ".json":
         return _of_json(path, inputs)
+    if suffix in _FRAMES and not _packed(path):
+        _check_columns(path, frames.names_of(path), inputs)
+        return frames.rows_of_file(path, [one.name for one in inputs])
     raise InvalidInput(f"{path.name} cannot be read for predictions: {_READ_HERE}")
 
 
@@ -119,15 +151,19 @@ def _chosen(rows: Iterable[Record], inputs: list[Input]) -> Iterator[Record]:
 
 
 def _of_csv(path: Path, inputs: list[Input]) -> Iterator[Record]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with opened_text(path) as file:
         header = file.readline()
         file.seek(0)
         reader = csv.DictReader(file, delimiter=_delimiter(header))
-        missing = [one.name for one in inputs if one.name not in (reader.fieldnames or [])]
-        if missing:
-            raise InvalidInput(f"{path.name} has no column {', '.join(missing[:10])}")
+        _check_columns(path, reader.fieldnames or [], inputs)
         for number, row in enumerate(reader, start=1):
             yield {one.name: _cell(one, row[one.name], number) for one in inputs}
+
+
+def _check_columns(path: Path, names: Iterable[str], inputs: list[Input]) -> None:
+    missing = [one.name for one in inputs if one.name not in set(names)]
+    if missing:
+        raise InvalidInput(f"{path.name} has no column {', '.join(missing[:10])}")
 
 
 def _delimiter(header: str) -> str:
@@ -154,12 +190,13 @@ def _cell(column: Input, text: str | None, row: int) -> Cell:
 
 
 def _of_lines(path: Path, inputs: list[Input]) -> Iterator[Record]:
-    with path.open(encoding="utf-8") as file:
+    with opened_text(path) as file:
         yield from _chosen((_parsed(line) for line in file if line.strip()), inputs)
 
 
 def _of_json(path: Path, inputs: list[Input]) -> Iterator[Record]:
-    body = _parsed(path.read_text(encoding="utf-8"))
+    with opened_text(path) as file:
+        body = _parsed(file.read())
     columns, rows, X = body.get("columns"), body.get("rows"), body.get("X")
     if isinstance(columns, dict):
         rows = [

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from descend.commands.rows import rows_named
 from descend.datasets import Dataset, UploadFormat
 from descend.errors import InvalidInput
 from descend.ids import ID_PATTERNS
@@ -91,10 +92,19 @@ def source_of(words: str, given: dict[str, Any]) -> Source:
     options = {one.name: given.pop(one.name, None) for one in CSV}
     source = Source(words, form=form, csv_options={k: v for k, v in options.items() if v})
     if source.dataset_id is None and words != _STDIN and not Path(words).is_file():
-        raise InvalidInput(f"there is no file {words}, and it is no id of a data set")
+        raise InvalidInput(_no_file(words))
     if words == _STDIN and sys.stdin.isatty():
         raise InvalidInput("standard input is a terminal: pipe a table into this command")
     return source
+
+
+def _no_file(words: str) -> str:
+    path = Path(words)
+    if path.is_dir():
+        return f"{words} is a folder: name the file in it"
+    if path.exists():
+        return f"{words} is no plain file: pipe what it holds into this command, and name it -"
+    return f"there is no file {words}, and it is no id of a data set"
 
 
 def stored(client: "Client", source: Source, *, name: str | None = None) -> Dataset:
@@ -103,7 +113,18 @@ def stored(client: "Client", source: Source, *, name: str | None = None) -> Data
         return client.dataset(source.dataset_id)
     with opened(source) as path:
         told = name or (None if source.words != _STDIN else "standard input")
-        return client.upload(path, name=told, **source.csv_options)
+        try:
+            return client.upload(path, name=told, **source.csv_options)
+        except InvalidInput as error:
+            if source.words != _STDIN:
+                _show_rows(error, path, source.csv_options.get("encoding", "utf-8"))
+            raise
+
+
+def _show_rows(error: InvalidInput, path: Path, encoding: str) -> None:
+    """Add the lines of the rows that were refused: the service shows no cell, the file is here."""
+    for number, line in rows_named(str(error), path, encoding):
+        error.add_note(f"  row {number}: {line}")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from descend.commands import servers
-from descend.commands.options import option_of
+from descend.commands.refusals import refusal
 from descend.errors import (
     Conflict,
     DescendError,
@@ -110,6 +110,7 @@ class Session:
     key_file: Path | None
     data: Path
     as_json: bool
+    given: frozenset[str] = frozenset()  # options that were typed
     out: Console = field(init=False)
     err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
     held: ExitStack = field(default_factory=ExitStack)
@@ -180,7 +181,8 @@ def registered(
         @functools.wraps(function)
         def run(context: typer.Context, **given: Any) -> None:
             shared = {one.name: given.pop(one.name) for one in _SHARED}
-            session = Session(environment=context.obj or {}, **shared)
+            typed = frozenset(name for name, value in given.items() if value not in (None, []))
+            session = Session(environment=context.obj or {}, given=typed, **shared)
             with _translated(session), session.held:
                 function(session, **given)
 
@@ -231,14 +233,19 @@ def _tell(session: Session, error: Exception) -> NoReturn:
         told = {"error": {"code": code, "message": message, "param": param}}
         typer.echo(json.dumps(told), err=True)
         raise typer.Exit(exit_code)
-    option = option_of(param)
-    complain(f"{option}: {message}" if option else message, exit_code, hint=_hint(session, error))
+    words = refusal(message, param, session.given)
+    complain(words, exit_code, hint="\n".join([*_notes(error), _hint(session, error)]).strip("\n"))
 
 
 def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+def _notes(error: Exception) -> list[str]:
+    """What was added on the way: the rows of the caller's own file, the number of a request."""
+    return list(getattr(error, "__notes__", []))
 
 
 def _hint(session: Session, error: Exception) -> str:

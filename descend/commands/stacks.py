@@ -90,16 +90,18 @@ def backup(
 
 
 def status(session: Session) -> None:
-    """Say which server it is and what it does just now."""
-    client = session.client
-    busy = (JobState.RUNNING, JobState.QUEUED)
-    counts = {state.value: sum(1 for _ in client.jobs(state=state)) for state in busy}
+    """Say which server it is, which of its parts work and what it does just now."""
+    client, busy = session.client, (JobState.RUNNING, JobState.QUEUED)
+    ready = client.ready()
+    kept = ready.status != "not_ready"
+    counts = {s.value: sum(1 for _ in client.jobs(state=s)) for s in busy} if kept else {}
     if session.as_json:
-        session.show_json({"url": client.url, "jobs": counts})
-    else:
-        session.out.print(
-            pairs([("server", client.url), *((k, str(v)) for k, v in counts.items())])
-        )
+        told = ready.model_dump(mode="json")
+        session.show_json({"url": client.url, **told, "jobs": counts})
+        return
+    heading = [("server", client.url), ("status", ready.status.replace("_", " "))]
+    numbers = [(state, str(n)) for state, n in counts.items()]
+    session.out.print(pairs([*heading, *ready.parts.items(), *numbers]), soft_wrap=True)
 
 
 def limits(session: Session) -> None:

@@ -10,9 +10,10 @@ from descend.commands import data_pages, job_pages, model_pages
 from descend.commands.options import SPEC, options_of, spec_of
 from descend.commands.reading import READING, Source, source_of, stored
 from descend.commands.sessions import JOB_FAILED, Session, registered
+from descend.counts import counted
 from descend.datasets import Dataset
 from descend.errors import InvalidInput
-from descend.jobs import Job, JobSpec, JobState
+from descend.jobs import Job, JobSpec, JobState, StopReason
 
 __all__ = ["add_to", "end_shown", "followed", "tell_detached"]
 
@@ -101,7 +102,9 @@ def end_shown(session: Session, job: Job) -> None:
 
 def _show_end(session: Session, job: Job) -> None:
     line = Text.assemble((job.id, "bold"), " ", job_pages.state_text(job))
-    session.out.print(line.append(f" after {job.progress.epoch} epochs"))
+    if job.stop_reason is not StopReason.DIVERGED:  # of which the failure tells epoch and loss
+        line.append(f" after {counted(job.progress.epoch, 'epoch')}")
+    session.out.print(line)
     for part in job_pages.outcome(job):
         session.out.print(part, soft_wrap=isinstance(part, Text))
     if job.model_id is not None:

@@ -4,9 +4,10 @@ from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from descend.errors import DescendError, StorageFull
+from descend.health import Readiness
 from descend.jobs import QUEUES
 from descend.limits import Limits
 from service.answers import answer
@@ -31,17 +32,6 @@ class Liveness(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: Literal["ok"] = "ok"
-
-
-class Readiness(BaseModel):
-    """Which part works and, where one does not, why."""
-
-    model_config = ConfigDict(frozen=True)
-
-    status: Literal["ready", "degraded", "not_ready"] = Field(
-        description="degraded: jobs are taken, but nobody trains or is woken just now"
-    )
-    parts: dict[str, str] = Field(description="ok, or the reason")
 
 
 @router.get("/healthz", response_model=Liveness)

@@ -139,7 +139,7 @@ def test_rows_with_missing_cells_are_left_out(client: Client, wages: Dataset) ->
 
     assert_equal(run, read().dropna(), FEATURES)
     assert run.job.metrics.n_samples == 22
-    assert run.job.warnings == ["8 of 30 rows have missing cells and were left out"]
+    assert run.job.warnings == ["8 of 30 rows have missing cells and are left out"]
 
 
 def test_only_the_columns_of_the_job_make_a_row_miss_a_cell(client: Client, wages: Dataset) -> None:

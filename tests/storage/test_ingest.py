@@ -143,7 +143,7 @@ def test_points_in_a_file_with_decimal_commas_are_not_guessed_at(csv) -> None:  
 
     assert ingested.dataset.columns[0].dtype is ColumnType.STRING
     assert ingested.dataset.warnings == [
-        "column 'a' is text: 1 of its 2 cells are no numbers, the first in row 2"
+        "column 'a' is text: 1 of its 2 cells is no number, that in row 2"
     ]
 
 
@@ -303,7 +303,7 @@ def test_columns_that_surprise_are_warned_about(csv) -> None:  # type: ignore[no
     assert ingested.dataset.warnings == [
         "column 'a' is constant",
         "column 'b' is empty",
-        "column 'c' has 1 missing cells",
+        "column 'c' has 1 missing cell",
         "column 'd' has integers that float64 cannot hold exactly",
     ]
 

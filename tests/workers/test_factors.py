@@ -68,7 +68,7 @@ def test_the_second_job_does_not_open_the_file(job: Assignment) -> None:
     assert same_factor(factor_of(first), factor_of(second))
     assert second.encoding == first.encoding
     assert (
-        second.warnings == first.warnings == ("4 of 40 rows have missing cells and were left out",)
+        second.warnings == first.warnings == ("4 of 40 rows have missing cells and are left out",)
     )
     assert second.problem.features == ("a", "b", "town=O", "town=R")
 
@@ -238,7 +238,7 @@ def test_appended_rows_of_which_none_is_used_leave_the_factor_as_it_is(
     loaded = load_problem(child)
 
     assert same_factor(factor_of(loaded), factor_of(parent))
-    assert loaded.warnings == ("8 of 44 rows have missing cells and were left out",)
+    assert loaded.warnings == ("8 of 44 rows have missing cells and are left out",)
 
 
 def test_what_was_merged_is_kept_for_the_next(job: Assignment, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Why a run diverged: the bound it broke, the direction and columns that set it, and remedies."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from pydantic import JsonValue
 
 from descend.jobs import Hyperparameters, JobError
 from descend.statistics import INTERCEPT
@@ -18,6 +20,9 @@ __all__ = ["diagnose", "guilty_columns", "largest_parts"]
 # A column is named when it holds a tenth of the squared length of the steepest direction.
 GUILTY_SHARE = 0.1
 NAMED_AT_MOST = 10
+# What another optimizer than the one at fault does not read.
+_NOT_OF_SGD = ("betas", "eps", "weight_decay", "history_size")
+_NOT_OF_ADAM = ("momentum", "nesterov")
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,14 @@ def diagnose(setup: Setup, *, epoch: int, loss: float) -> JobError:
 
     Returns:
         code "diverged"; detail {learning_rate, bound, best_rate, epoch, columns, direction,
-        remedies}. bound and best_rate are null for adam and adamw, which have none.
+        remedies, changes}. bound and best_rate are null for adam and adamw, which have none.
+        changes are the hyperparameters that each remedy sets, null for what it takes back, {} where
+        it is the data that changes.
     """
     facts = _facts(setup)
     h = setup.hyperparameters
     columns, direction = list(facts.columns), dict(facts.direction)
-    remedies = list(_remedies(setup, facts))
+    remedies, changes = list(_remedies(setup, facts)), list(_changes(setup, facts))
     return JobError(
         code="diverged",
         message=_message(setup, facts, epoch=epoch, loss=loss),
@@ -67,6 +74,7 @@ def diagnose(setup: Setup, *, epoch: int, loss: float) -> JobError:
             "columns": [*columns],
             "direction": {**direction},
             "remedies": [*remedies],
+            "changes": [*changes],
         },
     )
 
@@ -189,6 +197,33 @@ def _remedies(setup: Setup, facts: Facts) -> tuple[str, str, str]:
     else:
         other = f"Use optimizer adam, which has no such bound, at a rate near {facts.adam:.3g}."
     return lower, scale, other
+
+
+def _changes(setup: Setup, facts: Facts) -> Iterator[dict[str, JsonValue]]:
+    """The settings of `_remedies`, in their order, at the rates that their texts name."""
+    h, bounded = setup.hyperparameters, facts.bound is not None
+    if h.optimizer == "lbfgs":
+        yield {}
+    else:
+        rate = facts.safe if bounded or _boundless(h) is not None else facts.rate / 10
+        yield {"learning_rate": _told(rate, digits=5)}
+    if h.standardize:
+        yield {}
+    else:
+        yield {"standardize": True} | ({} if h.optimizer == "lbfgs" else {"learning_rate": "auto"})
+    if h.optimizer != "sgd":
+        rate = _told(facts.plain, digits=5)
+        yield {"optimizer": "sgd", "learning_rate": rate, **dict.fromkeys(_NOT_OF_SGD)}
+    elif not bounded and _boundless(h) is None:
+        yield {}
+    else:
+        rate = _told(facts.adam, digits=3)
+        yield {"optimizer": "adam", "learning_rate": rate, **dict.fromkeys(_NOT_OF_ADAM)}
+
+
+def _told(rate: float, *, digits: int) -> float:
+    """The rate as a text names it."""
+    return float(f"{rate:.{digits}g}")
 
 
 def _method(setup: Setup) -> str:

@@ -1,0 +1,29 @@
+"""Fields that take several kinds of values, and what they take in words.
+
+Pydantic tells what each branch of a union would have wanted; a person wants one sentence.
+"""
+
+from collections.abc import Sequence
+
+__all__ = ["of_several"]
+
+_TAKES = {
+    "learning_rate": "a number above 0, or auto",
+    "init": "zeros, torch, a job's id (job_…), or an object with coef, a row of numbers per target",
+    "schedule": "an object with a type: constant, step, cosine or inverse",
+    "target": "a column's name, or a list of names",
+    "dataset": "a data set's id (ds_…), or an object with X and y or with columns",
+}
+
+
+def of_several(param: str, messages: Sequence[str]) -> str:
+    """Say in one sentence what a field takes, where it takes several kinds of values.
+
+    Args:
+        param: the field, dotted: hyperparameters.learning_rate.
+        messages: what is wrong with it, an entry for each kind.
+    """
+    name = param.rpartition(".")[2]
+    if name in _TAKES and (len(messages) > 1 or messages[0].startswith("Input tag")):
+        return f"{name} is {_TAKES[name]}"
+    return " or: ".join(messages).replace(" or: Input should be", " or")

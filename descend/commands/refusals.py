@@ -1,0 +1,95 @@
+"""A refusal in the command line's words: fields of the wire become the options that set them.
+
+The service speaks of fields, for it does not know who asks. What it advises is translated here, in
+one place, by the names of the fields; what stands in quotes is a column's name and stays.
+"""
+
+import re
+import shlex
+from collections.abc import Set as AbstractSet
+
+from descend.commands.options import OPTIONS, dashed
+
+__all__ = ["in_options", "refusal"]
+
+# Of the upload; the others are a JobSpec's.
+_READING = ("delimiter", "decimal", "encoding", "null_values", "text")
+_FIELDS = frozenset({*OPTIONS, *_READING})
+# Words that are fields and nothing else: no sentence has them by chance. "decimal sign" is one.
+_SURE = [name for name in _FIELDS if "_" in name] + ["delimiter", r"decimal(?! sign)"]
+_OF_ALL = "|".join(sorted(_FIELDS, key=len, reverse=True))
+_WORDS = re.compile(
+    r"(?P<quoted>'(?:[^'\\]|\\.)*')"
+    rf'|\b(?:S|s)et (?P<set>{_OF_ALL}) to "?(?P<value>[\w.+-]*\w)"?'
+    r'|(?P<or>,? or) to "?(?P<other>[\w.+-]*\w)"?'
+    rf"|\b(?P<given>{_OF_ALL})=(?P<as>[^\s;]*)"
+    rf"|\b(?:hyperparameters\.)?(?P<name>{'|'.join(_SURE)})\b(?!=)"
+)
+
+
+def refusal(message: str, param: str | None, given: AbstractSet[str]) -> str:
+    """Say what is wrong; first with which option, where it was typed or is what is lacking.
+
+    Args:
+        message: the service's, or the contract's.
+        param: the field or column at fault.
+        given: names of the options that were typed.
+    """
+    field = _field(param)
+    told = message.removeprefix(f"{param}: ")
+    if field is not None and told.startswith(f"{field} "):
+        return dashed(field) + in_options(told.removeprefix(field), param)
+    prefix = _prefix(told, param, field, given)
+    return prefix + in_options(told, param)
+
+
+def in_options(message: str, param: str | None = None) -> str:
+    """Write the options for the fields that a text names.
+
+    Example:
+        >>> in_options('set missing to "drop", or lower max_epochs')
+        'give --missing drop, or lower --max-epochs'
+    """
+    if param is not None:  # a column's name may have spaces
+        message = message.replace(f"text={param}", f"{dashed('text')} {shlex.quote(param)}")
+    last = ""  # the field to which "or to …" belongs
+
+    def option(found: re.Match[str]) -> str:
+        nonlocal last
+        last = found["set"] or last
+        if found["or"] and last:
+            return f"{found['or']} {_setting(last, found['other'])}"
+        return _option(found)
+
+    return _WORDS.sub(option, message)
+
+
+def _option(found: re.Match[str]) -> str:
+    if found["quoted"] or found["or"]:
+        return found.group()
+    if found["set"]:
+        start = "Give" if found.group().startswith("S") else "give"
+        return f"{start} {_setting(found['set'], found['value'])}"
+    if found["given"]:
+        return f"{dashed(found['given'])} {found['as']}"
+    return dashed(found["name"])
+
+
+def _setting(name: str, value: str) -> str:
+    if value in {"true", "false"}:
+        return dashed(name) if value == "true" else f"--no-{name.replace('_', '-')}"
+    return f"{dashed(name)} {value}"
+
+
+def _field(param: str | None) -> str | None:
+    name = (param or "").removeprefix("hyperparameters.").split(".")[0].split("[")[0]
+    return name if name in _FIELDS else None
+
+
+def _prefix(told: str, param: str | None, field: str | None, given: AbstractSet[str]) -> str:
+    """Name the option at fault; not one that nobody typed, where the message names a column."""
+    if field is None or f"column {param!r}" in told:
+        return ""
+    if field not in given and re.match(r"columns? '", told):
+        return ""
+    return f"{dashed(field)}: "
