@@ -71,7 +71,7 @@ def _table(session: Session, listed: list[Job]) -> Table:
 
 def show(session: Session, job: JobId) -> None:
     """Show a job: what was asked, how it stands, what came of it."""
-    found = session.client.job(job_id_of(session.client, job))
+    found = session.client.job(job_id_of(job, session.client.jobs))
     if session.as_json:
         session.show_json(found)
         return
@@ -82,12 +82,12 @@ def show(session: Session, job: JobId) -> None:
 
 def watch(session: Session, job: JobId) -> None:
     """Follow a job until it ends. Ctrl-C stops the looking, not the job."""
-    end_shown(session, followed(session, session.client.job(job_id_of(session.client, job))))
+    end_shown(session, followed(session, session.client.job(job_id_of(job, session.client.jobs))))
 
 
 def cancel(session: Session, job: JobId) -> None:
     """Ask a job to stop; may be repeated."""
-    found = session.client.cancel(job_id_of(session.client, job))
+    found = session.client.cancel(job_id_of(job, session.client.jobs))
     if session.as_json:
         session.show_json(found)
     elif found.state.is_terminal:
@@ -104,7 +104,7 @@ def retry(
     **given: Any,
 ) -> None:
     """Run a job again, as a new job, with what is given by options done differently."""
-    found = session.client.retry(job_id_of(session.client, job), **options_of(given)).job
+    found = session.client.retry(job_id_of(job, session.client.jobs), **options_of(given)).job
     if detach:
         tell_detached(session, found)
     else:
@@ -128,7 +128,7 @@ def history(
         raise InvalidInput("give one of --plot, --csv and --json")
     width = min(session.out.width, _WIDEST_CHART)
     chosen = max_points or (2 * width if plot else None if _whole(session, as_csv) else _ROWS_SHOWN)
-    job_id = job_id_of(session.client, job)
+    job_id = job_id_of(job, session.client.jobs)
     found = session.client.history(job_id, start=start, stop=stop, max_points=chosen)
     if session.as_json:
         session.show_json(dict(found.to_json()))

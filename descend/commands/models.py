@@ -159,7 +159,7 @@ def _model_of(session: Session, words: str) -> str:
         return words
     if not words.startswith("job_"):
         raise InvalidInput(f"{words!r} is no id of a model (mdl_…) or a job (job_…)")
-    job = session.client.job(job_id_of(session.client, words))
+    job = session.client.job(job_id_of(words, session.client.jobs))
     if job.model_id is None:
         raise JobFailed(f"{job.id} is {job.state}: it has no model")
     return job.model_id

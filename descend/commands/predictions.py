@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from descend import frames
 from descend.commands.rows import opened_text
 from descend.datasets import NULL_WORDS
 from descend.encoding import Encoding, Input, NumericInput, Record, Unseen
@@ -136,6 +135,8 @@ def _records(model: LinearModel, path: Path) -> Iterator[Record]:
     if suffix == ".json":
         return _of_json(path, inputs)
     if suffix in _FRAMES and not _packed(path):
+        from descend import frames  # which loads the whole client
+
         _check_columns(path, frames.names_of(path), inputs)
         return frames.rows_of_file(path, [one.name for one in inputs])
     raise InvalidInput(f"{path.name} cannot be read for predictions: {_READ_HERE}")

@@ -1,7 +1,7 @@
 """Ids of jobs as a narrow table shows them, job_019a…4f5e, and as they may be typed again."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from descend.errors import InvalidInput, JobNotFound
 from descend.ids import ID_PATTERNS
 
 if TYPE_CHECKING:
-    from descend.client import Client
+    from descend.jobs import Job
 
 __all__ = ["SHORT_WIDTH", "job_id_of", "shortened"]
 
@@ -30,7 +30,7 @@ def shortened(ids: Sequence[str], *, unicode: bool = True) -> dict[str, str]:
     raise AssertionError  # ids differ
 
 
-def job_id_of(client: "Client", words: str) -> str:
+def job_id_of(words: str, jobs: "Callable[[], Iterator[Job]]") -> str:
     """Find the job that is meant by an id, a shortened one, or at least 8 characters of one.
 
     Raises:
@@ -43,7 +43,7 @@ def job_id_of(client: "Client", words: str) -> str:
     if found is None and not (words.startswith("job_") and len(words) >= _LEAST):
         return words  # the server says what it thinks of it
     head, tail = found.groups() if found else (words, "")
-    return _only(words, (job.id for job in islice(client.jobs(), _LOOKED_AT)), head, tail)
+    return _only(words, (job.id for job in islice(jobs(), _LOOKED_AT)), head, tail)
 
 
 def _only(words: str, ids: Iterable[str], head: str, tail: str) -> str:

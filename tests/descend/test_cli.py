@@ -62,8 +62,13 @@ def test_an_error_is_json_where_json_is_asked_for(run: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("train", "cars.csv", "--target", "mpg", "--lr", "-1"), "--learning-rate: Input should"),
-        (("train", "cars.csv", "--target", "mpg", "--learning_rate", "fast"), "--learning-rate:"),
+        (
+            ("train", "cars.csv", "--target", "mpg", "--lr", "-1"),
+            "--learning-rate is a number",
+        ),
+        (("train", "cars.csv", "--target", "mpg", "--learning_rate", "fast"), ", or auto"),
+        (("train", ".", "--target", "mpg"), ". is a folder"),
+        (("train", "cars.csv", "--target", "mpg", "--schedule", "up"), "--schedule is an object"),
         (("train", "cars.csv", "--target", "mpg", "--epochs", "many"), "--max-epochs:"),
         (("train", "cars.csv", "--target", "mpg", "--optimizer", "exact", "--lr", "1"), "not used"),
         (("train", "cars.csv", "--target", "mpg", "--metadata", "owner"), "key=value"),

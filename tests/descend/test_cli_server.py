@@ -1,6 +1,7 @@
 """The command line against a live server: what it prints, and with which exit code it ends."""
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import polars
 import pytest
 
 from descend.client import Client
@@ -43,7 +45,7 @@ def test_training_shows_progress_then_coefficients_with_their_errors(descend: Co
 
     assert ended.code == 0, ended.err
     assert re.search(
-        r"^job_[0-9a-f]{32} succeeded \(solved\) after 1 epochs$", ended.out, re.MULTILINE
+        r"^job_[0-9a-f]{32} succeeded \(solved\) after 1 epoch$", ended.out, re.MULTILINE
     )
     assert re.search(
         r"^weight +-0\.0056\d+ +0\.0043\d+ +-1\.3\d+ +0\.23\d+ ", ended.out, re.MULTILINE
@@ -134,11 +136,72 @@ def test_a_divergence_is_exit_code_1_with_bound_columns_and_commands_that_help(
     assert ended.code == 1
     assert re.search(r"bound +1\.193\de-07", ended.out)
     assert re.search(r"columns +weight$", ended.out, re.MULTILINE)
-    remedy = re.search(r"^  descend (train ds_\w+ .*--standardize.*)$", ended.out, re.MULTILINE)
-    remedies = re.findall(r"^  descend (train ds_\w+ .*)$", ended.out, re.MULTILINE)
-    assert remedy is not None
-    assert len(remedies) == 3
-    assert [descend(*one.split(), "--json").code for one in remedies] == [0, 0, 0]
+    remedies = re.findall(r"^    descend (train ds_\w+ .*)$", ended.out, re.MULTILINE)
+    assert len(remedies) == 4
+    assert "--standardize" in remedies[1]
+    assert "--optimizer adam" in remedies[2]
+    rate = re.search(r"Give --learning-rate ([\d.e-]+), or", ended.out)
+    assert rate is not None
+    assert f"--learning-rate {rate[1]} " in remedies[0]
+    assert [descend(*one.split(), "--json").code for one in remedies] == [0, 0, 0, 0]
+
+
+def test_a_divergence_shows_one_epoch_one_loss_and_no_figure_that_means_nothing(
+    descend: Command,
+) -> None:
+    ended = descend("train", *DIVERGING)
+
+    assert len(re.findall(r"\bepochs? \d|after \d+ epoch", ended.out + ended.err)) == 1
+    assert len(re.findall(r"\bloss", ended.out + ended.err)) == 1
+    assert "R²" not in ended.out
+
+
+def test_a_refused_row_is_shown_from_the_file_and_never_from_standard_input(
+    descend: Command, folder: Path
+) -> None:
+    lines = (folder / "cars.csv").read_text().splitlines()
+    lines[5] = '2833,"nine\n ty",usa,22'
+    (folder / "cars.csv").write_text("\n".join(lines))
+
+    ended = descend("train", *CARS)
+    piped = descend("train", "-", *CARS[1:], stdin="\n".join(lines))
+
+    assert ended.code == piped.code == 2
+    assert "is no finite number: row 5" in ended.words
+    assert "--text hp" in ended.words
+    assert 'row 5: 2833,"nine  ty",usa,22' in " ".join(ended.err.replace("\n", " ").split(" "))
+    assert "nine" not in piped.err
+
+
+def test_missing_cells_are_told_with_the_option_to_type(descend: Command, folder: Path) -> None:
+    text = (folder / "cars.csv").read_text()
+    (folder / "cars.csv").write_text(text.replace("2372,95", "2372,"))
+
+    refused = descend("train", *CARS)
+    planned = descend("plan", *CARS, "--missing", "drop")
+
+    assert "descend: column 'hp' has 1 missing cell: give --missing drop" in refused.words
+    assert "--missing mean" in refused.words
+    assert "1 of 12 rows has missing cells and is left out" in planned.words
+
+
+def test_a_narrow_list_shortens_ids_that_can_be_typed_again(descend: Command, server: str) -> None:
+    job_id = str(trained(descend, "--name", "a name that is far too long for a narrow table")["id"])
+    env = {"DESCEND_URL": server, "COLUMNS": "80", "LANG": "C.UTF-8", "PYTHONUTF8": "1"}
+
+    table = subprocess.run(
+        [PROGRAM, "jobs"], env=environment(**env), capture_output=True, text=True, check=True
+    ).stdout
+
+    first = table.splitlines()[2]
+    short = first.split()[0]
+    assert short.startswith(job_id[:8])
+    assert "succeeded" in first
+    assert max(map(len, table.splitlines())) <= 80
+    for words in (short, short.replace("…", ".."), job_id[:-3]):
+        assert json.loads(descend("show", words, "--json").out)["id"] == job_id
+    assert descend("summary", short, "--json").code == 0
+    assert descend("show", "job_ffffffff").code == 2
 
 
 def test_a_failed_job_is_json_too(descend: Command) -> None:
@@ -264,6 +327,26 @@ def test_a_model_predicts_a_file_and_standard_input_alike(
     assert (written.code, written.out) == (0, "")
 
 
+@pytest.mark.parametrize("name", ["cars.csv.gz", "cars.parquet", "cars.arrow", "cars.npy.gz"])
+def test_a_model_predicts_files_of_other_kinds(descend: Command, folder: Path, name: str) -> None:
+    job_id = str(trained(descend, "--features", "weight,hp", "--optimizer", "exact")["id"])
+    frame = polars.read_csv(folder / "cars.csv")
+    path = folder / name
+    numbers = io.BytesIO()
+    np.save(numbers, frame.select("weight", "hp").to_numpy().astype(float))
+    {
+        "cars.csv.gz": lambda: path.write_bytes(gzip.compress((folder / "cars.csv").read_bytes())),
+        "cars.parquet": lambda: frame.write_parquet(path),
+        "cars.arrow": lambda: frame.write_ipc(path),
+        "cars.npy.gz": lambda: path.write_bytes(gzip.compress(numbers.getvalue())),
+    }[name]()
+
+    plain, other = descend("predict", job_id, "cars.csv"), descend("predict", job_id, name)
+
+    assert other.code == 0, other.err
+    assert other.out == plain.out
+
+
 def test_predictions_come_with_the_ends_of_their_intervals(descend: Command) -> None:
     job = trained(descend, "--optimizer", "exact")
 
@@ -332,7 +415,10 @@ def test_everything_is_listed_and_deleted_by_its_id(descend: Command) -> None:
 
 
 def test_status_and_limits_are_told(descend: Command, server: str) -> None:
-    assert json.loads(descend("status", "--json").out)["url"] == server
+    told = json.loads(descend("status", "--json").out)
+    assert (told["url"], told["status"]) == (server, "ready")
+    assert set(told["parts"]) == {"database", "broker", "workers", "storage"}
+    assert "workers ok" in descend("status").words
     assert json.loads(descend("limits", "--json").out)["columns"] == 10_000
 
 

@@ -1,0 +1,92 @@
+"""Refusals in the command line's words, and in one sentence where a field takes several kinds."""
+
+import pytest
+
+from descend.choices import of_several
+from descend.commands.refusals import in_options, refusal
+from descend.commands.short_ids import job_id_of, shortened
+from descend.counts import counted
+from descend.errors import InvalidInput, JobNotFound
+
+MISSING = 'column \'a\' has 1 missing cell: set missing to "drop", or to "mean", which fills them'
+
+
+@pytest.mark.parametrize(
+    ("told", "typed"),
+    [
+        (
+            "name it in null_values; or see delimiter and decimal",
+            "--null-values; or see --delimiter",
+        ),
+        (
+            "send decimal=, if the comma is the decimal sign",
+            "--decimal , if the comma is the decimal",
+        ),
+        ("Set standardize to true: it divides", "Give --standardize: it"),
+        (
+            "Set learning_rate to 1.5e-07, or to auto, which",
+            "--learning-rate 1.5e-07, or --learning",
+        ),
+        ("hyperparameters.max_epochs: lower it", "--max-epochs: lower it"),
+        ("column 'max_epochs' is empty", "column 'max_epochs' is empty"),
+        ("name a column, with text or not", "name a column, with text or not"),
+    ],
+)
+def test_fields_become_the_options_that_set_them(told: str, typed: str) -> None:
+    assert typed in in_options(told)
+
+
+def test_a_column_with_spaces_is_quoted_for_a_shell() -> None:
+    told = in_options("or keep it as text with text=the age", "the age")
+
+    assert told == "or keep it as text with --text 'the age'"
+
+
+def test_an_option_that_nobody_typed_is_not_blamed() -> None:
+    told = "column 'a' has 1 missing cell: give --missing drop, or --missing mean, which fills them"
+
+    assert refusal(MISSING, "features", frozenset({"target"})) == told
+    assert refusal(MISSING, "features", frozenset({"features"})) == f"--features: {told}"
+
+
+def test_a_column_of_an_options_name_is_no_option() -> None:
+    assert refusal("column 'weight' is empty", "weight", frozenset({"weight"})).startswith("column")
+
+
+def test_a_field_that_takes_several_kinds_says_so_in_one_sentence() -> None:
+    every = ["Input should be 'auto'", "Input should be a valid number"]
+
+    assert of_several("hyperparameters.learning_rate", every) == (
+        "learning_rate is a number above 0, or auto"
+    )
+    assert of_several("hyperparameters.tol", every[1:]) == every[1]
+
+
+class Listed:
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+
+def test_ids_are_shortened_to_what_tells_them_apart() -> None:
+    ids = ["job_" + "0" * 28 + "1abc", "job_" + "0" * 27 + "12abc"]
+
+    assert list(shortened(ids[:1]).values()) == ["job_0000…1abc"]
+    assert len(set(shortened([ids[0], "job_" + "0" * 27 + "21abc"]).values())) == 2
+
+
+def test_a_shortened_id_that_several_have_or_none_is_refused() -> None:
+    ids = ["job_" + "0" * 31 + "1", "job_" + "0" * 31 + "2"]
+
+    def listed() -> list[Listed]:
+        return [Listed(one) for one in ids]
+
+    assert job_id_of("job_0000…2", listed) == ids[1]
+    assert job_id_of(ids[0], listed) == ids[0]
+    with pytest.raises(InvalidInput, match="give more of it"):
+        job_id_of("job_0000", listed)
+    with pytest.raises(JobNotFound):
+        job_id_of("job_1111", listed)
+
+
+def test_one_is_singular() -> None:
+    assert [counted(n, "epoch") for n in (0, 1, 2)] == ["0 epochs", "1 epoch", "2 epochs"]
