@@ -142,6 +142,15 @@ def test_numbers_out_of_bounds_are_named(client: TestClient, path: str, text: st
     assert path in {error["param"] for error in problem["errors"]}
 
 
+@pytest.mark.parametrize("text", ["0", '"fast"', "1e13"])
+def test_a_field_of_several_kinds_is_refused_in_one_sentence(client: TestClient, text: str) -> None:
+    problem = refused(client, job_with("hyperparameters.learning_rate", text))
+
+    assert problem["errors"][0]["message"] == (
+        "learning_rate is a number above 0 (at most 1e12), or auto"
+    )
+
+
 @pytest.mark.parametrize(
     ("body", "status", "param"),
     [
