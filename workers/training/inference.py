@@ -7,7 +7,7 @@ import numpy as np
 from descend.jobs import Hyperparameters
 from descend.statistics import INTERCEPT, Covariance, Statistics, TargetStatistics
 from workers.training.compressed import factor_of
-from workers.training.outcome import TrainingOutcome
+from workers.training.outcome import TrainingOutcome, distance
 from workers.training.problem import Floats, Problem
 from workers.training.robust import Robust, robust
 from workers.training.spread import Refusal, Spread
@@ -96,11 +96,9 @@ def _distance(found: Inference, outcome: TrainingOutcome) -> float:
 
 
 def _not_there(outcome: TrainingOutcome) -> str:
-    relative = outcome.metrics.relative_gap
-    above = "" if relative is None else f", {100 * relative:.3g} % above the lowest loss"
     return (
-        f"training stopped before the least-squares estimate{above}: its weights have no standard"
-        " errors; train with optimizer exact"
+        f"training stopped before the least-squares estimate, {distance(outcome.metrics)}: its"
+        " weights have no standard errors; train with optimizer exact"
     )
 
 

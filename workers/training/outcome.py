@@ -10,6 +10,7 @@ from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
 from workers.training.certificate import excess
 from workers.training.compressed import Factored
+from workers.training.conditioning import repeated_columns, unevenness
 from workers.training.divergence import diagnose
 from workers.training.losses import SQUARED, Loss
 from workers.training.minibatch import StreamedState
@@ -18,12 +19,14 @@ from workers.training.schedules import falls
 from workers.training.setup import Setup
 from workers.training.state import TrainingState
 
-__all__ = ["TrainingOutcome", "engine_of", "outcome", "unrepresentable"]
+__all__ = ["TrainingOutcome", "distance", "engine_of", "outcome", "unrepresentable"]
 
 _SUCCESSES = frozenset({StopReason.CONVERGED, StopReason.TARGET_GAP, StopReason.MAX_EPOCHS})
 # Converged in fact: so near to the minimum, as a part of it or of the first epoch's distance.
 CONVERGED_GAP = 1e-6
 CONVERGED_GAP_OF_FIRST = 1e-9
+# A minimum below this part of the first loss is a perfect fit's, and rounding.
+ALMOST_NOTHING = 1e-12
 # Beyond this condition number 24 bits leave less than three digits.
 SINGLE_HOLDS = 1e4
 # Below this part of the targets' spread a huber_delta is most likely in another unit.
@@ -179,13 +182,30 @@ def _closeness(state: TrainingState | StreamedState, index: int, params: Floats)
     }
 
 
-def _above(metrics: Metrics) -> str:
+def distance(metrics: Metrics) -> str:
+    """Say how far a run is from its minimum; a part of almost nothing would say nothing."""
+    first, least, gap = metrics.initial_loss or 0.0, metrics.min_loss or 0.0, metrics.gap or 0.0
+    if least < ALMOST_NOTHING * first:
+        loss = metrics.train_loss or 0.0
+        return f"at a loss of {loss:.3g}, with {gap / first:.2g} of the first gap left"
     if metrics.relative_gap is None:
-        return f"{metrics.gap:.3g}"
-    return f"{100 * metrics.relative_gap:.3g} %"
+        return f"{gap:.3g} above the lowest loss there is"
+    return f"{100 * metrics.relative_gap:.3g} % above the lowest loss there is"
 
 
-def _closer(h: Hyperparameters) -> str:
+def _closer(setup: Setup, metrics: Metrics) -> str:
+    """Say what would bring a run that max_epochs ended closer to the optimum."""
+    far = metrics.gap is not None and not metrics.converged
+    if far and (uneven := unevenness(setup)):
+        now, scaled = uneven
+        return (
+            f"unscaled, the steepest direction is {now:.2g} times as steep as the flattest, scaled"
+            f" {scaled:.2g} times: set standardize to true, or use optimizer exact"
+        )
+    return f"{_method(setup.hyperparameters)} will bring it closer to the optimum"
+
+
+def _method(h: Hyperparameters) -> str:
     falling = falls(h)
     if Loss.of(h).curvature is None and not falling:
         return f"the gradient of {h.loss} loss does not fade, but a schedule that falls"
@@ -205,12 +225,12 @@ def _warnings(
     if stop is StopReason.CONVERGED and metrics.gap is not None and not metrics.converged:
         told.append(
             f"the objective settled within tol ({h.tol:g}) while it is still"
-            f" {_above(metrics)} above the lowest there is: lower tol, or use optimizer exact"
+            f" {distance(metrics)}: lower tol, or use optimizer exact"
         )
     if stop is StopReason.MAX_EPOCHS and h.tol > 0:
         told.append(
             f"stopped at max_epochs ({h.max_epochs}) before the objective settled within tol"
-            f" ({h.tol:g}): {_closer(h)} will bring it closer to the optimum"
+            f" ({h.tol:g}): {_closer(setup, metrics)}"
         )
     if (metrics.condition_number or 0) > SINGLE_HOLDS and h.dtype == "float32":
         told.append(
@@ -230,4 +250,4 @@ def _warnings(
             f"adamw's weight_decay ({h.weight_decay:g}) keeps coefficients within"
             f" {1 / h.weight_decay:g} in the units trained in: lower it or scale the targets"
         )
-    return tuple(told)
+    return (*told, *repeated_columns(setup.problem, setup.certificate))

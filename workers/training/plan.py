@@ -8,6 +8,7 @@ from descend.jobs import Hyperparameters
 from descend.plans import GAPS, GapEpochs, Mode, Plan
 from descend.statistics import INTERCEPT
 from workers.training.certificate import Certificate, certify
+from workers.training.conditioning import repeated_columns
 from workers.training.divergence import guilty_columns, largest_parts
 from workers.training.losses import Loss
 from workers.training.modes import Modes, epochs_to, modes_of
@@ -79,7 +80,8 @@ def plan(problem: Problem, device: str) -> Plan:
         direction=direction,
         memory_bytes=_memory(problem, arranged),
     )
-    return told_plan.model_copy(update={"warnings": _warnings(h, told_plan)})
+    warnings = [*_warnings(h, told_plan), *repeated_columns(problem, minimum)]
+    return told_plan.model_copy(update={"warnings": warnings})
 
 
 def expected_epochs(plan: Plan, hyperparameters: Hyperparameters) -> int:

@@ -9,6 +9,7 @@ from descend.history import History
 from descend.jobs import JobError, Metrics, StopReason
 from workers.training.certificate import Certificate
 from workers.training.compressed import factor_of
+from workers.training.conditioning import repeated_columns
 from workers.training.outcome import TrainingOutcome, unrepresentable
 from workers.training.problem import Floats, Problem
 from workers.training.refinement import refine
@@ -63,7 +64,7 @@ def solve_exactly(
         error=error,
         resolved=setup.hyperparameters,
         engine="exact",
-        warnings=tuple(warnings),
+        warnings=(*warnings, *repeated_columns(problem, minimum)),
     )
     return _history(metrics), outcome
 
