@@ -1,8 +1,6 @@
-"""Numbers in sentences: one row has, two rows have; parts as percentages, or as times."""
+"""Numbers in sentences: one row has, two rows have."""
 
-__all__ = ["counted", "have", "times_above"]
-
-_MOST_PERCENT = 1000.0
+__all__ = ["counted", "have"]
 
 
 def counted(n: int, noun: str) -> str:
@@ -17,14 +15,3 @@ def counted(n: int, noun: str) -> str:
 
 def have(n: int) -> str:
     return "has" if n == 1 else "have"
-
-
-def times_above(part: float) -> str:
-    """Write how far something lies above what it is a part of: 2.5 % above, 24 times as high.
-
-    Example:
-        >>> times_above(0.025), times_above(24.1)
-        ('2.5 % above', '25.1 times')
-    """
-    percent = 100 * part
-    return f"{percent:.3g} % above" if percent <= _MOST_PERCENT else f"{1 + part:.3g} times"
