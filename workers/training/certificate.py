@@ -11,7 +11,8 @@ from workers.training.problem import Floats, Problem
 __all__ = ["CERTIFICATE_COST", "Certificate", "certify", "excess"]
 
 # Multiplications (rows * columns^2) beyond which no minimum is computed: some seconds of a core.
-CERTIFICATE_COST = 2e10
+# With l2 the penalty's rows count, too.
+CERTIFICATE_COST = 1e10
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ def certify(problem: Problem, matrices: Matrices) -> Certificate | None:
     """
     h = problem.hyperparameters
     A, B = matrices.A, matrices.B
-    if not h.has_certificate or A.shape[0] * A.shape[1] * min(A.shape) > CERTIFICATE_COST:
+    if not h.has_certificate or _cost(A, penalised=h.l2 > 0) > CERTIFICATE_COST:
         return None
     if not np.isfinite(np.square(A).sum() + np.square(B).sum()):
         return None
@@ -102,3 +103,9 @@ def _gradient(problem: Problem, A: Floats, residual: Floats, params: Floats) -> 
     gradient = A.T @ residual * (2 / residual.size)
     gradient[: problem.n_features] += 2 * h.l2 * params[: problem.n_features]
     return np.asarray(gradient)
+
+
+def _cost(A: Floats, *, penalised: bool) -> float:
+    rows, columns = A.shape
+    rows += columns if penalised else 0
+    return float(rows * columns * min(rows, columns))

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from workers.training.problem import Floats
 from workers.training.refinement import Refined, refine
 
 __all__ = ["Optimum", "Refined", "Sparse", "lasso", "refine", "solve"]
+
+# Columns up to which all singular values are computed: beyond, that costs ten factorisations.
+FEW_COLUMNS = 256
 
 EPS = float(np.finfo(np.float64).eps)
 # A factor of dependent columns keeps some tens of eps of rounding, however few its rows.
@@ -95,7 +99,7 @@ def solve(A: Floats, B: Floats, *, n_rows: int, l2: float = 0.0, intercept: bool
         params=params,
         rank=rank,
         min_norm=rank < columns,
-        condition=float(np.linalg.cond(R)) if rank == columns else np.inf,
+        condition=_condition(R) if rank == columns else np.inf,
         objective=float(np.square(residuals).sum() / (n_rows * B.shape[1])),
     )
 
@@ -184,6 +188,36 @@ def _augmented(A: Floats, B: Floats, weight: float, *, intercept: bool) -> tuple
 def _norms(A: Floats) -> Floats:
     norms = np.linalg.norm(A, axis=0)
     return np.where(norms == 0, 1, norms)
+
+
+def _condition(R: Floats) -> float:
+    """Compute the 2-norm condition number of a triangle of full rank.
+
+    Of a large one by Lanczos iteration for the ends of its spectrum, each to 1e-6.
+    """
+    columns = R.shape[1]
+    if columns <= FEW_COLUMNS:
+        return float(np.linalg.cond(R))
+
+    def squared(v: Floats) -> Floats:
+        return np.asarray(R.T @ (R @ v))
+
+    def inverted(v: Floats) -> Floats:
+        return np.asarray(solve_triangular(R, solve_triangular(R, v, trans="T")))
+
+    start = np.linspace(1, 2, columns)
+    ends = [
+        eigsh(
+            LinearOperator((columns, columns), matvec=product, dtype=np.float64),
+            k=1,
+            which="LA",
+            v0=start,
+            tol=1e-6,
+            return_eigenvectors=False,
+        )[0]
+        for product in (squared, inverted)
+    ]
+    return float(np.sqrt(ends[0] * ends[1]))
 
 
 def _rank(R: Floats, shape: tuple[int, ...]) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from descend.jobs import StopReason
-from tests.problems import CATALOGUE, notebook, random_problem
+from tests.problems import CATALOGUE, RegressionProblem, notebook, random_problem
 from tests.workers.training.trained import problem_of, train
 from workers.training.setup import prepare
 from workers.training.spectrum import dynamics
@@ -107,3 +107,15 @@ def test_under_l1_the_minimum_is_proved_by_its_dual() -> None:
     assert metrics.duality_gap is not None
     assert metrics.duality_gap <= 1e-12
     assert metrics.converged
+
+
+def test_the_rows_of_a_penalty_count_in_what_a_certificate_costs() -> None:
+    """30 rows are few; with l2 there are 2,200 more, and 1e10 multiplications."""
+    rng = np.random.default_rng(0)
+    wide = RegressionProblem("wide", rng.normal(size=(30, 2200)), rng.normal(size=(30, 1)))
+
+    without, _ = prepare(problem_of(wide, learning_rate=1e-4))
+    penalised, _ = prepare(problem_of(wide, learning_rate=1e-4, l2=0.5))
+
+    assert without.certificate is not None
+    assert penalised.certificate is None

@@ -308,3 +308,16 @@ def test_pairs_add_up_in_twice_the_precision(n: int, seed: int) -> None:
     size = float(np.abs(a * b).max())
     assert abs(Fraction(float(hi)) + Fraction(float(lo)) - exact) <= Fraction(size * 1e-29)
     assert float(dot(a, b)) == pytest.approx(float(exact), rel=1e-13, abs=size * 1e-29)
+
+
+@pytest.mark.parametrize("condition", [10.0, 1e6, 1e12])
+def test_the_condition_of_many_columns_is_that_of_all_singular_values(condition: float) -> None:
+    columns = 300
+    rng = np.random.default_rng(0)
+    U, V = (np.linalg.qr(rng.normal(size=(columns, columns)))[0] for _ in range(2))
+    A = (U * np.geomspace(1, 1 / condition, columns)) @ V
+
+    found = solve(A, rng.normal(size=(columns, 1)), n_rows=columns, intercept=False)
+
+    scaled = A / np.linalg.norm(A, axis=0)
+    assert found.condition == pytest.approx(np.linalg.cond(scaled), rel=1e-3)
