@@ -117,7 +117,7 @@ export function getOnce<T>(path: string): Promise<T> {
 }
 
 /** Wait for the answer of a plan, gradients or diagnostics: 202 names the job that will hold it. */
-export async function answered<T>(path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+export async function answered<T>(path: string, body?: unknown, signal?: AbortSignal, onQueued?: (queued: boolean) => void): Promise<T> {
   for (;;) {
     const response =
       body === undefined
@@ -129,6 +129,7 @@ export async function answered<T>(path: string, body?: unknown, signal?: AbortSi
             signal,
           })
     if (response.status !== 202) return response.json() as Promise<T>
+    if (onQueued) onQueued(((await response.json()) as { state: string }).state === 'queued')
   }
 }
 

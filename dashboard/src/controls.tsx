@@ -61,7 +61,7 @@ const PATHS: Record<string, string> = {
   stop: 'M4.5 4.5h7v7h-7z',
   warning: 'M8 2 1.5 13.5h13L8 2Zm0 4.5v3.2m0 2v.1',
   moon: 'M13.5 9.6A5.8 5.8 0 0 1 6.4 2.5a5.8 5.8 0 1 0 7.1 7.1Z',
-  sun: 'M8 1v1.6m0 10.8V15M1 8h1.6m10.8 0H15M3 3l1.2 1.2m7.6 7.6L13 13m0-10-1.2 1.2M4.2 11.8 3 13M11 8a3 3 0 1 1-6 0 3 3 0 0 1 6 0Z',
+  sun: 'M8 1v2m0 10v2M1 8h2m10 0h2M11 8a3 3 0 1 1-6 0 3 3 0 0 1 6 0Z',
   system: 'M2 3h12v8H2zM5.5 13.5h5',
 }
 

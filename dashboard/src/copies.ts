@@ -1,4 +1,5 @@
 // A job as code: what would submit it again, in three languages. Pure.
+import { ownSettings } from './spec'
 import { python, quoted } from './usage'
 import type { Hyperparameters, Job, JobSpec } from './wire'
 
@@ -8,7 +9,7 @@ export function specOf(job: Job, changes: Partial<Hyperparameters> = {}): JobSpe
   const other = changes.optimizer !== undefined && changes.optimizer !== job.resolved_hyperparameters.optimizer
   // Another optimizer refuses what it does not read: it starts from its own defaults.
   const kept = other ? {} : { ...spec.hyperparameters, seed: job.seed }
-  return { ...given(spec), hyperparameters: given({ ...kept, ...changes }) }
+  return { ...given(spec), hyperparameters: ownSettings({ ...kept, ...changes }) }
 }
 
 /** What a retry changes, as a merge patch: null puts a setting back to its default. */
@@ -18,11 +19,7 @@ export function patchOf(job: Job, changes: Partial<Hyperparameters>): Record<str
   return { hyperparameters: { ...Object.fromEntries(before), ...changes } }
 }
 
-const DEFAULTS: Record<string, unknown> = {
-  optimizer: 'sgd', learning_rate: 'auto', max_epochs: 1000, loss: 'squared', l1: 0, l2: 0,
-  fit_intercept: true, standardize: true, init: 'zeros', validation_fraction: 0, tol: 1e-9, patience: 10,
-  dtype: 'float64', deterministic: true, missing: 'error', categorical: 'one_hot', device: 'auto', priority: 5,
-}
+const DEFAULTS: Record<string, unknown> = { missing: 'error', categorical: 'one_hot', device: 'auto', priority: 5 }
 
 function given<T extends object>(settings: T): T {
   return Object.fromEntries(

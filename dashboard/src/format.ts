@@ -32,7 +32,7 @@ export function percent(part: number | null | undefined): string {
   if (part === null || part === undefined || Number.isNaN(part)) return NONE
   const value = part * 100
   if (Math.abs(value) < 5e-5) return `0.0${THIN}%`
-  if (Math.abs(value) < 0.01) return `${scientific(value, 1)}${THIN}%`
+  if (Math.abs(value) < 0.01) return `${number(value, 1)}${THIN}%`
   if (Math.abs(value) >= 1000) return `${number(Number(value.toPrecision(3)), 3)}${THIN}%`
   return `${sign(value)}${Number(Math.abs(value).toPrecision(3))}${THIN}%`
 }

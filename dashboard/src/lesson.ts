@@ -199,23 +199,33 @@ export function pytorch(lesson: Lesson, method: Method, k: number): string {
   const { told, target } = lesson
   const now = stepAt(lesson, method, k), next = stepAt(lesson, method, k + 1)
   const fitted = told.parameters.length > told.center.length
-  const [first] = told.samples
   const columns = told.center.length
   const options = [`lr=${String(method.rate)}`, method.momentum && `momentum=${method.momentum}`, method.nesterov && 'nesterov=True']
-  const weights = now.weights.slice(0, columns), biases = fitted ? `, bias ${py(now.weights[columns]!)}` : ''
+  const weights = now.weights.slice(0, columns)
   const gradient = `weight.grad = ${list(now.gradient.slice(0, columns))}` +
     (fitted ? `, bias.grad = ${py(now.gradient[columns]!)}` : '')
   const after = `weight = ${list(next.weights.slice(0, columns))}` + (fitted ? `, bias = ${py(next.weights[columns]!)}` : '')
+  const whole = told.n_samples === told.samples.length
+  const all = (values: number[]) => `[${values.map(py).join(', ')}]`
+  const tensor = (rows: string[]) => `torch.tensor([${rows.join(', ')}], dtype=torch.${told.dtype})`
+  const rows = told.samples.length ? [
+    ...(whole ? [] : [`# The first ${told.samples.length} of ${told.n_samples} rows: put all of them here. What stands behind # is of all.`]),
+    `X = ${tensor(told.samples.map(({ x }) => all(x)))}`,
+    `y = ${tensor(told.samples.map(({ actual }) => all([actual[target]!])))}`,
+  ] : ["X, y = torch.load('rows.pt')  # all rows, as tensors"]
   return [
     'import torch',
     '',
-    `# X: ${told.n_samples} rows of ${told.parameters.slice(0, Math.min(4, columns)).join(', ')}${columns > 4 ? ', …' : ''}` +
-      (told.coordinates === 'standardized' ? ', each as (x - mean) / standard deviation' : ''),
-    `# y: ${told.targets[target]}` + (first ? `; the first row is x = ${list(first.x)}, y = ${py(first.actual[target]!)}` : ''),
+    `# X: ${told.parameters.slice(0, Math.min(4, columns)).join(', ')}${columns > 4 ? ', …' : ''}` +
+      (told.coordinates === 'standardized' ? ', each as (x - mean) / standard deviation' : '') + `; y: ${told.targets[target]}`,
+    ...rows,
     `model = torch.nn.Linear(${columns}, 1${fitted ? '' : ', bias=False'}, dtype=torch.${told.dtype})`,
+    'with torch.no_grad():',
+    `    model.weight.copy_(${tensor([all(weights)])})`,
+    ...(fitted ? [`    model.bias.copy_(${tensor([py(now.weights[columns]!)])})`] : []),
     `optimizer = torch.optim.SGD(model.parameters(), ${options.filter(Boolean).join(', ')})`,
+    ...(method.momentum && k ? [`# The sum of ${k} earlier gradients, which momentum adds, is not set here.`] : []),
     '',
-    `# step ${k}: weight = ${list(weights)}${biases}`,
     `loss = torch.nn.functional.mse_loss(model(X), y)   # ${py(now.loss)}`,
     'optimizer.zero_grad()',
     `loss.backward()                                    # ${gradient}`,

@@ -13,10 +13,10 @@ interface ProfileProps {
 export function Profile({ dataset, use }: ProfileProps) {
   const less = use ? 'wide' : '' // on a phone there is room for what one decides on
   return (
-    <div class="scroll profile" tabIndex={0} role="group" aria-label="Columns">
+    <div class={`scroll profile ${use ? 'drafted' : ''}`} tabIndex={0} role="group" aria-label="Columns">
       <table>
         <thead>
-          <tr><th>column</th><th class={less}>type</th><th class="number">missing</th><th class="number">distinct</th><th class={less}>{use ? 'min … max' : 'min … mean … max'}</th>{use && <th>use</th>}</tr>
+          <tr><th>column</th><th class={less}>type</th><th class="number">missing</th><th class={`number ${use ? 'distinct' : ''}`}>distinct</th><th class={less}>{use ? 'min … max' : 'min … mean … max'}</th>{use && <th>use</th>}</tr>
         </thead>
         <tbody>
           {dataset.columns.map((column) => (
@@ -24,7 +24,7 @@ export function Profile({ dataset, use }: ProfileProps) {
               <th scope="row">{column.name}</th>
               <td class={`muted ${less}`}>{TYPES[column.dtype]}</td>
               <td class={`number ${column.missing ? 'warn' : 'muted'}`}>{integer(column.missing)}</td>
-              <td class="number muted">{integer(column.distinct)}</td>
+              <td class={`number muted ${use ? 'distinct' : ''}`}>{integer(column.distinct)}</td>
               <td class={less}>{rangeOf(column, !use)}</td>
               {use && <td>{use(column)}</td>}
             </tr>

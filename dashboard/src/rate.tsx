@@ -47,14 +47,16 @@ function Gauge({ job, rate, limit }: { job: Job; rate: number; limit: number }) 
   )
 }
 
+export const Pairs = ({ of }: { of: [name: string, value: string][] }) => (
+  <dl class="pairs">{of.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
+)
+
 function Settings({ job, rate }: { job: Job; rate: number | null }) {
   const wide = matchMedia('(min-width: 641px)').matches
   return (
     <details class="settings" open={wide}>
       <summary>Settings used</summary>
-      <dl class="pairs">
-        {settingsOf(job, rate).map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
-      </dl>
+      <Pairs of={settingsOf(job, rate)} />
     </details>
   )
 }

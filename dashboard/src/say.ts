@@ -1,6 +1,8 @@
 // Every sentence that is said about a job. Pure: what it says follows from its arguments alone.
 // Number, cause, remedy; a cause is named only where it was found.
-import { duration, integer, number, percent, plural } from './format'
+import { above, firstLoss } from './above'
+import type { Above } from './above'
+import { duration, integer, number, percent, plural, trimmed } from './format'
 import type { Lowest } from './curve'
 import type { Column, Hyperparameters, Job } from './wire'
 
@@ -26,6 +28,9 @@ export interface Facts {
   evaluation: { best: Lowest; now: Lowest } | null
   /** The lowest possible training loss; null where none is known. */
   floor: number | null
+  /** The loss before the first step. */
+  first: number | null
+  condition: number | null
   /** By which factor the distance to the floor shrinks in an epoch, of late. */
   shrinks: number | null
   epochsPerSecond: number | null
@@ -34,11 +39,10 @@ export interface Facts {
 }
 
 export const NO_FACTS: Facts = {
-  train: null, evaluation: null, floor: null, shrinks: null, epochsPerSecond: null, columns: [], now: 0,
+  train: null, evaluation: null, floor: null, first: null, condition: null, shrinks: null, epochsPerSecond: null, columns: [], now: 0,
 }
 
-const NEAR = 0.05 // above the floor, as a part of it
-const WANTED = 0.01
+const FLAT = 1000 // condition number from which on a small gap says little of the weights
 const OVERFIT = 0.02
 const SLOW_EPOCHS = 10 // times the epochs that are left
 const UNSCALED = 100 // ratio of two columns' deviations
@@ -98,21 +102,31 @@ function running(job: Job, facts: Facts): Said {
   const { train, floor } = facts
   const left = timeLeft(job, facts)
   if (!train) return plain('Starting.', 'The first epochs are under way.')
-  if (floor === null || floor <= 0) return unbounded(job, facts, left)
-  const above = above_(train.value, floor)
-  if (above <= NEAR) {
+  const far = floor === null ? null : above(train.value - floor, floor, facts.first)
+  if (!far) return unbounded(job, facts, left)
+  if (far.near) {
+    const but = flat(job, facts)
+    if (but) return plain('Slow along a flat direction:', `${far.long}, but ${but}.${left}`)
     const noise = job.resolved_hyperparameters.batch_size !== null
-    const what = `The training loss is ${percent(above)} above the lowest value any line through this data can reach`
-    return plain('Almost there.', `${what}${noise ? '; what is left is noise from the small batches' : ''}.${left}`)
+    return plain('Almost there.', `${upper(far.long)}${noise ? '; what is left is noise from the small batches' : ''}.${left}`)
   }
-  const epochs = epochsTo(WANTED * floor, train.value - floor, facts.shrinks)
+  const epochs = epochsTo(far.goal, train.value - floor!, facts.shrinks)
   const remain = job.progress.max_epochs - train.epoch
   if (epochs === null || epochs > SLOW_EPOCHS * Math.max(remain, 1)) {
     const cause = scales(job, facts.columns)
-    if (cause) return plain('Learning slowly:', `${percent(above)} above the lowest possible loss. ${uneven(cause)}`)
+    if (cause) return plain('Learning slowly:', `${far.long}. ${uneven(cause)}`)
   }
-  const pace = epochs === null ? '' : `; at this pace 1 % is reached in about ${integer(round2(epochs))} epochs`
-  return plain('Still learning.', `${percent(above)} above the lowest possible loss${pace}.${left}`)
+  const pace = epochs === null ? '' : `; at this pace ${far.wanted} is reached in about ${integer(round2(epochs))} epochs`
+  return plain('Still learning.', `${upper(far.long)}${pace}.${left}`)
+}
+
+/** Why the weights may be far from the minimum's though the loss is not; empty: nothing says so. */
+function flat(job: Job, facts: Facts): string {
+  const { l1, l2 } = job.resolved_hyperparameters
+  const condition = job.metrics?.condition_number ?? facts.condition ?? 0
+  if (l1 > 0 || l2 > 0 || !(condition > FLAT || job.warnings.some((text) => /repeat/.test(text)))) return ''
+  const cause = scales(job, facts.columns)
+  return `${cause ? differ(cause) : 'the columns nearly repeat each other'}: weights may still be far from those of the minimum`
 }
 
 /** Where no floor is known there is only the curve itself. */
@@ -133,37 +147,44 @@ function succeeded(job: Job, facts: Facts): Said {
   const lines = 'No line through this data does better than'
   const floor = facts.floor ?? metrics?.min_loss ?? null
   const loss = metrics?.train_loss ?? facts.train?.value ?? null
-  const above = floor !== null && floor > 0 && loss !== null ? above_(loss, floor) : null
+  const far = floor === null || loss === null ? null : above(loss - floor, floor, metrics ? firstLoss(metrics) : facts.first)
+  const but = flat(job, facts)
   const penalized = job.resolved_hyperparameters.l1 > 0 || job.resolved_hyperparameters.l2 > 0
   const epochs = plural(metrics?.epochs ?? job.progress.epoch, 'epoch')
   const over = overfit(facts)
-  if (job.stop_reason === 'solved')
-    return plain('Solved exactly.', penalized ? best(job) : `${lines} ${number(loss)}.`)
+  const least = far?.vanishes ? `${upper(far.long)}.` : `${lines} ${number(floor ?? loss)}.`
+  if (job.stop_reason === 'solved') return plain('Solved exactly.', penalized ? best(job) : least)
   if (job.stop_reason === 'target_gap')
-    return plain(`Stopped after ${epochs}, as near to the minimum as was asked.`, nearness(above) + over)
+    return near(job, `Stopped after ${epochs}, as near to the minimum as was asked.`, far, but, over)
   if (job.stop_reason === 'converged' && metrics?.converged) {
     if (penalized) return plain(`Converged after ${epochs}.`, best(job) + over)
     if (floor === null) return plain(`Converged after ${epochs}.`, `The loss no longer changed.${over}`)
-    return plain(`Converged after ${epochs}.`, `${lines} ${number(floor)}.${over}`)
+    return plain(`Converged after ${epochs}.`, least + over)
   }
   if (job.stop_reason === 'converged')
     return warn(`Settled after ${epochs}, short of the minimum:`,
-      `${percent(above)} above the lowest possible loss. Each step had become too small to go on.`, [exactly(job)])
-  if (above !== null && above > NEAR) return short(job, facts, above)
-  if (above === null) return plain(`Finished after ${epochs}.`, `The training loss is ${number(loss)}.${over}`)
-  return plain(`Finished after ${epochs}, and close to the best possible:`,
-    `the training loss is ${percent(above)} above the lowest value any line through this data can reach.${over}`)
+      `${far ? `${far.long}. ` : ''}Each step had become too small to go on.`, [exactly(job)])
+  if (far && !far.near) return short(job, facts, far)
+  if (!far) return plain(`Finished after ${epochs}.`, `The training loss is ${number(loss)}.${over}`)
+  return near(job, `Finished after ${epochs}${but ? '.' : ', and close to the best possible.'}`, far, but, over)
 }
 
-function short(job: Job, facts: Facts, above: number): Said {
+/** The loss is near its lowest; whether the weights are is another question. */
+function near(job: Job, lead: string, far: Above | null, but: string, over: string): Said {
+  if (!far) return plain(lead, over)
+  if (but) return warn(lead, `${upper(far.long)}, but ${but}.${over}`, [exactly(job)])
+  return plain(lead, `${upper(far.long)}.${over}`)
+}
+
+function short(job: Job, facts: Facts, far: Above): Said {
   const epochs = job.metrics?.epochs ?? job.progress.epoch
   const distance = (facts.train?.value ?? 0) - (facts.floor ?? 0)
-  const more = epochsTo(WANTED * (facts.floor ?? 0), distance, facts.shrinks)
+  const more = epochsTo(far.goal, distance, facts.shrinks)
   const some = Math.min(10_000_000, more === null || more > 100 * epochs ? epochs : upwards(more))
   const cause = scales(job, facts.columns)
   return warn(
     `Stopped at the limit of ${integer(epochs)} epochs, not converged:`,
-    `${percent(above)} above the lowest possible loss.${cause ? ` ${uneven(cause)}` : ''}`,
+    `${far.long}.${cause ? ` ${uneven(cause)}` : ''}`,
     [
       ...(cause ? [{ label: 'Retry with standardize', changes: { standardize: true, learning_rate: 'auto' as const }, primary: true }] : []),
       { label: `Continue for ${integer(some)} more`, changes: { init: job.id, max_epochs: some, seed: job.seed }, primary: !cause },
@@ -175,13 +196,10 @@ function short(job: Job, facts: Facts, above: number): Said {
 const best = ({ metrics }: Job): string =>
   `No weights give a lower objective, loss and penalty together, than ${number(metrics?.min_objective ?? metrics?.objective)}.`
 
-const nearness = (above: number | null): string =>
-  above === null ? '' : `The training loss is ${percent(above)} above the lowest possible.`
-
 function overfit({ evaluation }: Facts): string {
   if (!evaluation) return ''
   const { best, now } = evaluation
-  const worse = above_(now.value, best.value)
+  const worse = now.value / best.value - 1
   if (!(worse > OVERFIT)) return ''
   return ` On the evaluation rows the best was ${number(best.value)} at epoch ${integer(best.epoch)}; it is ${percent(round2(worse))} higher now, so fewer epochs would do.`
 }
@@ -201,6 +219,12 @@ interface Divergence {
   bound: number | null
   epoch: number
   columns: string[]
+  remedies?: string[]
+}
+
+/** The rate that the service itself advises: its words and the button say the same. */
+function advised({ remedies = [] }: Divergence): number | null {
+  return Number(/^Set learning_rate to ([\d.e+-]*\d)/.exec(remedies[0] ?? '')?.[1] ?? 0) || null
 }
 
 function diverged(job: Job, facts: Facts): Said {
@@ -215,10 +239,9 @@ function diverged(job: Job, facts: Facts): Said {
     const rest = found.bound === null
       ? `The learning rate ${number(rate, 3)} is too large${why}.`
       : `The learning rate ${number(rate, 3)} is below the limit of ${number(found.bound, 3)}, but the numbers leave the range of ${of.dtype}.`
-    return { ...bad(lead, rest), remedies: [{ label: `Retry with rate ${number(rate / 10, 3)}`, changes: { learning_rate: round3(rate / 10) }, primary: true }, auto] }
+    return { ...bad(lead, rest), remedies: [atRate(advised(found) ?? round3(rate / 10)), auto] }
   }
-  const safe = round3(0.9 * found.bound)
-  const slower: Remedy = { label: `Retry with rate ${number(safe, 3)}`, changes: { learning_rate: safe }, primary: true }
+  const slower = atRate(advised(found) ?? round3(0.9 * found.bound))
   const names = found.columns.slice(0, 3)
   const limit = `The learning rate ${number(rate, 3)} is larger than ${number(found.bound, 3)}, the largest stable rate for this table. Above it every step overshoots the minimum by more than the last one.`
   const cause = scales(job, facts.columns)
@@ -234,6 +257,9 @@ function diverged(job: Job, facts: Facts): Said {
   const made = `${list(names)} ${names.length === 1 ? 'makes' : 'make'} the steepest direction.`
   return { ...bad(lead, `${limit} ${made}`), names, remedies: [slower, auto] }
 }
+
+const atRate = (rate: number): Remedy =>
+  ({ label: `Retry with rate ${trimmed(rate, 5)}`, changes: { learning_rate: rate }, primary: true })
 
 function failed(job: Job): Said {
   return bad('The job failed.', sentence(job.error?.message ?? ''))
@@ -262,8 +288,10 @@ export function scales(job: Job, columns: Column[]): Scales | null {
   return { large: large.name, small: small.name, times: integer(Number(times.toPrecision(2))) }
 }
 
-const uneven = ({ large, small, times }: Scales): string =>
-  `The columns differ ${times}-fold in scale, ${large} and ${small} the most; with standardize they do not.`
+const differ = ({ large, small, times }: Scales): string =>
+  `the columns differ ${times}-fold in scale, ${large} and ${small} the most`
+
+const uneven = (cause: Scales): string => `${upper(differ(cause))}; with standardize they do not.`
 
 function bySize(columns: Column[], job: Job): { name: string; size: number }[] {
   const targets = [job.spec.target].flat()
@@ -324,9 +352,9 @@ export function curveSummary(train: Lowest | null, first: number | null, best: L
   return `It ${way} from ${number(first, 3)} to ${number(train.value, 3)}; the lowest is ${number(best.value, 3)} at epoch ${integer(best.epoch)}.`
 }
 
-const above_ = (value: number, floor: number): number => Math.max(0, value / floor - 1)
 const round2 = (value: number): number => Number(value.toPrecision(2))
-const upwards = (whole: number): number => {
+/** Round up to two digits. */
+export const upwards = (whole: number): number => {
   const size = 10 ** Math.max(0, Math.floor(Math.log10(whole)) - 1)
   return Math.ceil(whole / size) * size
 }
@@ -336,8 +364,10 @@ function list(names: string[]): string {
   return names.length < 2 ? (names[0] ?? '') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
 }
 
+export const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
+
 function sentence(text: string): string {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1)
+  const begun = upper(text)
   return /[.!?]$/.test(begun) || !begun ? begun : `${begun}.`
 }
 

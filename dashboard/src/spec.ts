@@ -84,6 +84,12 @@ export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
+/** Of equal files, uploaded again and again, the newest; they come newest first. */
+export function newest(datasets: Dataset[]): Dataset[] {
+  const keys = datasets.map((one) => `${one.sha256} ${one.name}`)
+  return datasets.filter((_, i) => keys.indexOf(keys[i]!) === i)
+}
+
 const LIKELY = /^(target|y|price|label|outcome|response)$/i
 
 /** The likeliest target: as uploaded, by its name, else the last column of numbers. */

@@ -1,6 +1,6 @@
 // Event streams by fetch: with the key, resumed by id, closed while nobody looks.
-import { createParser } from 'eventsource-parser'
 import { authorization, connection, get, urlOf } from './api'
+import { eventReader } from './sse'
 
 export interface Message {
   id: string | null
@@ -97,18 +97,15 @@ class Following {
     if (!response.ok || !response.body) throw new Error(`status ${response.status}`)
     connection.set({ state: 'live' })
     let ended = false
-    const parser = createParser({
-      onEvent: ({ data }) => {
-        const message = JSON.parse(data) as Message
-        ended ||= this.take(message)
-      },
+    const feed = eventReader((data) => {
+      ended = this.take(JSON.parse(data) as Message) || ended
     })
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
     for (;;) {
       const { done, value } = await reader.read()
       if (done) return ended
       this.failures = 0
-      parser.feed(value)
+      feed(value)
     }
   }
 

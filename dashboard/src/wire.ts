@@ -23,6 +23,7 @@ export interface Dataset {
   n_rows: number
   n_columns: number
   size_bytes: number
+  sha256: string
   columns: Column[]
   default_target: string[] | null
   default_weight: string | null

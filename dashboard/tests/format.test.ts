@@ -36,7 +36,7 @@ test('percent has at most three digits', () => {
   assert.equal(plain(format.percent(0.0258)), '2.58 %')
   assert.equal(plain(format.percent(1.08)), '108 %')
   assert.equal(plain(format.percent(0)), '0.0 %')
-  assert.equal(plain(format.percent(0.00001)), '1×10⁻³ %')
+  assert.equal(plain(format.percent(0.00001)), '0.001 %')
 })
 
 test('times are as long as they need to be', () => {

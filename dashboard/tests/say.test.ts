@@ -70,7 +70,7 @@ test('running without a pace promises nothing', () => {
 test('almost there: noise is named for batches alone', () => {
   const near = facts({ train: train(1.0258), floor: 1 })
 
-  assert.match(text(say(job({ of: { batch_size: 16 } }), near)), /2.58 % above the lowest value any line.*noise from the small batches/)
+  assert.match(text(say(job({ of: { batch_size: 16 } }), near)), /2.58 % above the lowest possible loss; .*noise from the small batches/)
   assert.doesNotMatch(text(say(job({}), near)), /noise/)
 })
 
@@ -87,6 +87,38 @@ test('slow: scales are named where they differ and were not evened out', () => {
 
   assert.match(text(say(job({ of: { standardize: false } }), slow)), /Learning slowly: 41 % above.*2000-fold in scale, income and age/)
   assert.doesNotMatch(text(say(job({ of: { standardize: true } }), slow)), /scale/)
+})
+
+test('a minimum of nothing: the loss and the part of the first gap, nowhere a percentage of it', () => {
+  const known = facts({ train: train(0.000458), floor: 1e-30, first: 15, shrinks: 0.9 })
+  const none = { initial_loss: 15, min_loss: 1e-30 }
+
+  assert.equal(text(say(job({}), known)), 'Still learning. The training loss is 0.0004580: 0.003 % of the first gap is left; at this pace 0.0001 % is reached in about 33 epochs.')
+  assert.equal(text(say(job({ state: 'succeeded', stop_reason: 'converged', metrics: { ...none, train_loss: 1e-29 } }))), 'Converged after 74 epochs. The training loss is 1.000×10⁻²⁹: it fits to rounding.')
+  assert.match(text(say(job({ state: 'succeeded', stop_reason: 'max_epochs', metrics: { ...none, train_loss: 0.3, converged: false } }), known)), /not converged: the training loss is 0.3000: 2 % of the first gap is left\.$/)
+  const solved = { epochs: 1, initial_loss: 1e-30, train_loss: 1e-30, min_loss: 1e-30, r2: 1 }
+  assert.match(text(say(job({ state: 'succeeded', stop_reason: 'solved', metrics: solved }))), /it fits to rounding/)
+})
+
+test('a loss near its lowest says nothing of weights where columns repeat each other', () => {
+  const near = { train_loss: 8.68, converged: false, condition_number: 5000 }
+  const ended = job({ state: 'succeeded', stop_reason: 'max_epochs', metrics: near })
+
+  assert.equal(text(say(ended)), 'Finished after 74 epochs. 0.486 % above the lowest possible loss, but the columns nearly repeat each other: weights may still be far from those of the minimum.')
+  assert.deepEqual(labels(say(ended)), ['Solve exactly'])
+  assert.match(text(say(job({ ...ended, metrics: { ...near, condition_number: 23 } }))), /close to the best possible/)
+  assert.match(text(say(job({ ...ended, metrics: { ...near, condition_number: 23 }, warnings: ['a and b nearly repeat each other'] }))), /but the columns nearly/)
+  const running = facts({ train: train(1.005), floor: 1, condition: 1e4 })
+  assert.match(text(say(job({}), running)), /^Slow along a flat direction: 0.5 % above/)
+  assert.match(text(say(job({}), { ...running, condition: 900 })), /^Almost there/)
+  const columns = [column('age', 1), column('income', 2000)]
+  assert.match(text(say(job({ of: { standardize: false } }), { ...running, columns })), /but the columns differ 2000-fold in scale, income and age the most: weights/)
+})
+
+test('the rate of a retry is the one that the service advises', () => {
+  const detail = { ...DIVERGED.detail, remedies: ['Set learning_rate to 0.35372, or to auto, which is that on this data.'] }
+
+  assert.equal(say(job({ state: 'failed', error: { ...DIVERGED, detail } })).remedies[0]!.changes.learning_rate, 0.35372)
 })
 
 test('a loss without a known floor is told as it is', () => {
@@ -129,7 +161,7 @@ test('the limit of epochs, far from the minimum: on, or exactly', () => {
 test('the limit of epochs, near to the minimum', () => {
   const ended = job({ state: 'succeeded', stop_reason: 'max_epochs', metrics: { epochs: 400, train_loss: 8.96, converged: false } })
 
-  assert.match(text(say(ended)), /Finished after 400 epochs, and close to the best possible: the training loss is 3.73 % above/)
+  assert.match(text(say(ended)), /Finished after 400 epochs, and close to the best possible. 3.73 % above the lowest possible loss/)
 })
 
 test('overfit is told with its best epoch, and only where it is there', () => {

@@ -1,12 +1,13 @@
 // Several jobs side by side: curves on one pair of axes, what differs in one table.
 import { useEffect, useMemo, useState } from 'preact/hooks'
 import type { ComponentChildren } from 'preact'
+import { aboveOf } from '../above'
 import { get, getOnce } from '../api'
 import { StateBadge } from '../badges'
 import { lookOf, Overlay, SLOTS } from '../chart/Overlay'
 import type { Curve } from '../chart/Overlay'
 import { Card, CopyLink, Failure, Segments } from '../controls'
-import { duration, integer, number, percent, shortId, trimmed } from '../format'
+import { duration, integer, number, shortId, trimmed } from '../format'
 import { smooth } from '../math'
 import { useResource } from '../resource'
 import { go, href, setQuery } from '../router'
@@ -188,7 +189,7 @@ function settingRows(entries: Entry[]): Row[] {
   const each = entries.map(({ job }) => {
     const { dataset_id, spec, resolved_hyperparameters: used } = job
     const given = ownSettings({ ...used, learning_rate: used.learning_rate, seed: job.seed })
-    return { data: shortId(dataset_id), target: spec.target, columns: spec.features ?? 'all', missing: spec.missing, ...used, ...given } as Record<string, unknown>
+    return { data: shortId(dataset_id), target: spec.target ?? 'y', columns: spec.features ?? 'all', missing: spec.missing, ...used, ...given } as Record<string, unknown>
   })
   const names = [...new Set(each.flatMap(Object.keys))].filter((name) => name !== 'deterministic')
   return names.map((name) => ({ name, group: 'settings', cells: each.map((one) => written(one[name])) }))
@@ -211,11 +212,12 @@ function resultRows(entries: Entry[], comparable: boolean): Row[] {
     return { name, group: 'results', cells, best: cells.filter((one) => one === cells[at]).length === 1 ? at : undefined }
   }
   const lower = comparable ? -1 : undefined
+  const far = metrics.map(aboveOf)
   const rows = [
     row('training loss', metrics.map((one) => one?.train_loss), (one) => number(one), lower),
     row('evaluation loss', metrics.map((one) => one?.eval_loss), (one) => number(one), lower),
     row('best loss', metrics.map((one) => one?.best_loss), (one, i) => `${number(one)} @${integer(metrics[i]!.best_epoch)}`, lower),
-    row('above minimum', metrics.map((one) => one?.relative_gap), percent, lower),
+    row('above minimum', far.map((one) => one?.part), (_, i) => far[i]!.short, lower),
     row('R²', metrics.map((one) => one?.r2), (one) => number(one), 1),
     row('epochs', metrics.map((one) => one?.epochs), integer),
     row('took', metrics.map((one) => one?.train_seconds), duration),

@@ -84,7 +84,7 @@ function One({ id }: { id: string }) {
           <Profile dataset={one} />
           {one.warnings.map((text) => <p class="refusal">{text}.</p>)}
         </Card>
-        <First id={id} />
+        <First dataset={one} />
         <Jobs jobs={jobs.value} error={jobs.error} />
       </div>
     </>
@@ -96,17 +96,17 @@ function missing(one: Dataset): string {
   return holes.length ? `${plural(holes.length, 'column')} ${holes.length === 1 ? 'has' : 'have'} missing cells.` : 'No cell is missing.'
 }
 
-function First({ id }: { id: string }) {
+function First({ dataset: { id, n_rows, columns } }: { dataset: Dataset }) {
   const { value, error } = useResource(() => getOnce<Preview>(`v1/datasets/${id}/preview?rows=50`), [id])
   return (
-    <Card title="First rows" side={<span class="small">{value ? plural(value.rows.length, 'row') : ''}</span>}>
+    <Card title="First rows" side={<span class="small">{value ? `${integer(value.rows.length)} of ${plural(n_rows, 'row')}` : ''}</span>}>
       {error ? <Failure error={error} /> : value && (
         <div class="scroll preview" tabIndex={0} role="group" aria-label="First rows">
           <table>
-            <thead><tr><th>row</th>{value.columns.map((name) => <th>{name}</th>)}</tr></thead>
+            <thead><tr><th>row</th>{columns.map(({ name, dtype }) => <th scope="col" class={/64/.test(dtype) ? 'number' : ''}>{name}</th>)}</tr></thead>
             <tbody>
               {value.rows.map((row, i) => (
-                <tr><th scope="row">{i}</th>{row.map((cell) => <td class={typeof cell === 'number' ? 'number' : ''}>{cell === null ? <span class="muted">missing</span> : typeof cell === 'number' ? trimmed(cell, 6) : String(cell)}</td>)}</tr>
+                <tr><th scope="row">{i + 1}</th>{row.map((cell) => <td class={typeof cell === 'number' ? 'number' : ''}>{cell === null ? <span class="muted">missing</span> : typeof cell === 'number' ? trimmed(cell, 6) : String(cell)}</td>)}</tr>
               ))}
             </tbody>
           </table>

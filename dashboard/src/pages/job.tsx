@@ -5,18 +5,19 @@ import { lookOf, StateBadge } from '../badges'
 import { Button, Card, CopyLink, Dialog, Failure, Icon, toast } from '../controls'
 import { patchOf, specOf, submitCurl, submitPython } from '../copies'
 import { latest, lowest } from '../curve'
-import { clock, duration, integer, number, plural, shortId } from '../format'
+import { clock, duration, integer, number, percent, plural, shortId } from '../format'
 import { useKeys } from '../keys'
 import { useJob } from '../live'
 import type { Live } from '../live'
 import { Loss } from '../loss'
-import { Rate } from '../rate'
+import { foreseen } from '../plan'
+import { Pairs, Rate } from '../rate'
 import { Residuals } from '../residuals'
 import { useResource } from '../resource'
 import type { Resource } from '../resource'
 import { go, href } from '../router'
 import type { PageProps } from '../router'
-import { method, say, shrinkage } from '../say'
+import { method, say, shrinkage, upper } from '../say'
 import type { Facts, Remedy, Said } from '../say'
 import { setTitle } from '../shell'
 import { isTerminal } from '../stream'
@@ -52,21 +53,43 @@ function Shown({ live, job, query }: { live: Live; job: Job; query: URLSearchPar
   const dataset = useResource(() => getOnce<Dataset>(`v1/datasets/${job.dataset_id}`), [job.dataset_id]).value
   const plan = usePlan(job)
   const facts = factsOf(live, job, dataset, plan.value)
+  const solved = job.stop_reason === 'solved' && live.curve.length < 2
   const said = say(job, facts)
   useKeys({ 'Shift+C': () => void copyCurl(job) })
   return (
     <>
       <Head job={job} dataset={dataset} />
       {said.tone === 'plain' ? <Sentence said={said} /> : <Note said={said} job={job} />}
+      {job.warnings.filter((text) => !SAID.test(text)).map((text) => <p class="note" key={text}><Icon name="warning" /><span>{upper(text)}.</span></p>)}
       <Progress job={job} />
       <Tiles job={job} facts={facts} live={live} />
       <div class="job-grid">
-        <Loss live={live} job={job} floor={facts.floor} query={query} />
-        <Rate job={job} rate={rateOf(job, live)} limit={limitOf(job, plan.value)} plan={plan} />
+        {solved ? <Solution job={job} /> : <Loss live={live} job={job} floor={facts.floor} query={query} />}
+        <Rate job={job} rate={rateOf(job, live)} limit={limitOf(job, plan.value ?? foreseen.get(job.id))} plan={plan} />
       </div>
       <Outcome job={job} dataset={dataset} />
       <Record job={job} />
     </>
+  )
+}
+
+// What the sentence says already.
+const SAID = /^(stopped at max_epochs|the objective settled)/
+
+/** What there is to see of a minimum that was computed: a curve has one point. */
+function Solution({ job: { metrics } }: { job: Job }) {
+  const facts: [string, string][] = [
+    ['Loss', number(metrics?.train_loss, 6)],
+    ['Objective, loss and penalty', metrics?.objective === metrics?.train_loss ? '' : number(metrics?.objective, 6)],
+    ['Variance explained', percent(metrics?.r2)],
+    ['Independent columns', integer(metrics?.rank)],
+    ['Condition number', number(metrics?.condition_number, 3)],
+  ]
+  return (
+    <Card title="Solution">
+      <Pairs of={facts.filter(([, text]) => text && text !== '–')} />
+      <p class="small">Computed at once, without steps: there is no curve.</p>
+    </Card>
   )
 }
 
@@ -94,6 +117,8 @@ function factsOf({ curve }: Live, job: Job, dataset?: Dataset, plan?: Plan): Fac
     train: job.metrics?.train_loss != null ? { value: job.metrics.train_loss, epoch: job.metrics.epochs } : train,
     evaluation: now && best ? { now, best } : null,
     floor,
+    first: curve.train[0] ?? plan?.initial_loss ?? null,
+    condition: plan?.condition_number ?? null,
     shrinks: distance && shrinkage(curve.epoch, distance),
     epochsPerSecond: pace(job),
     columns: dataset?.columns ?? [],
@@ -181,6 +206,7 @@ function Actions({ job }: { job: Job }) {
       )}
       <a class="button" href={href('new', { from: job.id })}>Re-run with changes</a>
       {ended && <a class="button" href={href('compare', { job: job.id })}>Compare</a>}
+      {job.model_id && <a class="button" href={href(`models/${job.model_id}`)}>Try the model</a>}
       <a class="button" href={href('learn', { job: job.id })}>Open as lesson</a>
       {ended && <Button tone="danger" onClick={() => setAsked(true)}>Delete</Button>}
       {asked && (
@@ -263,7 +289,7 @@ function Tiles({ job, facts, live }: { job: Job; facts: Facts; live: Live }) {
   const target = [job.spec.target ?? []].flat()
   return (
     <dl class="tiles">
-      <Tile name="Train loss" value={number(train)} exact={train} under={squared ? 'mean squared error' : `${of.loss} loss`} />
+      <Tile name={failed ? 'Train loss after the last step' : 'Train loss'} value={number(train)} exact={train} under={squared ? 'mean squared error' : `${of.loss} loss`} />
       {held
         ? <Tile name="Evaluation loss" value={number(evaluation)} exact={evaluation} under={facts.evaluation ? `best ${number(facts.evaluation.best.value)} at epoch ${integer(facts.evaluation.best.epoch)}` : 'on rows not trained on'} />
         : <Tile name="Lowest so far" value={number(best?.value)} exact={best?.value} under={best ? `train loss at epoch ${integer(best.epoch)}` : 'no epoch yet'} />}
@@ -292,9 +318,11 @@ function bestR2({ metrics, state }: Job, floor: number | null): string {
   return `best possible ${number(1 - floor / variance)}`
 }
 
-function speed({ epochsPerSecond }: Facts, { metrics, state }: Job): string {
+const FEW_EPOCHS = 20 // say nothing of a pace
+
+function speed({ epochsPerSecond }: Facts, { metrics, state, progress }: Job): string {
   if (state === 'succeeded' && metrics?.train_seconds) return `, in ${duration(metrics.train_seconds)}`
-  return epochsPerSecond ? `, ${number(epochsPerSecond, 3)} per s` : ''
+  return epochsPerSecond && progress.epoch > FEW_EPOCHS ? `, ${number(epochsPerSecond, 3)} per s` : ''
 }
 
 // ---- what came out ----
@@ -340,7 +368,6 @@ function Record({ job }: { job: Job }) {
             <li key={at + state}><time dateTime={at}>{clock(at)}</time> <b>{state}</b> <span class="muted">{reason}</span></li>
           ))}
         </ol>
-        {job.warnings.map((text) => <p class="refusal" key={text}>Warning: {text}.</p>)}
       </details>
       <details>
         <summary>The job as JSON</summary>

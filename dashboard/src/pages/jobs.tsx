@@ -1,9 +1,11 @@
 // All jobs: how each stands, live; found, selected, compared.
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { get, post, send } from '../api'
+import { aboveOf } from '../above'
+import { get, hasKey, post, send } from '../api'
 import { StateBadge } from '../badges'
 import { Button, Copy, Dialog, Failure, Segments, toast } from '../controls'
-import { duration, integer, number, percent, plural, shortId, when } from '../format'
+import { submitCurl } from '../copies'
+import { duration, integer, number, plural, shortId, when } from '../format'
 import { sparkPath, useJobList, useSpark } from '../joblist'
 import type { Filter, JobList } from '../joblist'
 import { useKeys } from '../keys'
@@ -13,7 +15,7 @@ import type { PageProps } from '../router'
 import { setTitle } from '../shell'
 import { isTerminal } from '../stream'
 import { origin } from '../usage'
-import type { Dataset, Job, Page } from '../wire'
+import type { Dataset, Job, JobSpec, Page } from '../wire'
 
 const FILTERS = [
   ['all', 'All'], ['active', 'Active'], ['succeeded', 'Succeeded'], ['failed', 'Failed'], ['cancelled', 'Cancelled'],
@@ -47,8 +49,12 @@ export default function Jobs({ route: { query } }: PageProps) {
   )
 }
 
-const CURL = `curl ${origin()}/v1/jobs?wait=30 -H 'content-type: application/json' \\
-  -d '{"dataset": {"X": [[1], [2], [3]], "y": [2, 4, 6]}, "name": "y = 2x"}'`
+// The lesson: three rows, from zero weights, a thousand epochs of gradient descent.
+const FIRST: JobSpec = {
+  name: 'y = 2x',
+  dataset: { X: [[1], [2], [3]], y: [2, 4, 6] },
+  hyperparameters: { learning_rate: 0.01, standardize: false, tol: 0 },
+}
 
 function Nothing() {
   return (
@@ -57,21 +63,13 @@ function Nothing() {
       <div class="row">
         <a class="button primary" href="#/new">Choose a file</a>
         <Button onClick={firstJob}>Try y = 2x</Button>
-        <Copy text={CURL} label="Copy a curl" />
+        <Copy text={() => submitCurl(FIRST, origin(), hasKey())} label="Copy a curl" />
       </div>
     </section>
   )
 }
 
-/** The lesson: three rows, from zero weights, a thousand epochs of gradient descent. */
-async function firstJob(): Promise<void> {
-  const job = await post<Job>('v1/jobs', {
-    name: 'y = 2x',
-    dataset: { X: [[1], [2], [3]], y: [2, 4, 6] },
-    hyperparameters: { learning_rate: 0.01, max_epochs: 1000, standardize: false, tol: 0 },
-  })
-  go(`#/jobs/${job.id}`)
-}
+const firstJob = async () => go(`#/jobs/${(await post<Job>('v1/jobs', FIRST)).id}`)
 
 function Tools({ filter, sought }: { filter: Filter; sought: string }) {
   const field = useRef<HTMLInputElement>(null)
@@ -171,22 +169,28 @@ function Row({ job, data, selected, onSelect }: RowProps) {
   const spark = useSpark(job, visible)
   const { metrics, progress } = job
   const diverged = job.state === 'failed'
+  const far = diverged ? null : aboveOf(metrics)
+  const subject = [job.spec.target ?? 'y'].flat().join(', ')
   const loss = diverged ? metrics?.best_loss : metrics?.train_loss ?? spark?.last
   const best = metrics?.best_loss != null && metrics.eval_loss == null ? { value: metrics.best_loss, epoch: metrics.best_epoch } : spark?.best
   return (
     <tr ref={row} data-id={job.id} class={selected ? 'selected' : ''}>
       <td class="c-select"><input type="checkbox" aria-label={`Select ${job.name ?? shortId(job.id)}`} checked={selected} onChange={onSelect} /></td>
       <td class="c-state"><StateBadge job={job} /></td>
-      <th scope="row" class="c-name"><a href={href(`jobs/${job.id}`)}>{job.name ?? shortId(job.id)}</a></th>
-      <td class="c-data">{[job.spec.target ?? 'y'].flat().join(', ')} <span class="muted">· {data ?? 'inline'}</span></td>
+      <th scope="row" class="c-name"><a href={href(`jobs/${job.id}`)}>
+        {job.name ?? <><span class="wide">{shortId(job.id)}</span><span class="narrow">{subject} · {data ?? 'inline'}</span></>}
+      </a></th>
+      <td class="c-data">{subject} <span class="muted">· {data ?? 'inline'}</span></td>
       <td class="c-spark"><Sparkline points={spark?.points} bad={diverged} /></td>
       <td class="number c-loss">{number(loss)}{best?.epoch != null && <span class="muted"> @{integer(best.epoch)}</span>}</td>
-      <td class="number c-above">{diverged ? '–' : percent(metrics?.relative_gap)}</td>
+      <td class={`number c-above ${far && !far.vanishes ? 'of-least' : ''}`} title={far?.long}>{far?.short ?? '–'}</td>
       <td class="number c-r2">{diverged ? '–' : number(metrics?.r2, 3)}</td>
       <td class="number c-epochs">{epochs(job)}</td>
       <td class="number c-took">{took(job)}</td>
-      <td class="number c-when" title={job.started_at ?? job.created_at}>{when(job.started_at ?? job.created_at)}</td>
-      {!isTerminal(job.state) && progress.fraction > 0 && <td class="bar-cell" aria-hidden="true"><i style={{ width: `${progress.fraction * 100}%` }} /></td>}
+      <td class="number c-when" title={job.started_at ?? job.created_at}>
+        {when(job.started_at ?? job.created_at)}
+        {!isTerminal(job.state) && progress.fraction > 0 && <i class="done" aria-hidden="true" style={{ width: `${progress.fraction * 100}%` }} />}
+      </td>
     </tr>
   )
 }
@@ -247,7 +251,7 @@ function Foot({ list, selected }: { list: JobList; selected: Set<string> }) {
     list.reload()
   }
   return (
-    <div class="row list-foot">
+    <div class={`row list-foot ${chosen.length ? 'stuck' : ''}`}>
       {list.more && <Button onClick={list.showMore}>Show 50 more</Button>}
       {list.more && <span class="small">Showing {integer(list.jobs?.length)} of more</span>}
       {chosen.length > 0 && (

@@ -15,6 +15,7 @@ import { useResource } from '../resource'
 import { go, href, setQuery } from '../router'
 import type { PageProps } from '../router'
 import { setTitle } from '../shell'
+import { guessTarget } from '../spec'
 import type { Dataset, Gradients, History, Job, JobSpec, Page } from '../wire'
 import { Rate } from './learn/rate'
 import { Setup } from './learn/setup'
@@ -73,7 +74,7 @@ function specOf(query: URLSearchParams, dataset: Dataset): JobSpec {
 export function chosen(query: URLSearchParams, dataset: Dataset): { target: string; features: string[]; raw: boolean } {
   const all = dataset.columns.map((one) => one.name)
   const numeric = dataset.columns.filter((one) => one.dtype !== 'string').map((one) => one.name)
-  const target = query.get('target') ?? dataset.default_target?.[0] ?? numeric[numeric.length - 1] ?? ''
+  const target = query.get('target') ?? guessTarget(dataset)
   const asked = query.getAll('x').filter((name) => all.includes(name))
   const features = asked.length ? asked : numeric.filter((name) => name !== target).slice(0, 2)
   return { target, features, raw: (query.get('raw') ?? (dataset.name === NOTEBOOK ? '1' : '0')) === '1' }

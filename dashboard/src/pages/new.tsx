@@ -3,7 +3,8 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { ApiError, answered, get, hasKey, newKey, post, told } from '../api'
 import { Button, Card, CopyLink, Failure, Icon } from '../controls'
 import { submitCurl, submitPython } from '../copies'
-import { bytes, duration, integer, number, plural } from '../format'
+import { bytes, plural, when } from '../format'
+import { enoughEpochs, factsOf, foreseen, sayPlan } from '../plan'
 import { Profile } from '../profile'
 import { useResource } from '../resource'
 import { go, href, setQuery } from '../router'
@@ -173,16 +174,18 @@ function Csv({ sent, open = false }: { sent: Sent; open?: boolean }) {
 }
 
 function Choose({ onOpen }: { onOpen: (dataset: Dataset) => void }) {
-  const earlier = useResource((signal) => get<Page<Dataset>>('v1/datasets?limit=8', signal), [])
+  const earlier = useResource((signal) => get<Page<Dataset>>('v1/datasets?limit=100', signal), [])
   const open = (one: Dataset) => (setQuery({ data: one.id }), onOpen(one))
   return (
     <div class="drop-zone">
       <p><b>Drop a file here</b>, CSV, Parquet, Arrow, NDJSON or npz.</p>
       <FileButton primary>Choose a file</FileButton>
       {Boolean(earlier.value?.data.length) && (
-        <p class="small row">or train on {earlier.value!.data.map((one) => (
-          <button type="button" class="link" onClick={() => open(one)}>{one.name ?? one.id.slice(0, 11)}</button>
-        ))}</p>
+        <div class="small">or train on
+          <ul class="earlier">{drafts.newest(earlier.value!.data).slice(0, 8).map((one) => (
+            <li><button type="button" class="link" onClick={() => open(one)}>{one.name ?? one.id.slice(0, 11)}</button>{' '}
+              {plural(one.n_rows, 'row')}, {plural(one.n_columns, 'column')}, {when(one.created_at)}</li>
+          ))}</ul></div>
       )}
     </div>
   )
@@ -220,6 +223,7 @@ function Rest({ dataset, draft, onDraft }: DraftProps & { dataset: Dataset }) {
   const start = async () => {
     try {
       const job = await post<Job>('v1/jobs', spec, { 'idempotency-key': `${key}-${digest(spec)}` })
+      if (plan.value && !plan.busy) foreseen.set(job.id, plan.value)
       go(href(`jobs/${job.id}`))
     } catch (error) {
       setRefused(error)
@@ -229,7 +233,7 @@ function Rest({ dataset, draft, onDraft }: DraftProps & { dataset: Dataset }) {
   return (
     <div ref={form} class="stack">
       <Model dataset={dataset} draft={draft} onDraft={onDraft} wrong={wrong} />
-      <PlanCard plan={plan.value} busy={plan.busy} error={refused ?? plan.error} draft={draft} onDraft={onDraft} wrong={wrong} />
+      <PlanCard plan={plan.value} busy={plan.busy} waits={plan.waits} error={refused ?? plan.error} draft={draft} onDraft={onDraft} wrong={wrong} />
       <Card title="4 · Start">
         <div class="row">
           <Button tone="primary" onClick={start} disabled={!draft.target || !draft.features.length}>Start training</Button>
@@ -253,6 +257,7 @@ function digest(spec: JobSpec): string {
 }
 
 const PLAN_MILLISECONDS = 300
+const WAIT_SECONDS = 2 // for a plan, before it is said why it does not come
 
 function usePlan(spec: JobSpec) {
   const [rested, setRested] = useState(spec)
@@ -261,8 +266,13 @@ function usePlan(spec: JobSpec) {
     return () => clearTimeout(later)
   }, [spec])
   const ready = Boolean(rested.target && rested.features?.length)
-  const plan = useResource(ready ? (signal) => answered<Plan>('v1/plans', { ...rested, name: undefined }, signal) : null, [JSON.stringify({ ...rested, name: '' })])
-  return { ...plan, busy: plan.busy || rested !== spec }
+  const [waits, setWaits] = useState(false)
+  const ask = (signal: AbortSignal) => {
+    setWaits(false)
+    return answered<Plan>(`v1/plans?wait=${WAIT_SECONDS}`, { ...rested, name: undefined }, signal, setWaits)
+  }
+  const plan = useResource(ready ? ask : null, [JSON.stringify({ ...rested, name: '' })])
+  return { ...plan, busy: plan.busy || rested !== spec, waits }
 }
 
 /** Messages by the last part of the field that they are about. */
@@ -362,18 +372,21 @@ function Setting({ field: [name, byDefault, options], value, wrong, onChange }: 
   )
 }
 
-interface PlanProps extends DraftProps { plan?: Plan; busy: boolean; error: unknown; wrong: Record<string, string> }
+interface PlanProps extends DraftProps { plan?: Plan; busy: boolean; waits: boolean; error: unknown; wrong: Record<string, string> }
 
-function PlanCard({ plan, busy, error, draft, onDraft, wrong }: PlanProps) {
+function PlanCard({ plan, busy, waits, error, draft, onDraft, wrong }: PlanProps) {
   const shown = Object.keys(wrong).length > 0
   const auto = () => onDraft({ ...draft, settings: drafts.ownSettings({ ...draft.settings, learning_rate: undefined }) })
+  const enough = plan ? enoughEpochs(plan, draft.settings) : null
   const scale = () => onDraft({ ...draft, settings: drafts.ownSettings({ ...draft.settings, standardize: undefined }) })
   return (
-    <Card title="3 · Plan" className={busy ? 'busy' : ''} side={busy ? <span class="small" role="status">computing…</span> : undefined}>
+    <Card title="3 · Plan" className={busy ? 'busy' : ''} side={busy && !waits ? <span class="small" role="status">computing…</span> : undefined}>
+      {busy && waits && <p role="status">The worker is busy; the plan comes when it is free.</p>}
       {Boolean(error) && !busy && (shown ? <p class="refusal bad">Not yet: {Object.entries(wrong).map(([name, text]) => (text.includes(name) || !name ? text : `${name}: ${text}`)).join('; ')}.</p> : <Failure error={error} />)}
       {plan && !error && (
         <>
           <p class="planned">{sayPlan(plan, draft.settings)}</p>
+          {enough && <p><Button onClick={() => onDraft({ ...draft, settings: { ...draft.settings, max_epochs: enough } })}>Set max_epochs to {String(enough)}</Button></p>}
           <p class="small">{factsOf(plan).join(' · ')}</p>
           {plan.warnings.map((text) => (
             <p class="note"><Icon name="warning" /><span>{text}.{' '}
@@ -387,30 +400,3 @@ function PlanCard({ plan, busy, error, draft, onDraft, wrong }: PlanProps) {
   )
 }
 
-const NEAR = 1e-3
-
-/** Say in a sentence what would happen. */
-export function sayPlan(plan: Plan, settings: drafts.Settings): string {
-  const { stability_bound: bound, learning_rate: rate } = plan
-  if (settings.optimizer === 'exact') return `Solves for the minimum at once${took(plan)}. The lowest possible loss is ${number(plan.min_loss)}.`
-  const limits = bound === null ? '' : ` Stable below rate ${number(bound, 3)}${rate === null ? '' : `; ${(settings.learning_rate ?? 'auto') === 'auto' ? '“auto” uses' : 'this is'} ${number(rate, 3)}`}.`
-  if (plan.diverges) return `Diverges.${limits}`
-  const near = plan.epochs_to_gap.find((one) => one.gap === NEAR)?.epochs
-  const most = Number(settings.max_epochs ?? 1000)
-  if (plan.epochs_refused) return `How many epochs it takes cannot be told: ${plan.epochs_refused}.${limits}`
-  if (near === null || near === undefined) return `Never comes near the lowest possible loss.${limits}`
-  const late = near > most ? ` It stops at ${integer(most)}, before that.` : ''
-  return `Converges: ${plural(near, 'epoch')} ${near === 1 ? 'goes' : 'go'} 99.9 % of the way to the lowest possible loss${took(plan)}.${late}${limits}`
-}
-
-const took = ({ seconds }: Plan) => (seconds === null ? '' : ` (${duration(seconds)})`)
-
-function factsOf(plan: Plan): string[] {
-  const rows = plan.n_eval_samples ? `${integer(plan.n_samples)} + ${integer(plan.n_eval_samples)} rows` : plural(plan.n_samples, 'row')
-  return [
-    rows, `${plural(plan.n_columns, 'column')} after encoding`,
-    plan.condition_number === null ? '' : `condition number ${number(plan.condition_number, 3)}`,
-    plan.rank === null ? '' : `rank ${plan.rank} of ${plan.n_columns}`,
-    `memory ${bytes(plan.memory_bytes)}`, `engine ${plan.engine} on ${plan.device}`,
-  ].filter(Boolean)
-}
