@@ -110,6 +110,21 @@ def test_a_plan_that_waits_for_a_worker_says_so(open_page: Open, service: Servic
     assert len(held) == 2
 
 
+def test_a_limit_that_the_plan_told_is_known_to_the_job_that_it_started(
+    open_page: Open, service: Service
+) -> None:
+    page = open_page(f"#/new?data={service.dataset}")
+    plan(page)
+    held: list[Route] = []
+    page.route("**/v1/plans*", held.append)
+
+    page.get_by_role("button", name="Start training").click()
+
+    expect(page.locator(".gauge")).to_be_visible()
+    expect(page.locator(".badge")).to_have_text("Succeeded")
+    assert held, "the job's page asked for no plan"
+
+
 def test_equal_files_are_offered_once(open_page: Open, service: Service) -> None:
     for _ in range(2):
         service.http.post(

@@ -99,7 +99,7 @@ function missing(one: Dataset): string {
 function First({ dataset: { id, n_rows, columns } }: { dataset: Dataset }) {
   const { value, error } = useResource(() => getOnce<Preview>(`v1/datasets/${id}/preview?rows=50`), [id])
   return (
-    <Card title="First rows" side={<span class="small">{value ? `${integer(value.rows.length)} of ${plural(n_rows, 'row')}` : ''}</span>}>
+    <Card title="First rows" side={<span class="small">{value ? `${integer(value.rows.length)} of ${plural(n_rows, 'row')}, scroll` : ''}</span>}>
       {error ? <Failure error={error} /> : value && (
         <div class="scroll preview" tabIndex={0} role="group" aria-label="First rows">
           <table>
