@@ -116,7 +116,7 @@ def test_a_limit_that_the_plan_told_is_known_to_the_job_that_it_started(
     page = open_page(f"#/new?data={service.dataset}")
     plan(page)
     held: list[Route] = []
-    page.route("**/v1/plans*", held.append)
+    page.route("**/v1/plans*", lambda route: held.append(route))  # noqa: PLW0108
 
     page.get_by_role("button", name="Start training").click()
 
