@@ -364,7 +364,7 @@ function list(names: string[]): string {
   return names.length < 2 ? (names[0] ?? '') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
 }
 
-export const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
+const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
 
 function sentence(text: string): string {
   const begun = upper(text)

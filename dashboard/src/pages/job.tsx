@@ -17,7 +17,7 @@ import { useResource } from '../resource'
 import type { Resource } from '../resource'
 import { go, href } from '../router'
 import type { PageProps } from '../router'
-import { method, say, shrinkage, upper } from '../say'
+import { method, say, shrinkage } from '../say'
 import type { Facts, Remedy, Said } from '../say'
 import { setTitle } from '../shell'
 import { isTerminal } from '../stream'
@@ -60,7 +60,7 @@ function Shown({ live, job, query }: { live: Live; job: Job; query: URLSearchPar
     <>
       <Head job={job} dataset={dataset} />
       {said.tone === 'plain' ? <Sentence said={said} /> : <Note said={said} job={job} />}
-      {job.warnings.filter((text) => !SAID.test(text)).map((text) => <p class="note" key={text}><Icon name="warning" /><span>{upper(text)}.</span></p>)}
+      {job.warnings.filter((text) => !SAID.test(text)).map((text) => <p class="note" key={text}><Icon name="warning" /><span>{text}.</span></p>)}
       <Progress job={job} />
       <Tiles job={job} facts={facts} live={live} />
       <div class="job-grid">
