@@ -114,7 +114,7 @@ def test_a_wrong_field_is_told_under_it_and_takes_the_focus(
 
     rate.fill("-3")
 
-    expect(rate.locator("..").locator(".wrong")).to_contain_text("greater than 0")
+    expect(rate.locator("..").locator(".wrong")).to_contain_text("a number above 0")
     page.get_by_label("Name", exact=True).focus()
     page.get_by_role("button", name="Start training").click()
     expect(rate).to_be_focused()
