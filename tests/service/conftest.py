@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -23,7 +23,7 @@ from descend.models import LinearModel, Provenance
 from service.app import create_app
 from service.examples import RESPONSES
 from service.settings import ServiceSettings
-from storage.database import Database
+from storage.database import Database, Transaction
 from storage.jobs import Claim, Outcome
 from storage.migrate import migrate
 
@@ -221,3 +221,20 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.01)
+
+
+class CountingDatabase(Database):
+    """The real one; it counts how often it is read."""
+
+    reads = 0
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        self.reads += 1
+        return super().read()
+
+
+@pytest.fixture
+def counting(settings: ServiceSettings) -> Iterator[CountingDatabase]:
+    database = CountingDatabase(settings.url)
+    yield database
+    database.close()

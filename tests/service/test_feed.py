@@ -1,37 +1,18 @@
 """One reader for all viewers, and no memory for those who do not read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator
 
-import pytest
 from starlette.testclient import TestClient
 
 from service import feed as feeds
 from service.feed import Feed
 from service.joblog import JobLogs
 from service.places import JobPlace
-from service.settings import ServiceSettings
-from storage.database import Database, Transaction
+from storage.database import Database
+from tests.service.conftest import CountingDatabase
 from tests.service.test_events import assert_tiled, submitted, training
 from tests.streams import Message, messages
-
-
-class CountingDatabase(Database):
-    """The real one; it counts how often it is read."""
-
-    reads = 0
-
-    def read(self) -> AbstractContextManager[Transaction]:
-        self.reads += 1
-        return super().read()
-
-
-@pytest.fixture
-def counting(settings: ServiceSettings) -> Iterator[CountingDatabase]:
-    database = CountingDatabase(settings.url)
-    yield database
-    database.close()
 
 
 def parsed(content: bytes) -> list[Message]:

@@ -1,34 +1,13 @@
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
 
 import pytest
 from starlette.testclient import TestClient
 
 from descend.errors import Unavailable
 from descend.ids import new_id
-from service.settings import ServiceSettings
 from service.watcher import Watcher
-from storage.database import Database, Transaction
-from tests.service.conftest import NOTEBOOK
-
-
-class CountingDatabase(Database):
-    """The real one; it counts how often it is read."""
-
-    reads = 0
-
-    def read(self) -> AbstractContextManager[Transaction]:
-        self.reads += 1
-        return super().read()
-
-
-@pytest.fixture
-def counting(settings: ServiceSettings) -> Iterator[CountingDatabase]:
-    database = CountingDatabase(settings.url)
-    yield database
-    database.close()
+from tests.service.conftest import NOTEBOOK, CountingDatabase
 
 
 @pytest.fixture
