@@ -48,7 +48,7 @@ def test_exceptions_are_told_without_the_data_that_raised_them(form: str) -> Non
     output = written(form)
 
     assert "s3cret" not in output
-    assert "1234" not in output
+    assert "1234.5678" not in output  # its parts occur in timestamps
     assert "ValidationError" in output
     assert "OperationalError" in output
     assert "too_quiet" not in output
