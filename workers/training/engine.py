@@ -13,13 +13,21 @@ __all__ = ["State", "advance", "drop", "start"]
 State = TrainingState | StreamedState
 
 
-def start(problems: Sequence[Problem], device: str, checkpoints: Sequence[bytes | None]) -> State:
+def start(
+    problems: Sequence[Problem],
+    device: str,
+    checkpoints: Sequence[bytes | None],
+    *,
+    replay: bool = True,
+) -> State:
     """Set up a batch, fresh or from checkpoints.
 
     Args:
         problems: at least one, all of one `batch_key`.
         device: "cpu" or "cuda".
         checkpoints: for each problem the bytes of `save`, or None to begin at epoch 0.
+        replay: whether steps may replay what autograd did, bit for bit (see tape), instead of a
+            backward pass each; on the CPU only.
 
     Returns:
         The state before the first of the steps to come.
@@ -29,8 +37,8 @@ def start(problems: Sequence[Problem], device: str, checkpoints: Sequence[bytes 
         CheckpointMismatch: when a checkpoint is damaged or of another problem.
     """
     if problems and problems[0].hyperparameters.batch_size is not None:
-        return minibatch.start(problems, device, checkpoints)
-    return loop.start(problems, device, checkpoints)
+        return minibatch.start(problems, device, checkpoints, replay=replay)
+    return loop.start(problems, device, checkpoints, replay=replay)
 
 
 def advance(state: State, steps: int) -> tuple[State, list[Segment]]:

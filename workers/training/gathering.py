@@ -40,6 +40,9 @@ class Group:
     shares: tuple[Tensor, ...]
     parts: list[float]
 
+    def batch(self, at: int) -> tuple[Tensor, Tensor, Tensor]:
+        return self.Z[at], self.minus_goal[at], self.shares[at]
+
 
 @dataclass(frozen=True, eq=False)
 class Source:

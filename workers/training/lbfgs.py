@@ -105,11 +105,11 @@ class Lbfgs:
 
     def _evaluate(self, leaf: torch.nn.Parameter) -> float:
         design, params = self.design, leaf.detach() * self.unit
-        squares, gradient = differentiate(design, params.requires_grad_())
+        squares, gradient = differentiate(design, params)
         leaf.grad = gradient * (self.gain / self.unit)
         loss = squares.sum(dtype=torch.float64) * design.share
         if design.l2_root is not None:
-            roots = design.l2_root * params.detach()
+            roots = design.l2_root * params
             loss = loss + roots.square().sum(dtype=torch.float64)
         return float(loss) * (self.gain / self.unit**2)
 

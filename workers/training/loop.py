@@ -7,6 +7,7 @@ the parameters it had at that epoch. Nothing that a model computes depends on wh
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from workers.training.problem import Floats, Problem
 from workers.training.progress import Progress
 from workers.training.setup import Setup, prepare
 from workers.training.state import TrainingState, load, restore, select
+from workers.training.tape import TAPED_STEPS, Derive, trusted
 
 __all__ = ["advance", "drop", "start"]
 
@@ -35,7 +37,11 @@ SHORT_SUM = 16
 
 
 def start(
-    problems: Sequence[Problem], device: str, checkpoints: Sequence[bytes | None]
+    problems: Sequence[Problem],
+    device: str,
+    checkpoints: Sequence[bytes | None],
+    *,
+    replay: bool = True,
 ) -> TrainingState:
     """Set up a batch, fresh or from checkpoints.
 
@@ -43,6 +49,8 @@ def start(
         problems: at least one, all of one `batch_key`.
         device: "cpu" or "cuda".
         checkpoints: for each problem the bytes of `save`, or None to begin at epoch 0.
+        replay: whether epochs may replay what autograd did, bit for bit (see tape), instead of
+            a backward pass each; on the CPU only.
 
     Returns:
         The state before the first of the epochs to come; models may be at different epochs.
@@ -77,6 +85,7 @@ def start(
         limits=Limits.of(setups),
         stops={},
         final={},
+        replay=replay and device == "cpu",
     )
     return _resume(state, checkpoints)
 
@@ -125,6 +134,11 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
     """Take `steps` epochs: forward, backward, update. No host sync."""
     design, block = state.design, Block()
     params, slots = state.params, state.slots
+    derive: Derive = partial(differentiate, design)
+    tape = state.tape
+    if state.replay and steps >= TAPED_STEPS:
+        tape = trusted(tape, derive, params, example=[torch.ones_like(params)])
+        derive = derive if tape is None else tape.replay
     begun, lanes = state.progress.epoch, state.lanes
     factors = schedules.of_lanes(state.setups, lanes, begun, steps)
     optimizer = state.optimizer.for_epochs(begun, lanes, steps, factors)
@@ -133,12 +147,12 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
         if design.held_rows is not None and design.minus_held_goal is not None:
             residuals = torch.baddbmm(design.minus_held_goal, design.held_rows, params)
             block.held_squares.append(_held_values(design, residuals))
-        squares, gradient = differentiate(design, params.detach().requires_grad_())
+        squares, gradient = derive(params)
         block.squares.append(squares)
         block.gradients.append(gradient)
         params, slots = optimizer.step(params, gradient, slots, k)
     block.params.append(params)
-    return block, replace(state, params=params, slots=slots)
+    return block, replace(state, params=params, slots=slots, tape=tape)
 
 
 def _held_values(design: Design, residuals: Tensor) -> Tensor:

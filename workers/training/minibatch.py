@@ -7,6 +7,7 @@ back soon however many rows an epoch has. Every position between two units can b
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from descend.errors import InvalidInput
 from descend.history import History
 from descend.jobs import StopReason
 from workers.training import schedules
-from workers.training.gathering import Source
+from workers.training.gathering import Group, Source
 from workers.training.judge import Limits, Readings, judge
 from workers.training.ledger import Segment
 from workers.training.losses import Criterion, Loss
@@ -29,6 +30,7 @@ from workers.training.progress import Progress
 from workers.training.samples import Rows, Sample
 from workers.training.setup import Setup, prepare
 from workers.training.state import load, restore
+from workers.training.tape import TAPED_STEPS, Derive, Tape, trusted
 
 __all__ = ["StreamedState", "advance", "drop", "start"]
 
@@ -85,6 +87,8 @@ class StreamedState:
     position: Position
     stops: Mapping[int, StopReason]
     final: Mapping[int, Tensor]
+    replay: bool
+    tape: Tape | None = None
     lanes: tuple[int, ...] = (0,)
 
     @property
@@ -104,7 +108,11 @@ class StreamedState:
 
 
 def start(
-    problems: Sequence[Problem], device: str, checkpoints: Sequence[bytes | None]
+    problems: Sequence[Problem],
+    device: str,
+    checkpoints: Sequence[bytes | None],
+    *,
+    replay: bool = True,
 ) -> StreamedState:
     """Set up one model, fresh or from a checkpoint (see loop.start)."""
     if len(problems) != 1:
@@ -135,6 +143,7 @@ def start(
         position=Position(),
         stops={},
         final={},
+        replay=replay and device == "cpu",
     )
     return state if checkpoints[0] is None else _resumed(state, checkpoints[0])
 
@@ -247,10 +256,12 @@ def _stepped(state: StreamedState, count: int) -> StreamedState:
         None if factor is None else np.repeat(factor[:, None], count, axis=1),
     )
     params, slots, losses = state.params, state.slots, []
+    derive, tape = _derivation(state, group)
     for k in range(count):
-        loss, gradient = _differentiate(
-            state, params, group.Z[k], group.minus_goal[k], group.shares[k]
-        )
+        if len(group.Z[k]) < source.batch_size:  # the epoch's last: no tape has its shape
+            derive = partial(_differentiate, state)
+        loss, *parts = derive(params, *group.batch(k))
+        gradient = torch.cat(parts).view(params.shape)
         losses.append(loss)
         params, slots = optimizer.step(params, gradient, slots, k)
     told = position.loss
@@ -260,6 +271,7 @@ def _stepped(state: StreamedState, count: int) -> StreamedState:
         state,
         params=params,
         slots=slots,
+        tape=tape,
         position=replace(
             position,
             unit=position.unit + count,
@@ -270,36 +282,45 @@ def _stepped(state: StreamedState, count: int) -> StreamedState:
     )
 
 
+def _derivation(state: StreamedState, group: Group) -> tuple[Derive, Tape | None]:
+    """How the steps of a group find their gradients: by a tape, if it is worth one."""
+    derive = partial(_differentiate, state)
+    if not state.replay or len(group.Z) < TAPED_STEPS:
+        return derive, state.tape
+    example = (torch.ones_like(state.params), *group.batch(1))
+    tape = trusted(state.tape, derive, state.params, *group.batch(0), example=example)
+    return (derive if tape is None else tape.replay), tape
+
+
 def _differentiate(
     state: StreamedState, params: Tensor, Z: Tensor, minus_goal: Tensor, shares: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Compute a batch's loss, and by autograd the gradient of it and of the l2 term.
 
     Weights and intercept are leaves of their own: a column of ones beside Z would have to be
     written for every row, at 20 ns each. One target is a vector: its product is three times as
     fast as a matrix of one column's.
+
+    Returns:
+        loss, gradient of the weights and, where there is an intercept, of it.
     """
     vector, n_features, given = minus_goal.ndim == 1, Z.shape[1], params.detach()
     whole = given.view(-1) if vector else given[0]
-    weights, intercept = whole[:n_features].requires_grad_(), None
-    residuals = (torch.addmv if vector else torch.addmm)(minus_goal, Z, weights)
+    leaves = [whole[:n_features].requires_grad_()]
+    residuals = (torch.addmv if vector else torch.addmm)(minus_goal, Z, leaves[0])
     if params.shape[1] > n_features:
-        intercept = whole[n_features:].requires_grad_()
-        residuals = residuals + intercept
+        leaves.append(whole[n_features:].requires_grad_())
+        residuals = residuals + leaves[1]
     criterion = state.criterion
     values = residuals * residuals if criterion is None else criterion.values(residuals)
-    if state.l2_root is None:
-        torch.autograd.backward(values, shares)
-    else:
-        penalty = (state.l2_root * weights).square().sum()
-        torch.autograd.backward((values, penalty), (shares, torch.ones_like(penalty)))
+    terms, parts = [values], [shares]
+    if state.l2_root is not None:
+        terms.append((state.l2_root * leaves[0]).square())
+        parts.append(state.l2_root.new_ones(()).expand_as(leaves[0]))
+    gradients = torch.autograd.grad(terms, leaves, parts)
     values = values.detach()
     loss = torch.dot(values, shares) if vector else (values * shares).sum()
-    gradient = weights.grad
-    assert gradient is not None  # noqa: S101 - a leaf that requires grad
-    if intercept is not None and intercept.grad is not None:
-        gradient = torch.cat((gradient, intercept.grad))
-    return loss, gradient.view(params.shape)
+    return loss, *gradients
 
 
 def _penalty(state: StreamedState) -> float:

@@ -19,6 +19,7 @@ from workers.training.optimizers import Optimizer, Slots
 from workers.training.problem import Floats
 from workers.training.progress import Ints, Progress
 from workers.training.setup import Setup
+from workers.training.tape import Tape
 
 __all__ = ["Checkpoint", "TrainingState", "load", "restore", "save", "select"]
 
@@ -37,6 +38,8 @@ class TrainingState:
         live: models still training.
         stops: why each of the others stopped; a dropped model has none.
         final: parameters of stopped models, (columns, outputs), on the CPU.
+        replay: whether epochs may replay a tape.
+        tape: of these lanes' epochs; it changes no number.
     """
 
     setups: tuple[Setup, ...]
@@ -52,6 +55,8 @@ class TrainingState:
     limits: Limits
     stops: Mapping[int, StopReason]
     final: Mapping[int, Tensor]
+    replay: bool
+    tape: Tape | None = None
 
     def extra(self) -> dict[str, Tensor]:
         """Tensors that a checkpoint holds besides: none, between two epochs."""
@@ -192,6 +197,7 @@ def select(state: TrainingState, lanes: list[int]) -> TrainingState:
         optimizer=state.optimizer.select(lanes),
         params=take(state.params, lanes).contiguous(),
         slots={name: take(values, lanes).contiguous() for name, values in state.slots.items()},
+        tape=None,
     )
 
 
