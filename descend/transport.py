@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -23,6 +24,7 @@ from descend.errors import DescendError, Unreachable, error_class
 __all__ = ["Body", "Content", "Transport", "read"]
 
 Content = bytes | Path | Callable[[], Iterator[bytes]]
+Outcome = httpx2.Response | httpx2.TransportError
 Answer = TypeVar("Answer", bound=BaseModel)
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -88,36 +90,20 @@ class Transport:
             Unreachable: when no server answers.
             DescendError: the class that the refusal's `code` names.
         """
-        request = self._http.build_request  # anew for each sending: a file is read from its start
-        sent = {**(body.headers if body else {}), **(headers or {})}
+        told = {**(body.headers if body else {}), **(headers or {})}
         asked = {key: value for key, value in (params or {}).items() if value is not None}
         timeout = httpx2.Timeout(self._timeout_seconds, read=self._timeout_seconds + wait_seconds)
-        repeatable = _is_repeatable(method, path, sent)
-        attempt = 0
-        while True:
-            try:
-                with _opened(body) as content:
-                    answer = self._http.send(
-                        request(
-                            method,
-                            path,
-                            content=content,
-                            params=asked,
-                            headers=sent,
-                            timeout=timeout,
-                        )
-                    )
-            except httpx2.TransportError as error:
-                again = repeatable or isinstance(error, httpx2.ConnectError)
-                if attempt >= self._retries or not again:
-                    raise self._unreachable(error) from error
-                pause = _pause(attempt)
-            else:
-                if attempt >= self._retries or not _comes_later(answer, repeatable=repeatable):
-                    return _accepted(answer, resent=attempt > 0)
-                pause = _asked_pause(answer, _pause(attempt))
-            attempt += 1
+        send_once = partial(
+            self._send_once, method, path, body=body, params=asked, headers=told, timeout=timeout
+        )
+        repeatable = _is_repeatable(method, path, told)
+        for attempt in range(self._retries):
+            outcome = send_once()
+            pause = _pause_before_next(outcome, attempt, repeatable=repeatable)
+            if pause is None:
+                return self._answer(outcome, resent=attempt > 0)
             time.sleep(pause)
+        return self._answer(send_once(), resent=self._retries > 0)
 
     def look(self, path: str) -> httpx2.Response:
         """Read, once, what is an answer whatever its status is.
@@ -146,6 +132,19 @@ class Transport:
                 yield events
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
+
+    def _send_once(self, method: str, path: str, *, body: Body | None, **request: Any) -> Outcome:
+        try:
+            with _opened(body) as content:  # anew for each sending: a file is read from its start
+                built = self._http.build_request(method, path, content=content, **request)
+                return self._http.send(built)
+        except httpx2.TransportError as error:
+            return error
+
+    def _answer(self, outcome: Outcome, *, resent: bool) -> httpx2.Response:
+        if isinstance(outcome, httpx2.TransportError):
+            raise self._unreachable(outcome) from outcome
+        return _accepted(outcome, resent=resent)
 
     def _unreachable(self, error: Exception) -> Unreachable:
         reason = str(error) or type(error).__name__
@@ -190,12 +189,16 @@ def _is_repeatable(method: str, path: str, headers: Mapping[str, str]) -> bool:
     return method in {"GET", "DELETE"} or path.endswith("/cancel") or "Idempotency-Key" in headers
 
 
-def _comes_later(answer: httpx2.Response, *, repeatable: bool) -> bool:
-    """Say whether the same request may be answered if it is sent again.
+def _pause_before_next(outcome: Outcome, attempt: int, *, repeatable: bool) -> float | None:
+    """Say how many seconds to wait before the same request is sent again; None for not again.
 
     With 429 and 503 nothing was done; with 502 and 504 a proxy does not know.
     """
-    return answer.status_code in _NOT_NOW or (repeatable and answer.status_code in _LOST)
+    if isinstance(outcome, httpx2.TransportError):
+        return _pause(attempt) if repeatable or isinstance(outcome, httpx2.ConnectError) else None
+    if outcome.status_code in _NOT_NOW or (repeatable and outcome.status_code in _LOST):
+        return _asked_pause(outcome, _pause(attempt))
+    return None
 
 
 def _pause(attempt: int) -> float:
