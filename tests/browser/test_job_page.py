@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Service, sideways, violations
-from tests.browser.wire import wire
+from tests.wire import wire
 
 SLOW = {"batch_size": 8, "learning_rate": 0.005, "validation_fraction": 0.2, "seed": 1, "tol": 0}
 ENDLESS = {**SLOW, "max_epochs": 1_000_000}

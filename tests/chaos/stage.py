@@ -53,6 +53,17 @@ class Lesson:
             learning_rate=1e-3, max_epochs=self.epochs, tol=0, standardize=False
         ).resolved(seed=self.seed)
 
+    def problem(self) -> training.Problem:
+        data = self.data()
+        return training.Problem.of_rows(
+            X=np.array(data.X),
+            Y=np.array(data.y).reshape(-1, 1),
+            sample_weight=None,
+            features=("x0", "x1"),
+            targets=("y",),
+            hyperparameters=self.hyperparameters(),
+        )
+
 
 @dataclass(frozen=True)
 class Hold:
@@ -66,18 +77,9 @@ class Hold:
 @cache
 def undisturbed(lesson: Lesson) -> tuple[Floats, Floats, Floats]:
     """Weights, intercept and losses of a run that nothing happens to."""
-    data = lesson.data()
-    rows = training.Problem.of_rows(
-        X=np.array(data.X),
-        Y=np.array(data.y).reshape(-1, 1),
-        sample_weight=None,
-        features=("x0", "x1"),
-        targets=("y",),
-        hyperparameters=lesson.hyperparameters(),
-    )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    state = training.start([training.compress(rows)], "cpu", [None])
+    state = training.start([training.compress(lesson.problem())], "cpu", [None])
     losses = []
     while state.live:
         state, segments = training.advance(state, 5000)

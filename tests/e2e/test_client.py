@@ -21,7 +21,7 @@ from descend.errors import (
     ModelNotFound,
     Unreachable,
 )
-from tests.lossy import LossyLine, lossy_line
+from tests.wire import Wire, wire
 
 X = [[1.0], [2.0], [3.0], [5.0]]
 Y = [2.5, 4.5, 6.5, 10.5]
@@ -29,12 +29,12 @@ TABLE = {"area": [50.0, 70, 81, 95], "kind": ["a", "b", "a", "b"], "price": [110
 
 
 @pytest.fixture
-def line(url: str) -> Iterator[LossyLine]:
-    with lossy_line(url) as between:
+def line(url: str) -> Iterator[Wire]:
+    with wire(url) as between:
         yield between
 
 
-def test_a_submission_whose_answer_was_lost_makes_one_job(line: LossyLine, client: Client) -> None:
+def test_a_submission_whose_answer_was_lost_makes_one_job(line: Wire, client: Client) -> None:
     with Client(line.url) as far:
         far.limits()
         line.lose_answers = 2
@@ -44,7 +44,7 @@ def test_a_submission_whose_answer_was_lost_makes_one_job(line: LossyLine, clien
     assert [job.id for job in client.jobs(q="lost twice")] == [run.id]
 
 
-def test_an_upload_whose_answer_was_lost_is_not_sent_again(line: LossyLine, client: Client) -> None:
+def test_an_upload_whose_answer_was_lost_is_not_sent_again(line: Wire, client: Client) -> None:
     with Client(line.url) as far:
         far.limits()
         line.lose_answers = 1
@@ -54,13 +54,14 @@ def test_an_upload_whose_answer_was_lost_is_not_sent_again(line: LossyLine, clie
     assert len(list(client.datasets(q="sent once"))) == 1
 
 
-def test_a_delete_whose_answer_was_lost_is_done(line: LossyLine, client: Client) -> None:
+def test_a_delete_whose_answer_was_lost_is_done(line: Wire, client: Client) -> None:
     dataset = client.upload(TABLE)
     with Client(line.url) as far:
         far.limits()
         line.lose_answers = 1
         far.delete_dataset(dataset.id)
 
+    assert line.lose_answers == 0
     with pytest.raises(DatasetNotFound):
         client.dataset(dataset.id)
 

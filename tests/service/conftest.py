@@ -18,14 +18,15 @@ from starlette.testclient import TestClient
 
 from descend.history import History
 from descend.ids import new_id
-from descend.jobs import QUEUES, JobKind, JobState, Metrics, StopReason
+from descend.jobs import QUEUES, JobKind, Metrics, StopReason
 from descend.models import LinearModel, Provenance
 from service.app import create_app
 from service.examples import RESPONSES
 from service.settings import ServiceSettings
 from storage.database import Database, Transaction
-from storage.jobs import Claim, Outcome
+from storage.jobs import Claim
 from storage.migrate import migrate
+from tests.storage import acts
 
 NOTEBOOK = {"X": [[1.0], [2.0], [3.0]], "y": [2.0, 4.0, 6.0]}
 DEADLINE_SECONDS = 20.0
@@ -89,6 +90,12 @@ def finish(database: Database) -> Finish:
     return finish
 
 
+def claim_next(database: Database) -> Claim:
+    with database.begin() as tx:
+        (claim,) = tx.jobs.claim("wrk_test", 1, queues=QUEUES, lease_seconds=30)
+    return claim
+
+
 def finish_next(database: Database, losses: np.ndarray) -> str | None:
     with database.begin() as tx:
         claims = tx.jobs.claim("wrk_test", 1, queues=QUEUES, lease_seconds=30)
@@ -96,24 +103,16 @@ def finish_next(database: Database, losses: np.ndarray) -> str | None:
         if claim.kind is not JobKind.TRAIN:
             assert finish_question(database, claim)
             return claim.job_id
-        with database.begin() as tx:
-            assert tx.jobs.finish(
-                Outcome(
-                    job_id=claim.job_id,
-                    fence=claim.fence,
-                    state=JobState.SUCCEEDED,
-                    stop_reason=StopReason.MAX_EPOCHS,
-                    epochs_done=min(len(losses), claim.hyperparameters.max_epochs),
-                    history=history_of(losses),
-                    model=model_of(claim.targets, claim.features, claim.job_id),
-                    metrics=Metrics(n_samples=3, epochs=len(losses)),
-                    error=None,
-                    resolved=None,
-                    engine="eager",
-                    device="cpu",
-                    warnings=(),
-                )
-            )
+        assert acts.finish(
+            database,
+            claim,
+            epochs_done=min(len(losses), claim.hyperparameters.max_epochs),
+            history=history_of(losses),
+            model=model_of(claim.targets, claim.features, claim.job_id),
+            metrics=Metrics(n_samples=3, epochs=len(losses)),
+            engine="eager",
+            device="cpu",
+        )
         return claim.job_id
     return None
 
@@ -121,14 +120,12 @@ def finish_next(database: Database, losses: np.ndarray) -> str | None:
 def finish_question(database: Database, claim: Claim, **more: object) -> bool:
     """Answer with the example of the documentation."""
     given = {
-        "state": JobState.SUCCEEDED,
         "stop_reason": StopReason.ANSWERED,
+        "epochs_done": 1,
+        "model": None,
         "result": json.dumps(RESPONSES[claim.kind.value.capitalize()]),
     }
-    with database.begin() as tx:
-        return tx.jobs.finish(
-            Outcome(job_id=claim.job_id, fence=claim.fence, epochs_done=1, **(given | more))
-        )
+    return acts.finish(database, claim, **(given | more))
 
 
 def history_of(losses: np.ndarray) -> History:

@@ -38,6 +38,13 @@ TABLE = dataset(
     column("nothing", min=0.0, max=0.0),
     column("price", min=1.0, max=2.0),
 )
+ARRAYS = dataset(
+    column("x0"),
+    column("y"),
+    column("sample_weight", min=0.0, max=1.0),
+    default_target=["y"],
+    default_weight="sample_weight",
+)
 
 
 def spec(**fields: Any) -> JobSpec:
@@ -61,29 +68,13 @@ def test_the_order_of_the_features_is_the_request_s() -> None:
 
 
 def test_an_upload_with_X_and_y_needs_no_target() -> None:
-    table = dataset(
-        column("x0"),
-        column("y"),
-        column("sample_weight", min=0.0, max=1.0),
-        default_target=["y"],
-        default_weight="sample_weight",
-    )
+    admitted = admit(spec(), ARRAYS)
 
-    admitted = admit(spec(), table)
-
-    assert admitted == admit(spec(target="y", weight="sample_weight"), table)
+    assert admitted == admit(spec(target="y", weight="sample_weight"), ARRAYS)
 
 
 def test_a_default_weight_that_is_asked_for_as_a_feature_is_a_feature() -> None:
-    table = dataset(
-        column("x0"),
-        column("y"),
-        column("sample_weight", min=0.0, max=1.0),
-        default_target=["y"],
-        default_weight="sample_weight",
-    )
-
-    admitted = admit(spec(features=["x0", "sample_weight"]), table)
+    admitted = admit(spec(features=["x0", "sample_weight"]), ARRAYS)
 
     assert admitted.weight is None
 

@@ -14,18 +14,20 @@ import pytest
 from starlette.testclient import TestClient
 
 from descend.history import History
-from descend.jobs import QUEUES, JobState, Metrics, StopReason
+from descend.jobs import Metrics
 from service.settings import ServiceSettings
 from storage.database import Database
-from storage.jobs import Claim, Outcome, Report
+from storage.jobs import Claim, Report
 from tests.service.conftest import (
     NOTEBOOK,
     Finish,
+    claim_next,
     history_of,
     process_serving,
     serving,
     wait_until,
 )
+from tests.storage import acts
 from tests.streams import Message, following, told
 
 
@@ -58,17 +60,14 @@ class Training:
 
     def finish(self) -> None:
         left = len(self.losses) - self.done
-        with self.database.begin() as tx:
-            outcome = Outcome(
-                job_id=self.claim.job_id,
-                fence=self.claim.fence,
-                state=JobState.SUCCEEDED,
-                stop_reason=StopReason.MAX_EPOCHS,
-                epochs_done=len(self.losses),
-                history=self._rows(left),
-                metrics=Metrics(n_samples=3, epochs=len(self.losses)),
-            )
-            assert tx.jobs.finish(outcome)
+        assert acts.finish(
+            self.database,
+            self.claim,
+            epochs_done=len(self.losses),
+            history=self._rows(left),
+            model=None,
+            metrics=Metrics(n_samples=3, epochs=len(self.losses)),
+        )
 
     def _rows(self, rows: int) -> History:
         whole = history_of(self.losses[: self.done + rows])
@@ -80,9 +79,7 @@ def submitted(client: httpx2.Client | TestClient, **more: object) -> str:
 
 
 def training(database: Database, n: int) -> Training:
-    with database.begin() as tx:
-        (claim,) = tx.jobs.claim("wrk_test", 1, queues=QUEUES, lease_seconds=30)
-    return Training(database, claim, 1.0 / np.arange(1.0, n + 1))
+    return Training(database, claim_next(database), 1.0 / np.arange(1.0, n + 1))
 
 
 def ranges(found: list[Message]) -> list[tuple[int, int]]:

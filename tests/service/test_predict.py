@@ -7,12 +7,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from descend.encoding import CategoricalInput, Encoding, NumericInput
-from descend.jobs import QUEUES, JobState, StopReason
 from descend.models import LinearModel
 from storage.database import Database
-from storage.jobs import Outcome
 from tests.service.catalogue import model_of_inputs
-from tests.service.conftest import store_model
+from tests.service.conftest import claim_next, store_model
+from tests.storage import acts
 
 TABLE = {"columns": {"age": [1, 2, None], "town": ["Bonn", "Oslo", None], "y": [1, 2, 3]}}
 ENCODING = Encoding(
@@ -36,18 +35,8 @@ def path(client: TestClient, database: Database) -> str:
         intercept=[0.5],
         encoding=ENCODING,
     )
-    with database.begin() as tx:
-        (claim,) = tx.jobs.claim("wrk_test", 1, queues=QUEUES, lease_seconds=30)
-        tx.jobs.finish(
-            Outcome(
-                job_id=claim.job_id,
-                fence=claim.fence,
-                state=JobState.SUCCEEDED,
-                stop_reason=StopReason.SOLVED,
-                epochs_done=1,
-                model=model,
-            )
-        )
+    claim = claim_next(database)
+    assert acts.finish(database, claim, model=model)
     model_id = client.get(f"/v1/jobs/{claim.job_id}").json()["model_id"]
     return f"/v1/models/{model_id}/predict"
 

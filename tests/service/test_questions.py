@@ -11,8 +11,7 @@ from starlette.testclient import TestClient
 from descend.jobs import QUEUES, JobError, JobState, StopReason
 from service.examples import RESPONSES
 from storage.database import Database
-from storage.jobs import Claim
-from tests.service.conftest import NOTEBOOK, finish_question, wait_until
+from tests.service.conftest import NOTEBOOK, claim_next, finish_question, wait_until
 
 SPEC = {"dataset": NOTEBOOK, "hyperparameters": {"learning_rate": 0.01}}
 FAILED = {
@@ -21,12 +20,6 @@ FAILED = {
     "result": None,
     "error": JobError(code="invalid_dataset", message="no column varies", param="features"),
 }
-
-
-def claim_next(database: Database) -> Claim:
-    with database.begin() as tx:
-        (claim,) = tx.jobs.claim("wrk_test", 1, queues=QUEUES, lease_seconds=30)
-    return claim
 
 
 @contextmanager

@@ -7,13 +7,12 @@ import pytest
 from scipy import stats
 from starlette.testclient import TestClient
 
-from descend.jobs import JobState, StopReason
 from descend.statistics import Statistics, TargetStatistics
 from service.examples import RESPONSES
 from storage.database import Database
-from storage.jobs import Outcome
-from tests.service.conftest import NOTEBOOK, finish_question, model_of
-from tests.service.test_questions import FAILED, answering, claim_next
+from tests.service.conftest import NOTEBOOK, claim_next, finish_question, model_of
+from tests.service.test_questions import FAILED, answering
+from tests.storage import acts
 
 X = np.array([1.0, 2.0, 3.0, 5.0, 8.0])
 Y = np.array([2.2, 4.6, 6.1, 10.9, 16.2])
@@ -54,23 +53,17 @@ def a_model(client: TestClient, database: Database, known: Statistics | None) ->
     V = np.column_stack([(X - mean) / scale, np.ones(5)])
     root = np.linalg.cholesky(np.linalg.inv(V.T @ V))
     spread = np.concatenate([[mean, scale], root.ravel()]).tobytes()
-    with database.begin() as tx:
-        model = model_of(claim.targets, claim.features, claim.job_id)
-        provenance = model.provenance
-        assert provenance is not None
-        here = provenance.model_copy(update={"dataset_id": job["dataset_id"]})
-        assert tx.jobs.finish(
-            Outcome(
-                job_id=claim.job_id,
-                fence=claim.fence,
-                state=JobState.SUCCEEDED,
-                stop_reason=StopReason.SOLVED,
-                epochs_done=1,
-                model=model.model_copy(update={"provenance": here}),
-                statistics=known,
-                covariance=spread if known and not known.refused else None,
-            )
-        )
+    model = model_of(claim.targets, claim.features, claim.job_id)
+    provenance = model.provenance
+    assert provenance is not None
+    here = provenance.model_copy(update={"dataset_id": job["dataset_id"]})
+    assert acts.finish(
+        database,
+        claim,
+        model=model.model_copy(update={"provenance": here}),
+        statistics=known,
+        covariance=spread if known and not known.refused else None,
+    )
     model_id: str = client.get(f"/v1/jobs/{job['id']}/model").json()["id"]
     return model_id
 

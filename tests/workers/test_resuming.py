@@ -1,7 +1,5 @@
 """What an earlier attempt left is used, or said to be of no use."""
 
-import numpy as np
-
 from descend.history import History
 from storage.leases import Report
 from tests.chaos.stage import Lesson, Stage
@@ -26,17 +24,8 @@ def attempt(stage: Stage, checkpoints: dict[str, bytes], rows: History) -> None:
 
 
 def trained(lesson: Lesson) -> tuple[bytes, History]:
-    data = lesson.data()
-    rows = training.Problem.of_rows(
-        X=np.array(data.X),
-        Y=np.array(data.y).reshape(-1, 1),
-        sample_weight=None,
-        features=("x0", "x1"),
-        targets=("y",),
-        hyperparameters=lesson.hyperparameters(),
-    )
     state, (segment,) = training.advance(
-        training.start([training.compress(rows)], "cpu", [None]), BEGUN
+        training.start([training.compress(lesson.problem())], "cpu", [None]), BEGUN
     )
     return training.save(state, 0), segment.history
 

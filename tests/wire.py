@@ -1,4 +1,4 @@
-"""A wire between browser and server that a test can cut: TCP, on a port of its own."""
+"""A wire between a client and a real server that a test can cut, or make lose an answer."""
 
 import socket
 import threading
@@ -10,12 +10,16 @@ __all__ = ["Wire", "wire"]
 
 
 class Wire:
-    """Forwards connections until they are cut; new ones may be made afterwards."""
+    """Forwards connections until they are cut; new ones may be made afterwards.
+
+    Of the next answers `lose_answers` are cut off; the requests have reached the server then.
+    """
 
     def __init__(self, url: str) -> None:
         self._target = ("127.0.0.1", int(urlsplit(url).port or 80))
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.lose_answers = 0
         self._ends: list[socket.socket] = []
         self._pumps: list[threading.Thread] = []
         self._accepting = threading.Thread(target=self._accept, daemon=True)
@@ -50,18 +54,27 @@ class Wire:
 
     def _pump(self, near: socket.socket, far: socket.socket) -> None:
         """Forward both ways, and close both ends when the connection is over."""
-        back = threading.Thread(target=_forward, args=(far, near), daemon=True)
+        back = threading.Thread(target=self._answer, args=(far, near), daemon=True)
         with near, far:
             back.start()
-            _forward(near, far)
+            with suppress(OSError):
+                while chunk := near.recv(65536):
+                    far.sendall(chunk)
+            _end(near, far)
             back.join()
 
+    def _answer(self, far: socket.socket, near: socket.socket) -> None:
+        with suppress(OSError):
+            while chunk := far.recv(65536):
+                if self.lose_answers:
+                    self.lose_answers -= 1
+                    break
+                near.sendall(chunk)
+        _end(far, near)
 
-def _forward(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while chunk := source.recv(65536):
-            sink.sendall(chunk)
-    for end in (source, sink):
+
+def _end(*ends: socket.socket) -> None:
+    for end in ends:
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
 
