@@ -220,6 +220,7 @@ class Catalog:
         *,
         format: Literal["json", "safetensors", "onnx", "npz"] | None = None,  # noqa: A002
         dtype: Literal["float64", "float32"] = "float64",
+        unseen: Unseen = "error",
     ) -> Path:
         """Write a model to a file that other tools load: json, safetensors, onnx, npz.
 
@@ -228,9 +229,15 @@ class Catalog:
             file: where to; its suffix says the format, unless `format` does.
             format: of the file.
             dtype: of the file's numbers; JSON has but one kind.
+            unseen: what onnx, the one that encodes, makes of a level that was not in the
+                training data: NaN, or the base level.
+
+        Raises:
+            InvalidInput: when an option does not fit the format, or a weight the dtype.
         """
         path = Path(file)
-        asked = {"format": format or path.suffix.removeprefix(".").lower(), "dtype": dtype}
+        chosen = format or path.suffix.removeprefix(".").lower()
+        asked = {"format": chosen, "dtype": dtype, "unseen": unseen}
         answer = self._transport.send("GET", f"/v1/models/{model_id}/export", params=asked)
         path.write_bytes(answer.content)
         return path

@@ -126,6 +126,10 @@ def export(
         Format | None, typer.Option("--format", help="Where the suffix does not say it.")
     ] = None,
     dtype: Annotated[Dtype, typer.Option(help="Of the file's numbers.")] = "float64",
+    unseen: Annotated[
+        Unseen,
+        typer.Option(help="What ONNX makes of a level that the model does not know: NaN, or base."),
+    ] = "error",
 ) -> None:
     """Write a model to a file that other tools load: safetensors, ONNX, npz, JSON."""
     suffix = output.suffix.removeprefix(".")
@@ -133,7 +137,7 @@ def export(
     if chosen is None:
         raise InvalidInput(f"name it .{', .'.join(FORMATS)}, or give --format")
     model_id = _model_of(session, model)
-    written = session.client.export(model_id, output, format=chosen, dtype=dtype)
+    written = session.client.export(model_id, output, format=chosen, dtype=dtype, unseen=unseen)
     if session.as_json:
         told = {"object": "file", "model_id": model_id, "format": chosen, "path": str(written)}
         session.show_json(told | {"bytes": written.stat().st_size})

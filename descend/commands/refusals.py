@@ -12,9 +12,10 @@ from descend.commands.options import OPTIONS, dashed
 
 __all__ = ["in_options", "refusal"]
 
-# Of the upload; the others are a JobSpec's.
+# Of the upload, and of a model's file; the others are a JobSpec's.
 _READING = ("delimiter", "decimal", "encoding", "null_values", "text")
-_FIELDS = frozenset({*OPTIONS, *_READING})
+_WRITING = ("unseen",)
+_FIELDS = frozenset({*OPTIONS, *_READING, *_WRITING})
 # Words that are fields and nothing else: no sentence has them by chance. "decimal sign" is one.
 _SURE = [name for name in _FIELDS if "_" in name] + ["delimiter", r"decimal(?! sign)"]
 _OF_ALL = "|".join(sorted(_FIELDS, key=len, reverse=True))

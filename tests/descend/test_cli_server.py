@@ -371,6 +371,21 @@ def test_a_model_is_written_to_a_file(descend: Command, folder: Path) -> None:
     assert ".safetensors" in unknown.err
 
 
+def test_a_graph_is_written_for_unseen_levels_as_asked(
+    descend: Command, client: Client, folder: Path
+) -> None:
+    job = trained(descend, "--optimizer", "exact")
+
+    ended = descend("export", str(job["id"]), "-o", "mpg.onnx", "--unseen", "base")
+    refused = descend("export", str(job["id"]), "-o", "mpg.npz", "--unseen", "base")
+
+    assert ended.code == 0, ended.err
+    wanted = client.export(str(job["model_id"]), folder / "wanted.onnx", unseen="base")
+    assert (folder / "mpg.onnx").read_bytes() == wanted.read_bytes()
+    assert refused.code == 2
+    assert "--unseen: only an onnx file encodes" in refused.words
+
+
 def _rows(table: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(table)))
 

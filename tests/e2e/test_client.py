@@ -4,9 +4,10 @@ import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import polars as pl
 import pytest
@@ -303,6 +304,32 @@ def test_a_model_is_exported_and_predicts_with_an_interval(client: Client, tmp_p
     assert said.y[0] == pytest.approx(run.model.predict([[4.0]])[0])
     assert said.interval is not None
     assert said.interval.low[0][0] < said.y[0][0] < said.interval.high[0][0]
+
+
+@pytest.mark.parametrize(("unseen", "said"), [("error", np.nan), ("base", 110.0)])
+def test_an_exported_graph_does_with_an_unseen_level_as_asked(
+    unseen: Literal["error", "base"], said: float, client: Client, tmp_path: Path
+) -> None:
+    table = {"kind": ["a", "a", "b", "b"], "price": [100.0, 120.0, 140.0, 160.0]}
+    model = client.train(table, target="price", optimizer="exact").wait().model
+
+    file = client.export(str(model.id), tmp_path / "model.onnx", unseen=unseen)
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (y,) = session.run(["y"], {"kind": np.array([["b"], ["z"]], dtype=object)})
+    np.testing.assert_allclose(y, [[150.0], [said]])
+
+
+def test_an_option_that_does_not_fit_the_file_is_refused_and_none_is_written(
+    client: Client, tmp_path: Path
+) -> None:
+    run = client.train(X, Y, optimizer="exact").wait()
+
+    with pytest.raises(InvalidInput) as refusal:
+        client.export(str(run.job.model_id), tmp_path / "model.npz", unseen="base")
+
+    assert refusal.value.param == "unseen"
+    assert not (tmp_path / "model.npz").exists()
 
 
 def test_what_is_deleted_is_gone(client: Client) -> None:
