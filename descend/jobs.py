@@ -297,7 +297,9 @@ class Metrics(BaseModel):
     min_objective: float | None = Field(None, description="the lowest objective there is")
     gap: float | None = Field(None, description="objective - min_objective, >= 0")
     relative_gap: float | None = Field(
-        None, description="gap / min_objective; null where that is 0"
+        None,
+        description="gap / min_objective; null where that is rounding, as of a perfect fit: gap,"
+        " min_objective and initial_loss then say how far it is",
     )
     duality_gap: float | None = Field(
         None, description="with l1: a bound on the error of min_objective, relative"

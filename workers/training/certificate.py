@@ -8,11 +8,13 @@ from workers.training.exact import lasso, solve
 from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
 
-__all__ = ["CERTIFICATE_COST", "Certificate", "certify", "excess"]
+__all__ = ["CERTIFICATE_COST", "NOISE", "Certificate", "certify", "excess"]
 
 # Multiplications (rows * columns^2) beyond which no minimum is computed: some seconds of a core.
 # With l2 the penalty's rows count, too.
 CERTIFICATE_COST = 1e10
+# Residuals of so many units in the last place of the targets are rounding.
+NOISE = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,7 @@ class Certificate:
         condition: of A with columns of equal length.
         duality_gap: a bound on the error of `objective`, as a part of J at zero weights; 0 where
             the minimum is a linear solve.
+        noise: what is left of J by rounding where the fit is perfect; `objective` may be less.
     """
 
     params: Floats
@@ -38,6 +41,11 @@ class Certificate:
     rank: int
     condition: float
     duality_gap: float
+    noise: float
+
+    def part(self, gap: float) -> float | None:
+        """Say what part of the minimum a gap is; of one that is rounding there is no part."""
+        return gap / self.objective if self.objective > self.noise else None
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -76,6 +84,7 @@ def certify(problem: Problem, matrices: Matrices) -> Certificate | None:
         rank=found.rank,
         condition=found.condition,
         duality_gap=duality_gap,
+        noise=_noise(A, B, params),
     )
 
 
@@ -93,6 +102,17 @@ def excess(problem: Problem, matrices: Matrices, minimum: Certificate, params: F
         above += (minimum.gradient * moved).sum()
         above += h.l1 * (np.abs(params[:n]).sum() - np.abs(minimum.params[:n]).sum())
     return max(float(above), 0.0)
+
+
+def _noise(A: Floats, B: Floats, params: Floats) -> float:
+    """Square the last digits of the targets and of the terms that add up to a prediction.
+
+    The targets alone would not do: of two columns that are nearly copies the terms may be 1e8
+    times the targets, which their difference is.
+    """
+    terms = np.abs(A) @ np.abs(params)
+    last = NOISE * np.finfo(np.float64).eps
+    return float(np.square(last * B).mean() + np.square(last * terms).mean())
 
 
 def _gradient(problem: Problem, A: Floats, residual: Floats, params: Floats) -> Floats:

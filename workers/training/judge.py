@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.jobs import StopReason
+from workers.training.certificate import NOISE
 from workers.training.losses import Loss
 from workers.training.problem import Floats
 from workers.training.progress import Ints, Progress
@@ -22,8 +23,6 @@ CEILING = 1e8
 GROWTH = 10.0
 # Targets below 1e-154 have squares of 0, which nothing may exceed.
 SMALLEST = float(np.finfo(np.float64).tiny)
-# Residuals of so many units in the last place of the targets are rounding.
-NOISE = 10.0
 # An epoch beyond any block.
 NEVER = 2**62
 

@@ -175,7 +175,7 @@ def _closeness(state: TrainingState | StreamedState, index: int, params: Floats)
         "min_loss": minimum.loss,
         "min_objective": minimum.objective,
         "gap": _finite(gap),
-        "relative_gap": _finite(gap / minimum.objective) if minimum.objective > 0 else None,
+        "relative_gap": _finite(minimum.part(gap)),
         "duality_gap": minimum.duality_gap if setup.hyperparameters.l1 > 0 else None,
         "rank": minimum.rank,
         "condition_number": _finite(minimum.condition),

@@ -120,7 +120,7 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
         best_epoch=0,
         converged=True,
         gap=0.0,
-        relative_gap=0.0,
+        relative_gap=minimum.part(0.0),
         duality_gap=minimum.duality_gap if h.l1 > 0 else None,
         rank=minimum.rank,
         condition_number=minimum.condition if np.isfinite(minimum.condition) else None,

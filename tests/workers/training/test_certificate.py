@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from descend.jobs import StopReason
-from tests.problems import CATALOGUE, RegressionProblem, notebook, random_problem
-from tests.workers.training.trained import problem_of, train
+from tests.problems import CATALOGUE, Floats, RegressionProblem, notebook, random_problem
+from tests.workers.training.trained import problem_of, train, train_batch
+from workers import training
 from workers.training.setup import prepare
 from workers.training.spectrum import dynamics
 
@@ -81,6 +82,75 @@ def test_a_perfect_fit_that_is_not_reached_is_not_converged() -> None:
     assert metrics.min_loss == pytest.approx(0, abs=1e-28)
     assert metrics.gap == pytest.approx(6.3284014473e-4, rel=1e-6)
     assert not metrics.converged
+
+
+def perfect(X: Floats, *, coef: float = 1.0) -> RegressionProblem:
+    """Targets that are a column's, or a sum of columns, and nothing else."""
+    return RegressionProblem("perfect", X, coef * X.sum(axis=1, keepdims=True) + 1)
+
+
+def nearly_copies(rng: np.random.Generator) -> RegressionProblem:
+    """The targets are the difference of two columns, times 1e8."""
+    x, y = rng.normal(size=(2, 50, 1))
+    return RegressionProblem("nearly copies", np.hstack([x, x + 1e-8 * y]), y)
+
+
+PERFECT = {
+    "notebook": lambda _: notebook(),
+    "far from 0": lambda rng: perfect(rng.normal(size=(200, 5)) + 1e6),
+    "many rows": lambda rng: perfect(rng.normal(size=(5_000, 20)), coef=1e-3),
+    "ill-conditioned": lambda _: perfect(random_problem("ill", condition=1e10).X),
+    "nearly copies": nearly_copies,
+    "wide": lambda rng: RegressionProblem(
+        "wide", rng.normal(size=(5, 20)), rng.normal(size=(5, 2))
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", [{}, {"standardize": False}])
+@pytest.mark.parametrize("name", PERFECT)
+def test_of_a_minimum_that_is_rounding_there_is_no_part(
+    name: str, asked: dict[str, object]
+) -> None:
+    rows = PERFECT[name](np.random.default_rng(0))
+    asked = {**asked, "max_epochs": 20, "tol": 0}
+
+    for problem in (problem_of(rows, **asked), training.compress(problem_of(rows, **asked))):
+        (trained,) = train_batch([problem])
+        certificate, metrics = prepare(problem)[0].certificate, trained.outcome.metrics
+
+        assert certificate is not None
+        assert certificate.objective < 0.2 * certificate.noise
+        assert metrics.gap is not None
+        assert metrics.gap > 0
+        assert metrics.relative_gap is None
+
+
+def test_the_lesson_is_a_perfect_fit_in_single_precision_too() -> None:
+    metrics = train(notebook(), standardize=False, dtype="float32").outcome.metrics
+
+    assert metrics.gap is not None
+    assert metrics.relative_gap is None
+
+
+def test_an_exact_solution_that_fits_perfectly_has_a_gap_and_no_part() -> None:
+    _, outcome = training.solve_exactly(problem_of(notebook(), optimizer="exact"))
+
+    assert outcome.metrics.gap == 0
+    assert outcome.metrics.relative_gap is None
+
+
+@pytest.mark.parametrize("asked", [{}, {"l2": 1e-12}, {"l1": 1e-9}, {"dtype": "float32"}])
+def test_a_minimum_that_is_small_but_no_rounding_has_its_part(asked: dict[str, object]) -> None:
+    rows = perfect(random_problem("any", n_samples=50).X)
+    errors = 1e-10 * np.random.default_rng(0).normal(size=(50, 1))
+
+    metrics = train(RegressionProblem("near", rows.X, rows.Y + errors), **asked).outcome.metrics
+
+    assert metrics.gap is not None
+    assert metrics.min_objective is not None
+    assert 1e-21 < metrics.min_objective < 1e-7
+    assert metrics.relative_gap == metrics.gap / metrics.min_objective
 
 
 def test_settling_is_not_converging_and_that_is_said() -> None:
