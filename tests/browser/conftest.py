@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as NotSeen
 
 from tests.browser.cars import cars
 from tests.e2e.conftest import start_stack, stop_stack
@@ -179,8 +181,9 @@ def violations(page: Page) -> list[str]:
 
 
 def sideways(page: Page) -> int:
-    """How far the page itself can be scrolled sideways."""
-    distance: int = page.evaluate(
-        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    )
+    """How far the page itself can be scrolled sideways, once its charts have their new widths."""
+    beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    with suppress(NotSeen):
+        page.wait_for_function(f"{beyond} <= 0", timeout=5_000)
+    distance: int = page.evaluate(beyond)
     return distance
