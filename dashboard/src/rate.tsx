@@ -26,7 +26,7 @@ export function Rate({ job, rate, limit, plan }: RateProps) {
 }
 
 function limitless({ error, busy }: RateProps['plan']): string {
-  if (busy) return 'Its limit is told as soon as a worker is free.'
+  if (busy) return 'Its limit is being computed.'
   return error ? 'Its limit could not be computed.' : 'No limit is known for this job.'
 }
 
