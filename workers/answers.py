@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def answer(job: Assignment, *, alive: Callable[[], None]) -> Entry:
         found = _planned(job, alive)
         device = found.device
     elif job.kind is JobKind.GRADIENTS:
-        found = gradients(load_rows(job).problem)
+        found = gradients(load_rows(_on_all_rows(job)).problem)
     else:
         found = _diagnosed(job, alive)
     alive()
@@ -65,13 +66,21 @@ def _planned(job: Assignment, alive: Callable[[], None]) -> Plan:
     problem, h = loaded.problem, job.hyperparameters
     device, _ = training.choose_device(problem, job.device)
     alive()
-    told = plan(problem, device)
+    whole = load_problem(_on_all_rows(job)).problem if h.batch_size else None
+    alive()
+    told = plan(problem, device, whole)
     alive()
     warnings = [*loaded.warnings, *told.warnings]
     if h.optimizer == "exact":
         return told.model_copy(update={"warnings": warnings})
     seconds = _epoch_seconds(problem, device) * expected_epochs(told, h)
     return told.model_copy(update={"warnings": warnings, "seconds": seconds})
+
+
+def _on_all_rows(job: Assignment) -> Assignment:
+    """The same job on full batches: its objective is that of all rows, not of a batch of them."""
+    h = job.hyperparameters.model_copy(update={"batch_size": None})
+    return replace(job, hyperparameters=h)
 
 
 def _epoch_seconds(problem: training.Problem, device: str) -> float:

@@ -1,5 +1,8 @@
 """Questions answered in the runner, and what the worker believes of an answer."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import structlog
@@ -14,6 +17,8 @@ from storage.database import Database
 from storage.ingest import ingest_json
 from storage.leases import Outcome
 from tests.storage.acts import claim, submit
+from tests.workers.tables import assignment as job_on
+from tests.workers.tables import written
 from workers.answers import answer
 from workers.ledger import Held
 from workers.orders import Assignment
@@ -87,6 +92,30 @@ def test_gradients_are_taken_on_the_rows() -> None:
     told = Gradients.model_validate_json(entry.result or b"")
     assert told.weights == [[1.5, 0.5]]
     assert told.jacobian == [[1.0, 1.0], [2.0, 1.0], [3.0, 1.0], [5.0, 1.0]]
+
+
+@pytest.fixture(scope="module")
+def tall(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """More rows than a rate for mini-batches looks at."""
+    x = np.random.default_rng(0).exponential(size=20_000)
+    columns = {"x": x, "y": 2 * x + np.sin(np.arange(20_000))}
+    return written(tmp_path_factory.mktemp("tall") / "tall.arrow", columns, rows=20_000)
+
+
+@pytest.mark.parametrize("kind", [JobKind.PLAN, JobKind.GRADIENTS])
+def test_mini_batches_are_asked_about_the_objective_of_all_rows(tall: Path, kind: JobKind) -> None:
+    told = []
+    for batch_size in (None, 32):
+        asked = {"batch_size": batch_size, "learning_rate": 0.01, "max_epochs": 2}
+        job = job_on(tall, ("x",), hyperparameters=asked, kind=kind)
+        told.append(json.loads(answer(job, alive=alive).result or b""))
+
+    on_all_rows, in_batches = told
+    same = {"min_loss", "min_objective", "rank", "stability_bound", "condition_number"}
+    if kind is JobKind.GRADIENTS:
+        same = {"autograd", "by_hand", "loss", "eigenvalues", "minimum", "refused"}
+    for name in same:
+        assert in_batches[name] == on_all_rows[name], name
 
 
 def test_diagnostics_are_of_the_weights_given() -> None:

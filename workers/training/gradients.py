@@ -7,7 +7,6 @@ from torch import Tensor
 from descend.errors import InvalidInput
 from descend.gradients import Difference, Gradients, Minimum, SampleRow
 from descend.hyperparameters import Hyperparameters
-from workers.training.certificate import Certificate, certify
 from workers.training.modes import Modes, few_rows, modes_of
 from workers.training.objective import Matrices, arrange, differentiate
 from workers.training.plan import TOO_LARGE, parameters_of, told_modes
@@ -60,8 +59,7 @@ def gradients(problem: Problem) -> Gradients:
     told = (theta, by_autograd, by_hand, differences, np.array([objective]))
     if not all(np.isfinite(values).all() for values in told):
         raise InvalidInput("the gradient is beyond the range of its dtype: scale the columns")
-    minimum = setup.certificate or certify(problem, arranged)
-    modes = modes_of(problem, arranged, theta, minimum)
+    modes = modes_of(problem, arranged, theta, setup.certificate)
     jacobian = _jacobian(setup)
     return Gradients(
         coordinates="standardized" if h.standardize else "original",
@@ -82,7 +80,7 @@ def gradients(problem: Problem) -> Gradients:
         finite_differences_difference=_difference(differences, by_autograd),
         jacobian=None if jacobian is None else jacobian.tolist(),
         eigenvalues=[] if modes is None else modes.eigenvalues.tolist(),
-        minimum=_minimum(setup, minimum),
+        minimum=_minimum(setup),
         modes=[] if modes is None else told_modes(modes),
         unreachable=0.0 if modes is None else modes.unreachable,
         refused=_refused(modes, jacobian),
@@ -181,7 +179,8 @@ def _samples(setup: Setup) -> list[SampleRow]:
     return [SampleRow(x=x, actual=actual, predicted=told) for x, actual, told in rows]
 
 
-def _minimum(setup: Setup, found: Certificate | None) -> Minimum | None:
+def _minimum(setup: Setup) -> Minimum | None:
+    found = setup.certificate
     if found is None:
         return None
     coef, intercept = setup.original(found.params)

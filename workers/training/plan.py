@@ -7,7 +7,7 @@ import numpy as np
 from descend.jobs import Hyperparameters
 from descend.plans import GAPS, GapEpochs, Mode, Plan
 from descend.statistics import INTERCEPT
-from workers.training.certificate import Certificate, certify
+from workers.training.certificate import Certificate
 from workers.training.conditioning import repeated_columns
 from workers.training.divergence import guilty_columns, largest_parts
 from workers.training.losses import Loss
@@ -31,12 +31,14 @@ HISTORY_BYTES = 48  # of an epoch
 TOO_LARGE = "the problem is too large, or its numbers are: only the largest eigenvalue is told"
 
 
-def plan(problem: Problem, device: str) -> Plan:
+def plan(problem: Problem, device: str, whole: Problem | None = None) -> Plan:
     """Say what training this problem would do, without training it.
 
     Args:
         problem: what would be trained.
         device: where.
+        whole: the same on full batches, of which minimum, modes and bound are told; with
+            mini-batches only, whose own matrices are of some of the rows.
 
     Returns:
         The plan, without an estimate of the time: there is no clock here.
@@ -47,9 +49,10 @@ def plan(problem: Problem, device: str) -> Plan:
         small. Cost: one singular value decomposition of the design.
     """
     setup, arranged = prepare(problem)
-    minimum = setup.certificate or certify(problem, arranged)
-    modes = modes_of(problem, arranged, setup.start, minimum)
-    found = spectrum(problem, arranged) if modes is None else modes.spectrum
+    basis, design = (setup, arranged) if whole is None else prepare(whole)
+    minimum = basis.certificate
+    modes = modes_of(basis.problem, design, basis.start, minimum)
+    found = spectrum(basis.problem, design) if modes is None else modes.spectrum
     h = setup.hyperparameters
     direction = largest_parts(found.direction, parameters_of(problem))
     bound = _bound(h, found)
@@ -80,7 +83,7 @@ def plan(problem: Problem, device: str) -> Plan:
         direction=direction,
         memory_bytes=_memory(problem, arranged),
     )
-    warnings = [*_warnings(h, told_plan), *repeated_columns(problem, minimum)]
+    warnings = [*_warnings(h, told_plan), *repeated_columns(basis.problem, minimum)]
     return told_plan.model_copy(update={"warnings": warnings})
 
 
