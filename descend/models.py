@@ -33,6 +33,13 @@ class Provenance(BaseModel):
     dtype: str
     seed: int
     engine: str
+    weight: str | None = Field(None, description="the column of sample weights")
+    missing: Literal["error", "drop", "mean"] | None = Field(
+        None, description="null where it was not recorded"
+    )
+    validation_fraction: float | None = Field(
+        None, description="of the rows, held out; null where it was not recorded"
+    )
 
 
 class Receipt(BaseModel):

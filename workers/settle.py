@@ -165,6 +165,9 @@ def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
             dtype=claim.hyperparameters.dtype,
             seed=claim.hyperparameters.seed or 0,
             engine=entry.engine or "eager",
+            weight=claim.weight,
+            missing=claim.spec.missing,
+            validation_fraction=claim.hyperparameters.validation_fraction,
         ),
     )
 

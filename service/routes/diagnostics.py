@@ -9,7 +9,7 @@ from descend.datasets import Dataset
 from descend.diagnostics import DEFAULT_POINTS, MAX_POINTS, Diagnostics
 from descend.errors import Conflict, DatasetNotFound, JobNotFound
 from descend.jobs import Hyperparameters, InitialWeights, Job, JobKind, JobSpec, queue_of
-from descend.models import LinearModel
+from descend.models import LinearModel, Provenance
 from service.answers import answer
 from service.dependencies import GUARDS, AnswerWait, ModelId, Parts, PartsOf
 from service.openapi import refusals
@@ -19,6 +19,10 @@ from storage.database import Transaction
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=GUARDS)
 
 REBUILT = "rebuilt"
+UNKNOWN = (
+    "the job that trained this model was deleted, and the model does not say which rows were held"
+    " out or how they were weighted: all rows count as trained on, and alike"
+)
 
 Points = Annotated[
     int, Query(ge=1, le=MAX_POINTS, description="rows of each target, at most; drawn by a seed")
@@ -84,7 +88,7 @@ def _spec(tx: Transaction, model: LinearModel) -> JobSpec:
     try:
         return _of_job(tx.jobs.get(model.provenance.job_id), model, dataset)
     except JobNotFound:
-        return _of_model(model, dataset)
+        return _of_model(model, model.provenance, dataset)
 
 
 def _of_job(job: Job, model: LinearModel, dataset: Dataset) -> JobSpec:
@@ -107,25 +111,25 @@ def _of_job(job: Job, model: LinearModel, dataset: Dataset) -> JobSpec:
     )
 
 
-def _of_model(model: LinearModel, dataset: Dataset) -> JobSpec:
+def _of_model(model: LinearModel, of: Provenance, dataset: Dataset) -> JobSpec:
     inputs = model.encoding.inputs if model.encoding else []
     fills = any(one.fill is not None for one in inputs)
     fit_intercept = any(model.intercept)
+    known = of.validation_fraction is not None
     return JobSpec(
         dataset=dataset.id,
         target=model.targets,
         features=[one.name for one in inputs] or model.features,
-        missing="mean" if fills else "drop",
+        weight=of.weight,
+        missing=of.missing or ("mean" if fills else "drop"),
         priority=FIRST,
         hyperparameters=Hyperparameters(
             init=_weights(model, fit_intercept=fit_intercept),
             fit_intercept=fit_intercept,
-            seed=model.provenance.seed if model.provenance else 0,
+            validation_fraction=of.validation_fraction or 0,
+            seed=of.seed,
         ),
-        metadata={
-            REBUILT: "the job that trained this model was deleted: all rows count as trained on,"
-            " and their weights as they are in the data set"
-        },
+        metadata={} if known else {REBUILT: UNKNOWN},
     )
 
 

@@ -78,6 +78,22 @@ def test_diagnostics_are_of_the_rows_trained_on_and_those_held_out(client: Clien
     assert again == told
 
 
+def test_diagnostics_are_the_same_when_the_job_is_gone(client: Client) -> None:
+    data = {"x": X[:, 0], "y": Y, "w": np.geomspace(1e-3, 1, len(Y))}
+    told = []
+    for delete in (False, True):
+        run = client.train(
+            data, target="y", weight="w", optimizer="exact", validation_fraction=0.2, seed=5
+        )
+        run.wait(timeout_seconds=60)
+        if delete:
+            client.delete_job(run.job.id)
+        told.append(client.diagnostics(str(run.job.model_id)))
+
+    assert told[1].targets == told[0].targets
+    assert told[1].warnings == told[0].warnings
+
+
 def test_a_diagnosed_row_is_found_in_the_data_whatever_was_left_out(client: Client) -> None:
     """Rows count from 1, as in what an upload is told: data set, file and diagnostics agree."""
     data = {"x": [None, 1.0, 2.0, None, 3.0, 4.0, 5.0], "y": [9.0, 1.0, 2.5, 9.0, 2.9, 4.2, None]}

@@ -222,7 +222,7 @@ def test_diagnostics_of_a_model_whose_job_is_gone_say_what_is_not_known(
     with answering(database):
         told = client.get(f"/v1/models/{model_id}/diagnostics").json()
 
-    assert "was deleted" in told["warnings"][0]
+    assert "how they were weighted" in told["warnings"][0]
 
 
 def test_no_client_can_take_the_place_of_a_models_diagnostics(
