@@ -28,7 +28,7 @@ from descend.limits import MAX_HISTORY_POINTS, MAX_LIST, MAX_WAIT_SECONDS, Limit
 from descend.models import LinearModel
 from descend.predictions import Predictions
 from descend.statistics import Covariance, Summary
-from descend.transport import Body, Transport, read
+from descend.transport import Body, Transport, asked_pause, read
 
 __all__ = ["Catalog", "Data"]
 
@@ -292,8 +292,11 @@ class Catalog:
             )
             if answer.status_code != HTTPStatus.ACCEPTED:
                 return answer
-            if time.monotonic() >= end:
+            left = end - time.monotonic()
+            if left <= 0:
                 raise TimeoutError(f"no answer from {path} after {seconds} s")
+            # Where the server had no room for one more that waits, it names a pause.
+            time.sleep(min(asked_pause(answer, otherwise=0.0), left))
 
 
 def _body_of(source: Data) -> Body:

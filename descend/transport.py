@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from descend.errors import DescendError, Unreachable, error_class
 
-__all__ = ["Body", "Content", "Transport", "read"]
+__all__ = ["Body", "Content", "Transport", "asked_pause", "read"]
 
 Content = bytes | Path | Callable[[], Iterator[bytes]]
 Outcome = httpx2.Response | httpx2.TransportError
@@ -197,7 +197,7 @@ def _pause_before_next(outcome: Outcome, attempt: int, *, repeatable: bool) -> f
     if isinstance(outcome, httpx2.TransportError):
         return _pause(attempt) if repeatable or isinstance(outcome, httpx2.ConnectError) else None
     if outcome.status_code in _NOT_NOW or (repeatable and outcome.status_code in _LOST):
-        return _asked_pause(outcome, _pause(attempt))
+        return asked_pause(outcome, _pause(attempt))
     return None
 
 
@@ -206,7 +206,8 @@ def _pause(attempt: int) -> float:
     return float(min(0.2 * 2**attempt, 5.0) * random.uniform(0.75, 1.25))  # noqa: S311
 
 
-def _asked_pause(answer: httpx2.Response, otherwise: float) -> float:
+def asked_pause(answer: httpx2.Response, otherwise: float) -> float:
+    """Read how many seconds the server wants to be left alone; half a minute at most."""
     asked = answer.headers.get("Retry-After", "")
     return min(float(asked), _LONGEST_PAUSE_SECONDS) if asked.isdecimal() else otherwise
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
@@ -11,7 +12,14 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
 from descend.datasets import Dataset
-from descend.errors import DescendError, InvalidInput, WrongState, error_class
+from descend.errors import (
+    DescendError,
+    InvalidInput,
+    JobNotFound,
+    Unavailable,
+    WrongState,
+    error_class,
+)
 from descend.ids import new_id
 from descend.jobs import Job, JobChanges, JobKind, JobSpec, JobState, queue_of
 from service.admission import admit
@@ -23,7 +31,7 @@ from service.uploads import store
 from storage.database import Transaction
 from storage.ingest import ingest_json
 
-__all__ = ["answered", "asked", "ended", "queue", "retry", "submit"]
+__all__ = ["answered", "asked", "ended", "ended_or_made", "job_answer", "queue", "retry", "submit"]
 
 JOB_SPEC: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)
 JOB_CHANGES: TypeAdapter[JobChanges] = TypeAdapter(JobChanges)
@@ -149,7 +157,11 @@ def _add(
 
 
 async def ended(request: Request, parts: Parts, *, job: Job, seconds: float) -> Job:
-    """Wait for the job's end, the time, or the caller's leaving; no thread is held meanwhile."""
+    """Wait for the job's end, the time, or the caller's leaving; no thread is held meanwhile.
+
+    Raises:
+        Unavailable: when too many requests wait already.
+    """
     if not seconds or job.state.is_terminal:
         return job
     end = asyncio.create_task(parts.watcher.ended(job.id, seconds=seconds))
@@ -164,15 +176,35 @@ async def ended(request: Request, parts: Parts, *, job: Job, seconds: float) -> 
     return await run_in_threadpool(_read, parts, job.id)
 
 
+async def ended_or_made(
+    request: Request, parts: Parts, *, job: Job, seconds: float
+) -> tuple[Job, bool]:
+    """Wait as `ended` does for a job that is made; where that cannot be, return it at once.
+
+    A refusal would say that nothing was done: the caller would send again, and make a second job.
+
+    Returns:
+        The job, and whether it could be waited for.
+    """
+    with suppress(Unavailable, JobNotFound):
+        return await ended(request, parts, job=job, seconds=seconds), True
+    return job, False
+
+
+def job_answer(job: Job, *, waited: bool) -> Response:
+    """Answer with a job that is made: 200 if it has ended, else 202."""
+    status = 200 if job.state.is_terminal else 202
+    return answer(job, status, location=f"/v1/jobs/{job.id}", ask_again=not waited)
+
+
 async def asked(
     request: Request, parts: Parts, job: Job, contract: type[Answer], *, seconds: float
 ) -> Response:
     """Answer with the job's result, or after `seconds` with the job, which is to hold it."""
-    job = await ended(request, parts, job=job, seconds=seconds)
-    where = f"/v1/jobs/{job.id}"
+    job, waited = await ended_or_made(request, parts, job=job, seconds=seconds)
     if not job.state.is_terminal:
-        return answer(job, 202, location=where)
-    return answer(answered(job, contract), location=where)
+        return job_answer(job, waited=waited)
+    return answer(answered(job, contract), location=f"/v1/jobs/{job.id}")
 
 
 def answered(job: Job, contract: type[Answer]) -> Answer:

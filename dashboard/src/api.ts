@@ -130,6 +130,8 @@ export async function answered<T>(path: string, body?: unknown, signal?: AbortSi
           })
     if (response.status !== 202) return response.json() as Promise<T>
     if (onQueued) onQueued(((await response.json()) as { state: string }).state === 'queued')
+    const seconds = Number(response.headers.get('retry-after')) // the server had no room for one more that waits
+    if (seconds > 0) await new Promise((resume) => setTimeout(resume, seconds * 1000))
   }
 }
 

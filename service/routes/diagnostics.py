@@ -13,7 +13,7 @@ from descend.models import LinearModel, Provenance
 from service.answers import answer
 from service.dependencies import GUARDS, AnswerWait, ModelId, Parts, PartsOf
 from service.openapi import refusals
-from service.submission import FIRST, answered, ended, queue
+from service.submission import FIRST, answered, ended_or_made, job_answer, queue
 from storage.database import Transaction
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=GUARDS)
@@ -47,13 +47,12 @@ async def get_diagnostics(
 ) -> Response:
     """Read what a model's residuals say: a sample of rows, exact quantiles, tests by name."""
     job = await run_in_threadpool(_asked_once, parts, model_id)
-    job = await ended(request, parts, job=job, seconds=wait)
-    where = f"/v1/jobs/{job.id}"
+    job, waited = await ended_or_made(request, parts, job=job, seconds=wait)
     if not job.state.is_terminal:
-        return answer(job, 202, location=where)
+        return job_answer(job, waited=waited)
     told = answered(job, Diagnostics).thinned(model_id, max_points)
     notes = [*told.warnings, *(text for key, text in job.metadata.items() if key == REBUILT)]
-    return answer(told.model_copy(update={"warnings": notes}), location=where)
+    return answer(told.model_copy(update={"warnings": notes}), location=f"/v1/jobs/{job.id}")
 
 
 def _asked_once(parts: Parts, model_id: str) -> Job:

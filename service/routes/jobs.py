@@ -25,7 +25,7 @@ from service.dependencies import (
     Wait,
 )
 from service.openapi import METADATA_PARAMETER, body_of, refusals
-from service.submission import ended, retry, submit
+from service.submission import ended, ended_or_made, job_answer, retry, submit
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
@@ -55,9 +55,8 @@ async def create_job(
     # The loop's own threads: run_in_threadpool's limiter and cancel scope cost 60 us a time.
     loop = asyncio.get_running_loop()
     job = await loop.run_in_executor(None, submit, parts, raw, idempotency_key)
-    job = await ended(request, parts, job=job, seconds=wait)
-    status = 200 if job.state.is_terminal else 202
-    return answer(job, status, location=f"/v1/jobs/{job.id}")
+    job, waited = await ended_or_made(request, parts, job=job, seconds=wait)
+    return job_answer(job, waited=waited)
 
 
 @router.get(
@@ -159,8 +158,8 @@ async def retry_job(
     With no body it is the same job once more, with the same seed.
     """
     job = await run_in_threadpool(retry, parts, job_id, raw, idempotency_key)
-    job = await ended(request, parts, job=job, seconds=wait)
-    return answer(job, 200 if job.state.is_terminal else 202, location=f"/v1/jobs/{job.id}")
+    job, waited = await ended_or_made(request, parts, job=job, seconds=wait)
+    return job_answer(job, waited=waited)
 
 
 @router.delete("/{job_id}", status_code=204, responses=refusals(404, 409, 422, 503))
