@@ -1,6 +1,7 @@
 """What is read of jobs: one, a page of them, their history, the queue."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, or_, select, tuple_
@@ -168,4 +169,6 @@ class JobReading:
             return None
         if row.request_sha256 != request_sha256:
             raise IdempotencyKeyReused
-        return self.get(row.id)
+        with suppress(JobNotFound):  # PostgreSQL: deleted since the statement above
+            return self.get(row.id)
+        return None

@@ -1,5 +1,6 @@
 """Diagnostics of a model, computed by a job of its own the first time they are asked for."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -62,15 +63,25 @@ def _asked_once(parts: Parts, model_id: str) -> Job:
     with parts.database.read() as tx:
         model = tx.models.get(model_id)
         earlier = tx.jobs.earlier(key, key)
-    if earlier is not None and (not earlier.state.is_terminal or earlier.result is not None):
+    if earlier is not None and _answers(earlier):
         return earlier
     with parts.database.begin() as tx:
+        # Others that ask saw the same job: one of them may have queued the next by now.
+        earlier = tx.jobs.earlier(key, key)
+        if earlier is not None and _answers(earlier):
+            return earlier
         if earlier is not None:
-            tx.jobs.delete(earlier.id)
+            with suppress(JobNotFound):  # PostgreSQL: another transaction was faster
+                tx.jobs.delete(earlier.id)
         job, created = queue(parts, tx, _spec(tx, model), kind=JobKind.DIAGNOSTICS, key=key)
     if created:
         parts.doorbell.ring(queue_of(job.spec))
     return job
+
+
+def _answers(job: Job) -> bool:
+    """Say whether a job has the answer, or may yet have it."""
+    return not job.state.is_terminal or job.result is not None
 
 
 def _spec(tx: Transaction, model: LinearModel) -> JobSpec:
