@@ -152,7 +152,10 @@ class Client(Catalog):
         return read(Job, self._transport.send("POST", f"/v1/jobs/{job_id}/cancel"))
 
     def retry(self, job_id: str, **changes: Unpack[Options]) -> Run:
-        """Try a job that has ended again, with changes: a new job with `parent_id`."""
+        """Try a job that has ended again, with changes: a new job with `parent_id`.
+
+        Its seed is kept, but for `seed=None`; pairs of `metadata` join those that it had.
+        """
         body = Body("application/json", to_json(spec_changes(changes))) if changes else None
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         path = f"/v1/jobs/{job_id}/retry"

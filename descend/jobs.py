@@ -232,8 +232,9 @@ class JobSpec(BaseModel):
 class JobChanges(BaseModel):
     """What of a job's spec to change when it is tried again: a merge patch (RFC 7396) of it.
 
-    Members of the spec, and in `hyperparameters` members of these, replace the job's; null takes
-    one away. What comes out is checked as any spec.
+    Objects are merged, at every depth: a member replaces the job's, null takes one away, so that a
+    seed of null is drawn anew; anything else, lists too, is replaced whole. What comes out is
+    checked as any spec.
     """
 
     model_config = ConfigDict(

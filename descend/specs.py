@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from descend import frames
 from descend.choices import of_several
@@ -20,6 +20,13 @@ from descend.transport import Body
 
 __all__ = ["Given", "Options", "given", "job_spec", "spec_changes"]
 
+# What the values of an option may have for members.
+_MEMBERS: dict[str, frozenset[str]] = {
+    "init": frozenset(InitialWeights.model_fields),
+    "schedule": frozenset(
+        name for kind in get_args(get_args(Schedule)[0]) for name in kind.model_fields
+    ),
+}
 DATASET_ID = re.compile(ID_PATTERNS["ds"])
 
 
@@ -172,9 +179,18 @@ def job_spec(dataset: Any, options: Mapping[str, Any]) -> JobSpec:
 
 
 def spec_changes(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Write options as changes to a JobSpec: each where it belongs, nothing else."""
+    """Write options as changes to a JobSpec: each where it belongs, nothing else.
+
+    A merge patch would mix a schedule or weights with those that the job had: their members go.
+    """
     about_job = {name: value for name, value in options.items() if name in JobSpec.model_fields}
-    about_training = {name: v for name, v in options.items() if name not in about_job}
+    about_training = {
+        name: dict.fromkeys(_MEMBERS[name]) | dict(value)
+        if name in _MEMBERS and isinstance(value, Mapping | BaseModel)
+        else value
+        for name, value in options.items()
+        if name not in about_job
+    }
     return about_job | ({"hyperparameters": about_training} if about_training else {})
 
 

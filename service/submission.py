@@ -54,7 +54,8 @@ def submit(
 def retry(parts: Parts, job_id: str, raw: bytes, idempotency_key: str | None) -> Job:
     """Queue a job that has ended once more, with changes, or find the one that this made before.
 
-    A seed that was made for it is kept: what was not changed stays comparable.
+    A seed that was made for it is kept, unless null takes it away: what was not changed stays
+    comparable.
 
     Raises:
         JobNotFound, WrongState: when there is none; when it has not ended.
@@ -66,22 +67,25 @@ def retry(parts: Parts, job_id: str, raw: bytes, idempotency_key: str | None) ->
     parent = _read(parts, job_id)
     if not parent.state.is_terminal:
         raise WrongState(f"job {job_id} is {parent.state}: wait for its end, or cancel it")
-    spec = parse(_merged(parent.spec, changes), JOB_SPEC)
-    return _submit(parts, spec, keys=keys, kind=parent.kind, parent=parent)
-
-
-def _merged(spec: JobSpec, changes: JobChanges) -> bytes:
-    """Merge as RFC 7396 has it; below the hyperparameters members are replaced whole."""
-    merged = spec.model_dump(mode="json", exclude_unset=True)
     patch = changes.model_dump(mode="json", exclude_unset=True)
-    inner = patch.pop("hyperparameters", {})
-    hyperparameters = merged.pop("hyperparameters", {}) if inner is not None else {}
-    whole = merged | patch | {"hyperparameters": _without_null(hyperparameters | (inner or {}))}
-    return to_json(_without_null(whole))
+    merged = _merged(parent.spec.model_dump(mode="json", exclude_unset=True), patch)
+    spec = parse(to_json(merged), JOB_SPEC)
+    made = {"hyperparameters": {"seed": parent.seed}}
+    seed = _merged(made, patch).get("hyperparameters", {}).get("seed")
+    return _submit(parts, spec, keys=keys, kind=parent.kind, parent_id=parent.id, seed=seed)
 
 
-def _without_null(members: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
+def _merged(target: Any, patch: Any) -> Any:
+    """Apply a merge patch to a document, as the pseudocode in RFC 7396, section 2, does."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value)
+    return merged
 
 
 def _earlier(parts: Parts, keys: tuple[str | None, str]) -> Job | None:
@@ -97,7 +101,8 @@ def _submit(
     *,
     keys: tuple[str | None, str],
     kind: JobKind,
-    parent: Job | None = None,
+    parent_id: str | None = None,
+    seed: int | None = None,
 ) -> Job:
     if kind is not JobKind.TRAIN and "priority" not in spec.model_fields_set:
         spec = spec.model_copy(update={"priority": FIRST})
@@ -106,7 +111,9 @@ def _submit(
 
     def add(tx: Transaction) -> tuple[Job, bool]:
         dataset = stored.dataset if stored else tx.datasets.get(str(spec.dataset))
-        job, created = _add(tx, spec, dataset, keys=keys, kind=kind, parts=parts, parent=parent)
+        job, created = _add(
+            tx, spec, dataset, keys=keys, kind=kind, parts=parts, parent_id=parent_id, seed=seed
+        )
         if stored and created:
             tx.datasets.add(dataset, inline=stored.inline, artefact=stored.artefact)
         return job, created
@@ -133,9 +140,14 @@ def _add(
     keys: tuple[str | None, str],
     kind: JobKind,
     parts: Parts,
-    parent: Job | None = None,
+    parent_id: str | None = None,
+    seed: int | None = None,
 ) -> tuple[Job, bool]:
-    """Admit a job and queue it; `keys`: its idempotency key and the request's hash."""
+    """Admit a job and queue it.
+
+    `keys`: its idempotency key and the request's hash; `seed`: where the spec has none, instead of
+    one that is drawn.
+    """
     columns = admit(spec, dataset)
     validation_dataset(spec, dataset, columns, tx)
     idempotency_key, request_sha256 = keys
@@ -146,13 +158,13 @@ def _add(
         targets=columns.targets,
         features=columns.features,
         weight=columns.weight,
-        seed=_seed(spec, parent),
+        seed=_seed(spec, seed),
         init=initial_weights(spec, columns, tx),
         idempotency_key=idempotency_key,
         request_sha256=request_sha256,
         max_queued=parts.settings.limits.queued_jobs,
         kind=kind,
-        parent_id=parent.id if parent else None,
+        parent_id=parent_id,
     )
 
 
@@ -229,10 +241,10 @@ def _digest(raw: bytes, kind: JobKind) -> str:
     return hashlib.sha256(about + raw).hexdigest()
 
 
-def _seed(spec: JobSpec, parent: Job | None) -> int:
+def _seed(spec: JobSpec, otherwise: int | None) -> int:
     if (given := spec.hyperparameters.seed) is not None:
         return given
-    return secrets.randbelow(MADE_SEEDS) if parent is None else parent.seed
+    return secrets.randbelow(MADE_SEEDS) if otherwise is None else otherwise
 
 
 def _read(parts: Parts, job_id: str) -> Job:
