@@ -31,12 +31,14 @@ from storage.job_log import ChangePlace
 __all__ = [
     "GUARDS",
     "AnswerWait",
-    "Cursor",
+    "DatasetCursor",
     "DatasetId",
     "Filter",
     "IdempotencyKey",
+    "JobCursor",
     "JobId",
     "Limit",
+    "ModelCursor",
     "ModelId",
     "Parts",
     "PartsOf",
@@ -121,6 +123,11 @@ def _id_parameter(prefix: str, what: str) -> object:
     )
 
 
+def _cursor(pattern: str) -> object:
+    """A place in one list: among ids of another kind it would be the beginning or the end."""
+    return Query(pattern=pattern, description="`last_id` of the page before")
+
+
 def _checked(text: str, prefix: str, absent: type[NotFound]) -> str:
     """What cannot be an id names nothing; the database is not asked."""
     if not re.fullmatch(ID_PATTERNS[prefix][1:-1], text):  # type: ignore[index]
@@ -147,10 +154,9 @@ ModelId = Annotated[str, Depends(_model_id)]
 Limit = Annotated[
     int, Query(ge=1, le=MAX_LIST, description=f"items in the page; {DEFAULT_LIST} by default")
 ]
-Cursor = Annotated[
-    str | None,
-    Query(pattern="^[a-z]{2,3}_[0-9a-f]{32}$", description="`last_id` of the page before"),
-]
+JobCursor = Annotated[str | None, _cursor(ID_PATTERNS["job"])]
+DatasetCursor = Annotated[str | None, _cursor(ID_PATTERNS["ds"])]
+ModelCursor = Annotated[str | None, _cursor(ID_PATTERNS["mdl"])]
 Filter = Annotated[
     str | None,
     Query(

@@ -26,7 +26,7 @@ from descend.limits import DEFAULT_LIST, MAX_NAME_LENGTH
 from service.answers import answer
 from service.bodies import content_encoding, content_type, limited, parse
 from service.compression import inflated
-from service.dependencies import GUARDS, Cursor, DatasetId, Filter, Limit, Parts, PartsOf
+from service.dependencies import GUARDS, DatasetCursor, DatasetId, Filter, Limit, Parts, PartsOf
 from service.openapi import body_of, refusals
 from service.uploads import link, receive, store, stored_source
 from storage.arrow import open_table
@@ -276,7 +276,7 @@ def preview_dataset(
 
 @router.get("", response_model=Page[Dataset], responses=refusals(422, 503))
 def list_datasets(
-    parts: PartsOf, after: Cursor = None, limit: Limit = DEFAULT_LIST, q: Filter = None
+    parts: PartsOf, after: DatasetCursor = None, limit: Limit = DEFAULT_LIST, q: Filter = None
 ) -> Response:
     """List datasets, newest first."""
     with parts.database.read() as tx:

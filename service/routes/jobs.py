@@ -15,9 +15,9 @@ from service.answers import answer
 from service.bodies import JsonBody, OptionalJsonBody
 from service.dependencies import (
     GUARDS,
-    Cursor,
     Filter,
     IdempotencyKey,
+    JobCursor,
     JobId,
     Limit,
     Parts,
@@ -69,7 +69,7 @@ def list_jobs(  # noqa: PLR0913  a query has this many parts
     request: Request,
     parts: PartsOf,
     *,
-    after: Cursor = None,
+    after: JobCursor = None,
     limit: Limit = DEFAULT_LIST,
     state: JobState | None = None,
     kind: JobKind = JobKind.TRAIN,

@@ -18,7 +18,7 @@ from descend.predictions import Interval, Predictions
 from descend.statistics import Covariance, Summary
 from service.answers import answer
 from service.bodies import JsonBody, parse
-from service.dependencies import GUARDS, Cursor, JobId, Limit, ModelId, PartsOf
+from service.dependencies import GUARDS, JobId, Limit, ModelCursor, ModelId, PartsOf
 from service.openapi import body_of, refusals
 from service.summaries import interval_reach, summary
 from storage.models import KnownStatistics
@@ -89,7 +89,7 @@ def get_job_model(parts: PartsOf, job_id: JobId) -> Response:
 
 
 @router.get("/models", response_model=Page[LinearModel], responses=refusals(422, 503))
-def list_models(parts: PartsOf, after: Cursor = None, limit: Limit = DEFAULT_LIST) -> Response:
+def list_models(parts: PartsOf, after: ModelCursor = None, limit: Limit = DEFAULT_LIST) -> Response:
     """List models, newest first."""
     with parts.database.read() as tx:
         page = tx.models.page(after=after, limit=limit)
