@@ -21,6 +21,7 @@ __all__ = ["map_rows"]
 Floats = NDArray[np.float64]
 
 IN_MEMORY_BYTES = 2**28
+CHUNK_ROWS = 2**16
 
 
 def map_rows(table: JobTable, part: Part, *, n: int, scratch: Path) -> training.Mapped:
@@ -53,7 +54,18 @@ def map_rows(table: JobTable, part: Part, *, n: int, scratch: Path) -> training.
             rows[begin:end, place] = column
         begin = end
     d, t = widths
+    if weighted:
+        _quieten(rows)
     return training.Mapped(rows[:, :d], rows[:, d : d + t], rows[:, d + t] if weighted else None)
+
+
+def _quieten(rows: Floats) -> None:
+    """Give rows of weight 0 the values of the first that has one (see Rows.observed)."""
+    weights = rows[:, -1]
+    first = int((weights > 0).argmax())
+    for begin in range(0, len(rows), CHUNK_ROWS):
+        part = rows[begin : begin + CHUNK_ROWS]
+        part[part[:, -1] == 0, :-1] = rows[first, :-1]
 
 
 def _array(shape: tuple[int, int], scratch: Path) -> Floats:

@@ -104,13 +104,12 @@ class Accumulator:
         if self._filled == 0 and self._totals is None:
             raise InvalidInput("there are no rows", param="X")
         parts: list[Reduced] = []
-        if self._totals is not None and self._frame is not None:
+        if self._totals is not None:
             parts.append(Reduced(self._totals, self._frame, self._tree.root()))
         if self._filled:
             parts.append(self._reduce(self._tile.copy(), self._filled))
-        frame, totals = parts[-1].frame, parts[0].totals
-        if len(parts) > 1:
-            totals = totals.plus(parts[1].totals)
+        totals = parts[0].totals if len(parts) == 1 else parts[0].totals.plus(parts[1].totals)
+        frame = parts[-1].frame or self._still()
         size = size_of(frame, totals)
         return Factor(
             **vars(totals),
@@ -119,7 +118,7 @@ class Accumulator:
             n_targets=self._shape[1],
             shift=frame.shift,
             size=size,
-            R=stacked([part.R * ratio_of(part.frame.unit, frame.unit) for part in parts])
+            R=stacked([part.R * ratio_of((part.frame or frame).unit, frame.unit) for part in parts])
             * ratio_of(frame.unit, size),
         )
 
@@ -159,21 +158,31 @@ class Accumulator:
                 self._take(run(task))
         return end
 
+    def _still(self) -> Frame:
+        """A frame for rows of which none weighs."""
+        columns = sum(self._shape)
+        return Frame(np.zeros(columns), np.ones(columns))
+
     def _reduce(self, tile: Floats, rows: int) -> Reduced:
         return reduce(tile, rows, self._frame, weighted=self._weighted, names=self._names)
 
     def _take(self, tiles: list[Reduced]) -> None:
         for tile in tiles:
-            frame = tile.frame
-            if self._frame is not None:
-                frame = Frame(frame.shift, np.maximum(frame.unit, self._frame.unit))
-                if (frame.unit > self._frame.unit).any():
-                    self._tree.scale(ratio_of(self._frame.unit, frame.unit))
-                if (frame.unit > tile.frame.unit).any():
-                    tile.R[:] *= ratio_of(tile.frame.unit, frame.unit)
-            self._frame = frame
+            if tile.frame is not None:
+                self._frame = self._common(tile.frame, tile.R)
             self._totals = tile.totals if self._totals is None else self._totals.plus(tile.totals)
             self._tree.push(tile.R)
+
+    def _common(self, frame: Frame, R: Floats) -> Frame:
+        """Bring what is there and a new tile's R to the larger of their units."""
+        if self._frame is None:
+            return frame
+        common = Frame(frame.shift, np.maximum(frame.unit, self._frame.unit))
+        if (common.unit > self._frame.unit).any():
+            self._tree.scale(ratio_of(self._frame.unit, common.unit))
+        if (common.unit > frame.unit).any():
+            R[:] *= ratio_of(frame.unit, common.unit)
+        return common
 
 
 def size_of(frame: Frame, totals: Totals) -> Floats:

@@ -78,11 +78,12 @@ def merge(a: Factor, b: Factor) -> Factor:
         InvalidInput: when they differ in their numbers of columns.
 
     Notes:
-        Takes the shifts of the part with more rows and the larger sizes. Cost: O(columns^3).
+        Takes the shifts of the part with more observations and the larger sizes.
+        Cost: O(columns^3).
     """
     if (a.n_features, a.n_targets) != (b.n_features, b.n_targets):
         raise InvalidInput("factors differ in their numbers of columns", param="features")
-    shift = a.shift if a.n_rows >= b.n_rows else b.shift
+    shift = a.shift if a.n_observations >= b.n_observations else b.shift
     totals = _totals(a).plus(_totals(b))
     size = size_of(Frame(shift, np.maximum(a.size, b.size)), totals)
     return Factor(

@@ -74,6 +74,9 @@ class Mapped(Rows):
             targets = Mapped(self.Y, self.Y, self.omega)
             ones = np.ones(self.n_targets)
             mean, variance = targets._spread(ones, fit_intercept=True)
+            low = np.min([part.Y.min(axis=0) for part in self.chunks()], axis=0)
+            high = np.max([part.Y.max(axis=0) for part in self.chunks()], axis=0)
+            variance[low == high] = 0  # of one value only rounding would be left
             return float(variance.mean()), float((variance + np.square(mean)).mean())
 
     def loss(self, coef: Floats, intercept: Floats, measure: Loss = SQUARED) -> float:

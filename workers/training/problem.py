@@ -83,7 +83,7 @@ class Problem:
             raise InvalidInput(
                 "every row left to train on has weight 0", param="validation_fraction"
             )
-        return cls(trained, kept, features, targets, hyperparameters)
+        return cls(trained.observed(), kept, features, targets, hyperparameters)
 
     @property
     def n_features(self) -> int:

@@ -5,7 +5,7 @@ of (A theta - B)^2 is the weighted mean over the data, whatever theta is.
 """
 
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -69,14 +69,28 @@ class Rows:
             InvalidInput: param "X", "Y" or "sample_weight".
         """
         check_rows(X, Y, omega)
-        return cls(X, Y, omega)
+        return cls(X, Y, omega).observed()
 
     @classmethod
     def held(cls, X: Floats, Y: Floats, omega: Floats | None) -> "Rows":
         """Make rows to validate on: where they all weigh nothing, they weigh alike."""
         kept = None if omega is None or not omega.any() else omega
         check_rows(X, Y, kept)
-        return cls(X, Y, kept)
+        return cls(X, Y, kept).observed()
+
+    def observed(self) -> Self:
+        """Give rows of weight 0 the values of the first that has one, in copies.
+
+        They are no observations and their own values may be anything: 0 times an overflow is NaN,
+        and a column of one value would have two.
+        """
+        omega = self.omega
+        if omega is None or omega.all() or not omega.any():
+            return self
+        idle, first = omega == 0, int(np.flatnonzero(omega)[0])
+        X, Y = self.X.copy(), self.Y.copy()
+        X[idle], Y[idle] = X[first], Y[first]
+        return replace(self, X=X, Y=Y)
 
     @property
     def n(self) -> int:
@@ -121,7 +135,7 @@ class Rows:
             relative = self.omega / self.omega.max()
             share = (relative / relative.sum())[:, np.newaxis]
         with np.errstate(over="ignore", invalid="ignore"):
-            deviation = self.Y - (share * self.Y).sum(axis=0)
+            deviation = self.Y - _centre(self.Y, share)
             variance = (share * np.square(deviation)).sum() / self.n_targets
             mean_square = (share * np.square(self.Y)).sum() / self.n_targets
         return float(variance), float(mean_square)
@@ -163,6 +177,13 @@ def check_rows(X: Floats, Y: Floats, omega: Floats | None) -> None:
         raise InvalidInput(
             "sample weights must be finite, >= 0 and not all 0", param="sample_weight"
         )
+
+
+def _centre(Y: Floats, share: float | Floats) -> Floats:
+    """The targets' weighted means; of a column of one value that value, so that it varies by 0."""
+    mean = (share * Y).sum(axis=0)
+    mean += (share * (Y - mean)).sum(axis=0)  # takes out the first sum's rounding
+    return np.asarray(np.where(Y.min(axis=0) == Y.max(axis=0), Y[0], mean))
 
 
 def _relative(omega: Floats) -> Floats:

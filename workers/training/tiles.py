@@ -31,7 +31,7 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Totals:
-    """What is counted of rows beside their factor."""
+    """What is counted of rows beside their factor; low and high are of those that weigh."""
 
     n_rows: int
     n_observations: int
@@ -53,10 +53,10 @@ class Totals:
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """A tile's rows: counted, and their factor in a frame."""
+    """A tile's rows: counted, and their factor in a frame; None while no row has weighed."""
 
     totals: Totals
-    frame: Frame
+    frame: Frame | None
     R: Floats
 
 
@@ -105,23 +105,24 @@ def reduce(
         InvalidInput: when a value or a weight is not finite, or a weight is negative.
     """
     values, omega = tile[1:-1, :rows], tile[-1, :rows]
-    with np.errstate(invalid="ignore"):
-        low, high = values.min(axis=1), values.max(axis=1)
-    finite = np.isfinite(low) & np.isfinite(high)
-    if not finite.all():
-        name = names[int(np.argmin(finite))]
-        raise InvalidInput(f"{name} holds NaN or infinity: remove those rows", param=name)
-    unit = _unit(np.maximum(-low, high))
+    low, high = _bounds(values, names)
+    totals = Totals(rows, rows, rows, 0.0, low, high)
+    idle = None
+    if weighted:
+        totals, idle = _counted(values, omega, totals)
+        if totals.n_observations == 0:
+            return Reduced(totals, frame, np.zeros((len(tile) - 1,) * 2))
+    unit = _unit(np.maximum(-totals.low, totals.high))
     if frame is None:
-        frame = Frame(_round_mean(_counting(values, omega), unit), unit)
+        frame = Frame(_round_mean(values if idle is None else values[:, ~idle], unit), unit)
     frame = Frame(frame.shift, np.maximum(frame.unit, unit))
+    if idle is not None:
+        values[:, idle] = frame.shift[:, np.newaxis]  # theirs may be anything
     if (frame.unit != 1).any():
         values *= (1 / frame.unit)[:, np.newaxis]
     values -= (frame.shift / frame.unit)[:, np.newaxis]
-    totals = Totals(rows, rows, rows, 0.0, low, high)
     tile[0, :rows] = 1
     if weighted:
-        totals = _counted(omega, low, high)
         tile[:-1, :rows] *= np.sqrt(omega)
     return Reduced(totals, frame, triangle(tile[:-1], rows))
 
@@ -138,10 +139,14 @@ def _unit(magnitudes: Floats) -> Floats:
     return np.where(usual, 1.0, 1.0 if usual.all() else power_of_two(magnitudes))
 
 
-def _counting(values: Floats, omega: Floats) -> Floats:
-    """Leave out rows of weight 0, whose values may be anything; all, where there are no others."""
-    counts = omega > 0
-    return values if counts.all() or not counts.any() else values[:, counts]
+def _bounds(values: Floats, names: Sequence[str]) -> tuple[Floats, Floats]:
+    with np.errstate(invalid="ignore"):
+        low, high = values.min(axis=1), values.max(axis=1)
+    finite = np.isfinite(low) & np.isfinite(high)
+    if not finite.all():
+        name = names[int(np.argmin(finite))]
+        raise InvalidInput(f"{name} holds NaN or infinity: remove those rows", param=name)
+    return low, high
 
 
 def _round_mean(values: Floats, unit: Floats) -> Floats:
@@ -154,13 +159,23 @@ def _round_mean(values: Floats, unit: Floats) -> Floats:
     return np.asarray(rounded * unit)
 
 
-def _counted(omega: NDArray[np.float64], low: Floats, high: Floats) -> Totals:
+def _counted(
+    values: Floats, omega: NDArray[np.float64], unweighted: Totals
+) -> tuple[Totals, NDArray[np.bool_] | None]:
+    """Count the rows that weigh; and say which do not, None where all do."""
     if not (np.isfinite(omega).all() and omega.min() >= 0):
         raise InvalidInput("sample weights must be finite and >= 0", param="sample_weight")
-    positive = omega[omega > 0]
+    idle = omega == 0
+    positive = omega[~idle]
+    low, high = unweighted.low, unweighted.high
+    if idle.any():
+        seen = values[:, ~idle]
+        low, high = seen.min(axis=1, initial=np.inf), seen.max(axis=1, initial=-np.inf)
     with np.errstate(over="ignore"):
         total = float(omega.sum())
-    return Totals(len(omega), len(positive), total, float(np.log(positive).sum()), low, high)
+    logs = float(np.log(positive).sum())
+    found = Totals(len(omega), len(positive), total, logs, low, high)
+    return found, idle if idle.any() else None
 
 
 def _width(part: Columns) -> int:

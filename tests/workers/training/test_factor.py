@@ -277,6 +277,47 @@ def test_weights_that_are_no_weights_are_refused(bad: float) -> None:
         factor([(X, Y, np.array([1, 1, bad, 1, 1]))])
 
 
+@pytest.mark.parametrize("junk", [0.0, 7.0, 1e15, 1e200])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_of_weight_0_leave_no_trace(junk: float, threads: int) -> None:
+    """Whatever they hold and wherever they lie: here they fill the first tile and more."""
+    X, Y, _ = _normal_rows(3 * tile_rows(5))
+    X[:, 1] = 7.3
+    omega = np.ones(len(X))
+    omega[: len(X) // 2] = 0
+    omega[::7] = 0
+    seen = omega > 0
+    X[~seen] = junk
+
+    f = factor([(X, Y, omega)], threads=threads)
+    only = factor([(X[seen], Y[seen], omega[seen])])
+
+    scaling = scaling_of(f, standardize=True, fit_intercept=True)
+    assert (scaling.mean[1], scaling.scale[1]) == (7.3, 1.0)
+    assert (f.R[:, 2] == 0).all()
+    assert f.n_observations == only.n_rows
+    assert (f.low == only.low).all()
+    assert (f.high == only.high).all()
+    told = np.hstack(matrices_of(f, scaling, intercept=True))
+    expected = np.hstack(matrices_of(only, scaling, intercept=True))
+    assert_same_rows(told, np.sqrt(f.n_rows / only.n_rows) * expected)
+
+
+def test_a_longer_part_without_weight_does_not_say_where_the_columns_lie() -> None:
+    X, Y, _ = _normal_rows(50)
+    X[:30, 1], X[30:, 1] = 2019.0, 2025.0
+    omega = np.repeat([0.0, 1.0], [30, 20])
+
+    idle, seen = (factor([(X[part], Y[part], omega[part])]) for part in (omega == 0, omega > 0))
+
+    for merged in (merge(idle, seen), merge(seen, idle)):
+        scaling = scaling_of(merged, standardize=True, fit_intercept=True)
+        assert (scaling.mean[1], scaling.scale[1]) == (2025.0, 1.0)
+        assert loss_of(merged, np.zeros((1, 3)), np.zeros(1)) == pytest.approx(
+            np.square(Y[30:]).mean(), rel=1e-12
+        )
+
+
 def test_rows_that_do_not_fit_together_are_refused() -> None:
     X, Y, _ = _normal_rows(5)
 

@@ -8,7 +8,7 @@ import pytest
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters
 from tests.problems import notebook, random_problem
-from tests.workers.training.trained import problem_of, train
+from tests.workers.training.trained import problem_of, same_bits, train
 from workers.training.problem import Problem
 from workers.training.samples import Rows
 
@@ -155,3 +155,34 @@ def test_training_rows_without_weight_are_refused() -> None:
             refused += 1
 
     assert 0 < refused < 12
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"loss": "huber"}, {"batch_size": 8}, {"standardize": False, "l2": 0.1}]
+)
+def test_what_rows_of_weight_0_hold_is_of_no_account(asked: dict[str, object]) -> None:
+    rows = random_problem("any", n_samples=37)
+    omega = np.tile([0.0, 1.0, 2.0], 13)[:37]
+    wild = rows.X.copy()
+    wild[omega == 0] = 1e200
+
+    tame, beside = (
+        train(replace(rows, X=X, sample_weight=omega), max_epochs=40, learning_rate=0.01, **asked)
+        for X in (rows.X, wild)
+    )
+
+    assert same_bits(tame, beside)
+
+
+@pytest.mark.parametrize("asked", [{}, {"loss": "huber"}, {"batch_size": 8}])
+@pytest.mark.parametrize("value", [0.1, 0.3, 1234.567])
+def test_a_constant_target_has_no_variance_and_no_r2(
+    value: float, asked: dict[str, object]
+) -> None:
+    rows = random_problem("any", n_samples=49)
+    constant = replace(rows, Y=np.full((49, 1), value))
+
+    trained = train(constant, max_epochs=20, learning_rate=0.01, **asked)
+
+    assert problem_of(constant, **asked).trained.moments()[0] == 0
+    assert trained.outcome.metrics.r2 is None
