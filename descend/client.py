@@ -12,6 +12,7 @@ without making a second job.
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -20,7 +21,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from descend.catalog import Catalog, Data
-from descend.errors import DescendError, InvalidInput
+from descend.errors import NOTHING_MADE, DescendError
 from descend.gradients import Gradients
 from descend.jobs import Job, JobSpec
 from descend.limits import MAX_WAIT_SECONDS
@@ -33,6 +34,8 @@ from descend.transport import Body, Transport, read
 __all__ = ["Client", "Run"]
 
 _NOT_YET = f"ds_{0:032}"  # stands for the dataset until it is uploaded
+
+_STOP_SECONDS = 5.0
 
 Contract = TypeVar("Contract", bound=BaseModel)
 
@@ -124,7 +127,7 @@ class Client(Catalog):
         spec = self._spec(data, options)
         try:
             return self.submit(spec, wait_seconds=wait_seconds)
-        except InvalidInput:
+        except NOTHING_MADE:
             self._forget(spec, data)
             raise
 
@@ -177,7 +180,7 @@ class Client(Catalog):
 
         Raises:
             InvalidInput: when a value cannot be used, or the data cannot be trained on.
-            TimeoutError: when no worker has answered in that time.
+            TimeoutError: when no worker has answered in that time; its job is cancelled.
         """
         data = given(X, y, sample_weight, dataset)
         return self._ask("/v1/plans", data, options, Plan, seconds=wait_seconds)
@@ -196,7 +199,7 @@ class Client(Catalog):
 
         Raises:
             InvalidInput: when a value cannot be used.
-            TimeoutError: when no worker has answered in that time.
+            TimeoutError: when no worker has answered in that time; its job is cancelled.
         """
         data = given(X, y, sample_weight, dataset)
         return self._ask("/v1/gradients", data, options, Gradients, seconds=wait_seconds)
@@ -213,14 +216,23 @@ class Client(Catalog):
         seconds: float,
     ) -> Contract:
         spec = self._spec(data, options)
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        asked = {"body": _json(spec), "headers": {"Idempotency-Key": uuid.uuid4().hex}}
         try:
-            answer = self._until_answered(
-                "POST", path, body=_json(spec), headers=headers, seconds=seconds
-            )
+            answer = self._until_answered("POST", path, seconds=seconds, **asked)
+        except (TimeoutError, KeyboardInterrupt):
+            self._withdraw(path, asked)
+            raise
         finally:
             self._forget(spec, data)
         return read(contract, answer)
+
+    def _withdraw(self, path: str, asked: Mapping[str, Any]) -> None:
+        """Cancel what nobody waits for any more; the same key names its job."""
+        with suppress(DescendError):
+            answer = self._transport.send("POST", path, **asked)
+            if answer.status_code == HTTPStatus.ACCEPTED:
+                job = self.cancel(read(Job, answer).id)
+                self.job(job.id, wait_seconds=_STOP_SECONDS)  # its data is in use until then
 
     def _spec(self, data: Given, options: Mapping[str, Any]) -> JobSpec:
         """Make the JobSpec; what cannot be used is refused before anything is uploaded."""

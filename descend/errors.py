@@ -29,6 +29,7 @@ A docstring is the class's default message. HTTP statuses are service/errors.py'
 from typing import ClassVar
 
 __all__ = [
+    "NOTHING_MADE",
     "BodyTooLarge",
     "Conflict",
     "CorruptArtefact",
@@ -197,6 +198,10 @@ class JobFailed(DescendError):
     """The job ended without a model."""
 
     code = "job_failed"
+
+
+# Of a submission: after these there is no job. After others there may be one.
+NOTHING_MADE = (InvalidInput, NotFound, Conflict, Unauthorized, WrongHost, QueueFull, StorageFull)
 
 
 def _tree(root: type[DescendError]) -> dict[str, type[DescendError]]:

@@ -312,8 +312,8 @@ class Metrics(BaseModel):
     r2: float | None = Field(None, description="1 - train_loss / variance of y")
     converged: bool = Field(
         False,
-        description="the gap is at most 1e-6 of min_objective or 1e-9 of the first epoch's gap;"
-        " where no minimum is known, stopped by tol",
+        description="the gap is at most 1e-6 of min_objective (of a perfect fit: 1e-9 of the"
+        " variance of y); where no minimum is known, stopped by tol",
     )
     train_seconds: float | None = None
 

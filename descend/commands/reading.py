@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +14,13 @@ import typer
 
 from descend.commands.rows import rows_named
 from descend.datasets import Dataset, UploadFormat
-from descend.errors import InvalidInput
+from descend.errors import DescendError, InvalidInput
 from descend.ids import ID_PATTERNS
 
 if TYPE_CHECKING:
     from descend.client import Client
 
-__all__ = ["READING", "Source", "opened", "source_of", "stored"]
+__all__ = ["READING", "Source", "forget", "opened", "source_of", "stored"]
 
 _PANEL = "Reading a file"
 _STDIN = "-"
@@ -90,7 +90,9 @@ def source_of(words: str, given: dict[str, Any]) -> Source:
     if form is not None and form not in set(UploadFormat):
         raise InvalidInput(f"give one of {', '.join(UploadFormat)}", param="format")
     options = {one.name: given.pop(one.name, None) for one in CSV}
-    source = Source(words, form=form, csv_options={k: v for k, v in options.items() if v})
+    source = Source(
+        words, form=form, csv_options={k: v for k, v in options.items() if v is not None}
+    )
     if source.dataset_id is None and words != _STDIN and not Path(words).is_file():
         raise InvalidInput(_no_file(words))
     if words == _STDIN and sys.stdin.isatty():
@@ -119,6 +121,13 @@ def stored(client: "Client", source: Source, *, name: str | None = None) -> Data
             if source.words != _STDIN:
                 _show_rows(error, path, source.csv_options.get("encoding", "utf-8"))
             raise
+
+
+def forget(client: "Client", source: Source, dataset: Dataset) -> None:
+    """Delete what was uploaded for this command alone, unless a job is using it."""
+    if source.dataset_id is None:
+        with suppress(DescendError):
+            client.delete_dataset(dataset.id)
 
 
 def _show_rows(error: InvalidInput, path: Path, encoding: str) -> None:

@@ -8,12 +8,12 @@ from rich.text import Text
 
 from descend.commands import data_pages, job_pages, model_pages
 from descend.commands.options import SPEC, options_of, spec_of
-from descend.commands.reading import READING, Source, source_of, stored
+from descend.commands.reading import READING, Source, forget, source_of, stored
 from descend.commands.sessions import JOB_FAILED, Session, registered
 from descend.counts import counted
 from descend.datasets import Dataset
-from descend.errors import InvalidInput
-from descend.jobs import Job, JobSpec, JobState, StopReason
+from descend.errors import NOTHING_MADE, InvalidInput
+from descend.jobs import Job, JobState, StopReason
 
 __all__ = ["add_to", "end_shown", "followed", "tell_detached"]
 
@@ -44,22 +44,28 @@ def train(
     spec_of(_NO_DATASET, given)
     if not detach:
         session.use_or_start()
-    run = session.client.submit(_spec(session, source, given))
+    job = _submitted(session, source, given)
     if detach:
-        tell_detached(session, run.job)
+        tell_detached(session, job)
     else:
-        end_shown(session, followed(session, run.job))
+        end_shown(session, followed(session, job))
 
 
 def plan(session: Session, table: TableOrId, **given: Any) -> None:
     """Say what `train` with the same options would do, without training.
 
-    The rate from which it diverges, the best one, and the epochs to each part of the way.
+    The rate from which it diverges, the best one, and the epochs to each part of the way. A file is
+    uploaded for the question only; to ask often, upload it and name its id.
     """
     source = source_of(table, given)
     spec_of(_NO_DATASET, given)
     session.use_or_start()
-    answer = session.client.plan(dataset=_spec(session, source, given).dataset, **options_of(given))
+    dataset = stored(session.client, source)
+    try:
+        _need_target(dataset, given)
+        answer = session.client.plan(dataset=dataset, **options_of(given))
+    finally:
+        forget(session.client, source, dataset)
     if session.as_json:
         session.show_json(answer)
     else:
@@ -117,15 +123,18 @@ def _show_end(session: Session, job: Job) -> None:
         )
 
 
-def _spec(session: Session, source: Source, given: dict[str, Any]) -> JobSpec:
+def _submitted(session: Session, source: Source, given: dict[str, Any]) -> Job:
     dataset = stored(session.client, source)
-    if not given["target"]:
-        _ask_for_target(dataset)
-    return spec_of(dataset.id, given)
+    try:
+        _need_target(dataset, given)
+        return session.client.submit(spec_of(dataset.id, given)).job
+    except NOTHING_MADE:
+        forget(session.client, source, dataset)
+        raise
 
 
-def _ask_for_target(dataset: Dataset) -> None:
-    if dataset.default_target is None:
+def _need_target(dataset: Dataset, given: dict[str, Any]) -> None:
+    if not given["target"] and dataset.default_target is None:
         numbers = [column.name for column in dataset.columns if column.is_numeric]
         raise InvalidInput(f"name the column to predict: {', '.join(numbers[:20])}", param="target")
 

@@ -186,3 +186,18 @@ def test_rates_penalties_and_epochs_are_a_models_own() -> None:
     other = problem_of(notebook(), learning_rate=0.01, l2=2.0, max_epochs=50, seed=2, tol=0.1)
 
     assert training.batch_key(one, "cpu") == training.batch_key(other, "cpu")
+
+
+def test_a_neighbour_whose_minimum_is_unknown_takes_nothing_from_a_job() -> None:
+    """Squares that leave the range of float64 leave no certificate."""
+    rows = random_problem("any", n_samples=20)
+    asked = {"target_gap": 1e-3, "max_epochs": 300}
+    problem = problem_of(rows, **asked)
+    beyond = problem_of(replace(rows, Y=rows.Y * 1e160), **asked)
+
+    alone = train_batch([problem])[0]
+    beside, other = train_batch([problem, beyond])
+
+    assert alone.outcome.stop_reason is StopReason.TARGET_GAP
+    assert same_bits(alone, beside)
+    assert np.isnan(other.history.gap).all()

@@ -189,3 +189,20 @@ def test_the_rows_of_a_penalty_count_in_what_a_certificate_costs() -> None:
 
     assert without.certificate is not None
     assert penalised.certificate is None
+
+
+def test_a_far_start_makes_nothing_converge() -> None:
+    """From zero weights a large mean is a first gap of 1e12: a billionth of it is a thousand."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 1))
+    rows = RegressionProblem("far", X, 1e6 + X + rng.normal(size=(200, 1)))
+
+    metrics = [
+        train(rows, learning_rate=0.45, max_epochs=epochs, tol=0).outcome.metrics
+        for epochs in (5, 8, 20)
+    ]
+
+    assert [one.converged for one in metrics] == [False, False, True]
+    for one in metrics:
+        assert one.relative_gap is not None
+        assert one.converged == (one.relative_gap <= 1e-6)

@@ -8,6 +8,8 @@ import statsmodels.api as sm
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from tests.problems import CATALOGUE, CERTIFIED, Floats, RegressionProblem, longley, norris
+from tests.workers.training.trained import problem_of, train_batch
+from workers import training
 from workers.training.factor import factor
 from workers.training.statistics import (
     Inference,
@@ -251,3 +253,22 @@ def test_a_refined_optimum_is_taken_as_it_is() -> None:
 
 def peer_vif(X: Floats) -> float:
     return float(variance_inflation_factor(np.concatenate([X, np.ones((len(X), 1))], axis=1), 0))
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1 / 400, 1.0, 1e14])
+@pytest.mark.parametrize(("target_gap", "near"), [(1e-9, False), (1e-23, True)])
+def test_whether_there_are_statistics_does_not_depend_on_the_unit_of_weights(
+    unit: float, target_gap: float, *, near: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    X[:, 1] += 2 * X[:, 0]
+    noise = rng.normal(size=(400, 2))
+    Y = np.column_stack([1000 * (X @ [1, 2, 3] + noise[:, 0]), X @ [1, 1, 1] + noise[:, 1] / 1000])
+    rows = RegressionProblem("two units", X, Y, sample_weight=np.full(400, unit))
+    made = training.compress(problem_of(rows, max_epochs=10**5, tol=0, target_gap=target_gap))
+    outcome = train_batch([made])[0].outcome
+
+    told, _ = training.statistics_of(made, outcome)
+
+    assert (told.refused is None) == near
