@@ -7,10 +7,11 @@ left behind is deleted.
 import random
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
-from descend.errors import Unavailable
+from descend.errors import DescendError
 from service.doorbell import Doorbell
 from service.uploads import Uploads
 from storage.artefacts import LocalArtefacts
@@ -52,16 +53,29 @@ class Reconciler:
 
     def _run(self) -> None:
         while not self._closing.wait(self._seconds * random.uniform(0.5, 1.5)):  # noqa: S311
-            try:
-                self._tick()
-            except (Unavailable, OSError) as error:
-                logger.warning("reconcile_failed", reason=str(error))
+            self._try(self._tick)
+            # On its own: a disk too full for a tick's rows is what a sweep makes room on.
+            self._try(self._sweep)
+
+    def _try(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except (DescendError, OSError) as error:
+            logger.warning("reconcile_failed", reason=str(error))
+        except Exception:
+            # Nobody starts the thread again: without it lost leases stay lost.
+            logger.exception("reconcile_failed", reason="unexpected")
 
     def _tick(self) -> None:
         self._database.check()
         for queue in reconcile(self._database):
             self._doorbell.ring(queue)
-        if time.monotonic() >= self._next_sweep:
-            self._next_sweep = time.monotonic() + SWEEP_SECONDS
-            swept = sweep(self._database, self._artefacts)
-            logger.info("swept", artefacts=len(swept), uploads=self._uploads.sweep())
+
+    def _sweep(self) -> None:
+        if time.monotonic() < self._next_sweep:
+            return
+        self._database.check()
+        self._next_sweep = time.monotonic() + SWEEP_SECONDS
+        uploads = self._uploads.sweep()
+        swept = sweep(self._database, self._artefacts)
+        logger.info("swept", artefacts=len(swept), uploads=uploads)

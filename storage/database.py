@@ -152,7 +152,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Read one consistent state; takes no write lock, and cannot write."""
-        with _translated(), self._reader.begin() as connection:
+        with _translated(writes=False), self._reader.begin() as connection:
             yield Transaction(connection, jobs=self._jobs, room=self._room, writes=False)
 
     def check(self) -> None:
@@ -269,14 +269,16 @@ def _postgresql(url: URL) -> Engine:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(*, writes: bool = True) -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
         raise Unavailable("the database is busy", retry_after_seconds=1) from error
     except DBAPIError as error:
         translated = _translation(error)
-        if translated is None:
+        # A reader refuses to write because it is one: a fault of ours.
+        forbidden = getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY
+        if translated is None or (forbidden and not writes):
             raise
         raise translated from error
 
@@ -299,12 +301,21 @@ def _translation(error: DBAPIError) -> DescendError | None:
     return None
 
 
+# READONLY: the file's owner, mount or place was changed under us; a restore, an operator at work.
+_UNUSABLE = {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+}
+
+
 def _sqlite_translation(code: int) -> DescendError | None:
     writing = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
     if code == sqlite3.SQLITE_FULL or code in writing:
         return StorageFull("the database's disk is full")
     if code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Unavailable("the database is busy", retry_after_seconds=1)
-    if code & 0xFF in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}:
+    if code & 0xFF in _UNUSABLE:
         return Unavailable("the database's file cannot be used", retry_after_seconds=5)
     return None

@@ -38,6 +38,7 @@ def sweep(database: Database, artefacts: LocalArtefacts) -> list[str]:
         kind, _, rest = key.partition("/")
         return key in named or (kind == FACTORS and rest.partition("/")[0] in living)
 
-    with database.begin() as tx:
+    swept = artefacts.sweep(keep, ORPHAN_SECONDS)
+    with database.begin() as tx:  # after it: a full disk has room for this only then
         tx.workers.forget_silent(SILENT_SECONDS)
-    return artefacts.sweep(keep, ORPHAN_SECONDS)
+    return swept

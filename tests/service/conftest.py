@@ -195,7 +195,7 @@ def serving(settings: ServiceSettings, **environment: str) -> Iterator[httpx2.Cl
 
 @contextmanager
 def process_serving(
-    settings: ServiceSettings, **environment: str
+    settings: ServiceSettings, *, stderr: int | None = None, **environment: str
 ) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes]]]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         fd = listening.fileno()
@@ -203,6 +203,7 @@ def process_serving(
             [sys.executable, "-m", "service", "--fd", str(fd)],
             env={"DESCEND_DATA": str(settings.data), "PATH": "/usr/bin:/bin", **environment},
             pass_fds=(fd,),
+            stderr=stderr,
         )
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
@@ -212,6 +213,8 @@ def process_serving(
     finally:
         process.terminate()
         assert process.wait(timeout=10) == 0
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def answers(client: httpx2.Client) -> bool:

@@ -1,10 +1,14 @@
 """What an API process does beside its requests."""
 
 import os
+import resource
+import subprocess
 import time
 from collections.abc import Iterator
 
 import pytest
+import structlog
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from service.app import create_app
@@ -12,7 +16,7 @@ from service.doorbell import Doorbell
 from service.settings import ServiceSettings
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
-from tests.service.conftest import LOCAL, NOTEBOOK, wait_until
+from tests.service.conftest import LOCAL, NOTEBOOK, process_serving, wait_until
 
 
 class HeardDoorbell(Doorbell):
@@ -59,6 +63,47 @@ def test_a_bell_that_nobody_heard_is_rung_again(
     assert doorbell.heard == ["cpu"]
 
     wait_until(lambda: len(doorbell.heard) > 1)
+
+
+def test_a_tick_that_fails_unexpectedly_is_logged_and_followed_by_the_next(
+    client: TestClient, doorbell: HeardDoorbell, database: Database
+) -> None:
+    client.post("/v1/jobs", json={"dataset": NOTEBOOK})
+    wait_until(lambda: len(doorbell.heard) > 1)
+
+    with structlog.testing.capture_logs() as logs:
+        with database.begin() as tx:
+            tx.connection.execute(text("ALTER TABLE jobs RENAME COLUMN queue TO line"))
+        wait_until(lambda: "unexpected" in [told.get("reason") for told in logs])
+    with database.begin() as tx:
+        tx.connection.execute(text("ALTER TABLE jobs RENAME COLUMN line TO queue"))
+    doorbell.heard.clear()
+
+    wait_until(lambda: doorbell.heard != [])
+
+
+def test_leases_are_given_back_once_a_full_disk_has_room_again(
+    settings: ServiceSettings, database: Database
+) -> None:
+    often = {"DESCEND_RECONCILE_SECONDS": "0.05"}
+    with process_serving(settings, stderr=subprocess.PIPE, **often) as (client, process):
+        job_id = client.post("/v1/jobs", json={"dataset": NOTEBOOK}).json()["id"]
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        with database.begin() as tx:
+            tx.jobs.claim("wrk_lost", 1, queues=["cpu"], lease_seconds=0.05)
+
+        assert b"the database's disk is full" in next_failure(process)
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, unlimited)
+
+        wait_until(lambda: client.get(f"/v1/jobs/{job_id}").json()["state"] == "queued")
+
+
+def next_failure(process: subprocess.Popen[bytes]) -> bytes:
+    """Read a server's log up to a failed tick, or to a dead thread's last words."""
+    assert process.stderr is not None
+    told = (b"reconcile_failed", b"Exception in thread")
+    return next(line for line in process.stderr if any(word in line for word in told))
 
 
 def test_what_killed_uploads_left_is_deleted_after_a_day(settings: ServiceSettings) -> None:

@@ -55,6 +55,16 @@ def test_a_database_without_its_schema_says_what_to_run(tmp_path: Path) -> None:
     empty.close()
 
 
+def test_a_file_that_may_not_be_written_is_unavailable(tmp_path: Path) -> None:
+    migrate(f"sqlite:///{tmp_path / 'a.db'}")
+    closed = Database(f"sqlite:///file:{tmp_path / 'a.db'}?mode=ro&uri=true")
+
+    with pytest.raises(Unavailable, match="cannot be used"), closed.begin() as tx:
+        tx.workers.seen("w1", "host", pid=1, queues=["cpu"])
+
+    closed.close()
+
+
 def test_a_database_of_another_revision_is_refused(database: Database) -> None:
     with database.begin() as tx:
         tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
