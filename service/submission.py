@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
-from descend.datasets import Dataset
+from descend.datasets import Dataset, InlineData
 from descend.errors import (
     DescendError,
     InvalidInput,
@@ -27,7 +27,7 @@ from service.answers import answer
 from service.bodies import parse
 from service.dependencies import Parts
 from service.references import initial_weights, validation_dataset
-from service.uploads import store
+from service.uploads import Stored, kept_with_row, store
 from storage.database import Transaction
 from storage.ingest import ingest_json
 
@@ -106,8 +106,7 @@ def _submit(
 ) -> Job:
     if kind is not JobKind.TRAIN and "priority" not in spec.model_fields_set:
         spec = spec.model_copy(update={"priority": FIRST})
-    inline = None if isinstance(spec.dataset, str) else ingest_json(spec.dataset, name=spec.name)
-    stored = inline and store(inline, parts.artefacts)
+    stored = None if isinstance(spec.dataset, str) else _stored(parts, spec, spec.dataset)
 
     def add(tx: Transaction) -> tuple[Job, bool]:
         dataset = stored.dataset if stored else tx.datasets.get(str(spec.dataset))
@@ -118,10 +117,22 @@ def _submit(
             tx.datasets.add(dataset, inline=stored.inline, artefact=stored.artefact)
         return job, created
 
-    job, created = parts.database.together(add)
+    with kept_with_row(stored, parts.database, parts.artefacts):
+        job, created = parts.database.together(add)
     if created:
         parts.doorbell.ring(queue_of(spec))
     return job
+
+
+def _stored(parts: Parts, spec: JobSpec, data: InlineData) -> Stored:
+    """Make the data of a request safe; what is to be a file is not written to be refused."""
+    inline = ingest_json(data, name=spec.name)
+    if inline.is_large:
+        columns = admit(spec, inline.dataset)
+        with parts.database.read() as tx:
+            validation_dataset(spec, inline.dataset, columns, tx)
+            tx.jobs.find_room(spec, max_queued=parts.settings.limits.queued_jobs)
+    return store(inline, parts.artefacts)
 
 
 def queue(

@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -13,11 +13,13 @@ from typing import IO
 from fastapi.concurrency import run_in_threadpool
 
 from descend.datasets import Dataset
+from descend.errors import DatasetNotFound, Unavailable
 from storage.artefacts import LocalArtefacts, no_room_is_storage_full
+from storage.database import Database
 from storage.ingest import Ingested
 from storage.leases import StoredData
 
-__all__ = ["Stored", "Uploads", "link", "receive", "store", "stored_source"]
+__all__ = ["Stored", "Uploads", "kept_with_row", "link", "receive", "store", "stored_source"]
 
 BUFFER_BYTES = 2**20
 ABANDONED_SECONDS = 24 * 3600.0
@@ -95,12 +97,50 @@ def _append(file: IO[bytes], piece: bytearray) -> None:
 
 
 def store(ingested: Ingested, artefacts: LocalArtefacts) -> Stored:
-    """Make an ingested table's bytes safe; its row comes after."""
-    if ingested.path is None:
-        return Stored(ingested.dataset, ingested.inline, None)
-    key = f"datasets/{ingested.dataset.id}.arrow"
-    artefacts.adopt(key, ingested.path)
-    return Stored(ingested.dataset, None, key)
+    """Make an ingested table's bytes safe; its row comes after, inside `kept_with_row`.
+
+    Raises:
+        StorageFull: when there is no room; nothing is left behind then.
+    """
+    dataset, inline = ingested.dataset, ingested.inline
+    if not ingested.is_large:
+        return Stored(dataset, inline, None)
+    key = f"datasets/{dataset.id}.arrow"
+    if inline is not None:
+        artefacts.put(key, inline)
+    elif ingested.path is not None:
+        artefacts.adopt(key, ingested.path)
+    return Stored(dataset, None, key)
+
+
+@contextmanager
+def kept_with_row(
+    stored: Stored | None, database: Database, artefacts: LocalArtefacts
+) -> Iterator[None]:
+    """Delete a dataset's stored file when the block, which adds its row, ends without one.
+
+    A client that is refused tries again: what each attempt leaves behind would fill the disk.
+    """
+    if stored is None or stored.artefact is None:
+        yield
+        return
+    try:
+        yield
+    except Exception as error:
+        # PostgreSQL may still be committing what a lost connection asked for: the sweep will know.
+        if database.is_sqlite or not isinstance(error, Unavailable):
+            _delete_unnamed(stored, database, artefacts)
+        raise
+    _delete_unnamed(stored, database, artefacts)
+
+
+def _delete_unnamed(stored: Stored, database: Database, artefacts: LocalArtefacts) -> None:
+    """Delete the file unless a row names it, or nobody can say: a commit may be told as failed."""
+    with suppress(Unavailable), database.read() as tx:
+        try:
+            tx.datasets.stored(stored.dataset.id)
+        except DatasetNotFound:
+            artefacts.delete(stored.artefact or "")
 
 
 def stored_source(stored: StoredData, artefacts: LocalArtefacts) -> Path | bytes:

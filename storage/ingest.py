@@ -5,8 +5,6 @@ the row and never show a cell: data does not belong into messages and logs.
 """
 
 import hashlib
-import tempfile
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,17 +28,23 @@ __all__ = ["Ingested", "canonical_json", "dataset_of", "ingest_json", "ingested_
 
 @dataclass(frozen=True)
 class Ingested:
-    """A dataset whose bytes are in `inline` where they are few, and else in the file at `path`."""
+    """A dataset, and its bytes: `inline`, in memory, or in the file at `path`."""
 
     dataset: Dataset
     path: Path | None
     inline: bytes | None
 
+    @property
+    def is_large(self) -> bool:
+        """Whether the bytes belong into a file, not into the dataset's row."""
+        return self.dataset.size_bytes > INLINE_IN_ROW_BYTES
+
 
 def ingested_at(dataset: Dataset, path: Path) -> Ingested:
     """Take a canonical file into memory where it is small enough for its dataset's row."""
-    if dataset.size_bytes > INLINE_IN_ROW_BYTES:
-        return Ingested(dataset, path, None)
+    ingested = Ingested(dataset, path, None)
+    if ingested.is_large:
+        return ingested
     content = path.read_bytes()
     path.unlink()
     return Ingested(dataset, None, content)
@@ -48,8 +52,6 @@ def ingested_at(dataset: Dataset, path: Path) -> Ingested:
 
 def ingest_json(data: InlineData, *, name: str | None, brief: bool = True) -> Ingested:
     """Read data that was written in a request.
-
-    A file it makes, for more than fits into a row, is gone when the result is forgotten.
 
     Args:
         data: X and y, or columns.
@@ -70,13 +72,7 @@ def ingest_json(data: InlineData, *, name: str | None, brief: bool = True) -> In
         dataset = _described_briefly(name, content, columns, **more)
     else:
         dataset = dataset_of(content, name=name, format_="json", **more)
-    if len(content) <= INLINE_IN_ROW_BYTES:
-        return Ingested(dataset, None, content)
-    with tempfile.NamedTemporaryFile(suffix=".arrow", delete=False) as file:
-        file.write(content)
-    ingested = Ingested(dataset, Path(file.name), None)
-    weakref.finalize(ingested, Path(file.name).unlink, missing_ok=True)
-    return ingested
+    return Ingested(dataset, None, content)
 
 
 def canonical_json(data: InlineData) -> bytes:

@@ -100,6 +100,12 @@ class JobRepository(JobReading, JobHolding):
             parent_id=parent_id,
         ), True
 
+    def find_room(self, spec: JobSpec, *, max_queued: int) -> None:
+        """Raise QueueFull where `add` would: before work that would be for nothing."""
+        waiting, _ = self._waiting(queue_of(spec), spec.priority)
+        if waiting >= max_queued:
+            raise _queue_full(max_queued)
+
     def _ahead(self, queue: str, priority: int, *, max_queued: int) -> int:
         """Count the jobs that are served before a new one; QueueFull where there is no room."""
         waiting, ahead = self._room.counted(
@@ -108,7 +114,7 @@ class JobRepository(JobReading, JobHolding):
             count=lambda: self._waiting(queue, priority),
         )
         if waiting >= max_queued:
-            raise QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
+            raise _queue_full(max_queued)
         return ahead
 
     def _waiting(self, queue: str, priority: int) -> tuple[int, int]:
@@ -173,6 +179,10 @@ class JobRepository(JobReading, JobHolding):
         if cancelled is not None:
             self._count_end(cancelled)
         return self.get(job_id)
+
+
+def _queue_full(max_queued: int) -> QueueFull:
+    return QueueFull(f"{max_queued} jobs are waiting already", retry_after_seconds=5)
 
 
 # A number that is read, checked and copied once costs as much as so many multiplications.

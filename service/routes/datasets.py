@@ -28,7 +28,7 @@ from service.bodies import content_encoding, content_type, limited, parse
 from service.compression import inflated
 from service.dependencies import GUARDS, DatasetCursor, DatasetId, Filter, Limit, Parts, PartsOf
 from service.openapi import body_of, refusals
-from service.uploads import link, receive, store, stored_source
+from service.uploads import Stored, kept_with_row, link, receive, store, stored_source
 from storage.arrow import open_table
 from storage.artefacts import FACTORS
 from storage.csv_tables import NULL_WORDS
@@ -183,9 +183,16 @@ def create_dataset(
 ) -> Response:
     """Upload a table: CSV, Parquet, Arrow, NDJSON, npy, npz, or JSON with `X`, `y` or columns."""
     stored = store(_ingested(parts, upload, options, name=name), parts.artefacts)
-    with parts.database.begin() as tx:
-        dataset = tx.datasets.add(stored.dataset, inline=stored.inline, artefact=stored.artefact)
+    dataset = _with_row(parts, stored)
     return answer(dataset, 201, location=f"/v1/datasets/{dataset.id}")
+
+
+def _with_row(parts: Parts, stored: Stored) -> Dataset:
+    with (
+        kept_with_row(stored, parts.database, parts.artefacts),
+        parts.database.begin() as tx,
+    ):
+        return tx.datasets.add(stored.dataset, inline=stored.inline, artefact=stored.artefact)
 
 
 def _ingested(parts: Parts, upload: Upload, options: CsvOptions, *, name: str | None) -> Ingested:
@@ -231,9 +238,7 @@ def append_rows(
         "default_weight": parent.default_weight,
     }
     whole = replace(appended, dataset=appended.dataset.model_copy(update=whose))
-    kept = store(whole, parts.artefacts)
-    with parts.database.begin() as tx:
-        dataset = tx.datasets.add(kept.dataset, inline=kept.inline, artefact=kept.artefact)
+    dataset = _with_row(parts, store(whole, parts.artefacts))
     return answer(dataset, 201, location=f"/v1/datasets/{dataset.id}")
 
 
