@@ -6,6 +6,7 @@ A fitted estimator holds numbers and no connection: it predicts, is pickled and 
 the server. Only this module and descend.regressors know scikit-learn.
 """
 
+import time
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from descend.client import Client
 from descend.hyperparameters import Hyperparameters, Loss, Optimizer
-from descend.limits import MAX_NAME_LENGTH, MAX_WAIT_SECONDS
+from descend.limits import MAX_NAME_LENGTH
 from descend.runs import Run
 
 __all__ = ["DescendRegressor"]
@@ -40,7 +41,7 @@ class DescendRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
         url: of the server; None: DESCEND_URL, else http://127.0.0.1:8000.
         api_key: None: DESCEND_API_KEY. A key given here is a parameter like any other: it is
             pickled with the estimator, and shown nowhere. One from the environment is not held.
-        timeout_seconds: when fit gives up waiting; None: never.
+        timeout_seconds: when fit gives up, sending the data included; None: never.
 
     Attributes:
         coef_: shape (n_features,), or (n_targets, n_features) where y has two dimensions.
@@ -147,16 +148,13 @@ class DescendRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
                 sample_weight, rows, dtype=np.float64, ensure_non_negative=True
             )
         with Client(self.url, api_key=self.api_key) as client:
-            wait = MAX_WAIT_SECONDS if self.timeout_seconds is None else self.timeout_seconds
+            began = time.monotonic()
+            # The answer to a submission that waits would name the job when it has ended only.
             run = client.train(
-                self._named(rows),
-                targets,
-                sample_weight=sample_weight,
-                wait_seconds=wait,
-                **self._options(),
+                self._named(rows), targets, sample_weight=sample_weight, **self._options()
             )
             try:
-                run.wait(timeout_seconds=self.timeout_seconds)
+                run.wait(timeout_seconds=self._left_since(began))
             except (TimeoutError, KeyboardInterrupt):
                 run.cancel()  # nobody waits for it any more
                 raise
@@ -176,6 +174,11 @@ class DescendRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type
         rows = validate_data(self, X, dtype=np.float64, reset=False)
         predicted: Floats = rows @ self.coef_.T + self.intercept_
         return predicted
+
+    def _left_since(self, began: float) -> float | None:
+        if self.timeout_seconds is None:
+            return None
+        return max(0.0, self.timeout_seconds - (time.monotonic() - began))
 
     def _keep(self, run: Run, *, one_target: bool) -> None:
         """Take what came out; the connection stays behind."""

@@ -61,7 +61,8 @@ class Run:
         while not self.job.state.is_terminal:
             left = _WAIT_STEP_SECONDS if end is None else end - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"{self.id} is still {self.state} after {timeout_seconds} s")
+                waited = round(timeout_seconds or 0, 2)
+                raise TimeoutError(f"{self.id} is still {self.state} after {waited} s")
             self.refresh(wait_seconds=min(left, _WAIT_STEP_SECONDS))
         if check and self.job.state is not JobState.SUCCEEDED:
             error = self.job.error

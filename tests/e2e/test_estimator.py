@@ -1,8 +1,10 @@
 """DescendRegressor against a real stack: scikit-learn's own checks, and what they do not ask."""
 
 import pickle  # noqa: TID251  of our own estimators
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from descend import Client, DescendRegressor, Hyperparameters, JobState
 from descend.errors import InvalidInput, JobFailed, Unreachable
 from tests.house.sources import ROOT
+from tests.servers import until
 
 rng = np.random.default_rng(4)
 X = rng.normal(size=(60, 3))
@@ -158,6 +161,35 @@ def test_a_fit_that_gives_up_cancels_its_job(regressor: DescendRegressor, client
 
     newest = next(client.jobs())
     assert client.job(newest.id, wait_seconds=10).state is JobState.CANCELLED
+
+
+def test_the_timeout_is_that_of_the_whole_fit(regressor: DescendRegressor) -> None:
+    regressor.set_params(optimizer="sgd", learning_rate=1e-9, max_epochs=10_000_000, tol=0)
+    began = time.monotonic()
+
+    with pytest.raises(TimeoutError, match="still"):
+        regressor.set_params(timeout_seconds=2.0).fit(X, Y)
+
+    assert 2.0 <= time.monotonic() - began < 3.5
+
+
+def test_an_interrupted_fit_cancels_its_job(url: str, client: Client) -> None:
+    before = {job.id for job in client.jobs()}
+    endless = "optimizer='sgd', learning_rate=1e-9, max_epochs=10_000_000, tol=0"
+    code = (
+        f"import descend; descend.DescendRegressor({endless}, url={url!r})"
+        ".fit([[1.0], [2.0], [4.0]], [1.0, 2.0, 3.0])"
+    )
+    told = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    running = until(
+        lambda: [job for job in client.jobs(state=JobState.RUNNING) if job.id not in before],
+        seconds=60,
+    )[0]
+
+    told.send_signal(signal.SIGINT)
+
+    assert "KeyboardInterrupt" in told.communicate(timeout=20)[1]
+    assert client.job(running.id, wait_seconds=10).state is JobState.CANCELLED
 
 
 def test_without_a_server_the_error_says_so() -> None:
