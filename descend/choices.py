@@ -4,8 +4,12 @@ Pydantic tells what each branch of a union would have wanted; a person wants one
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["of_several"]
+__all__ = ["of_several", "param_of"]
+
+# Words that pydantic puts into an error's location for a union's branch; they are no field names.
+_UNION_TAGS = frozenset({"vector", "matrix", "dataset-id", "inline-xy", "inline-columns"})
 
 _TAKES = {
     "learning_rate": "a number above 0 (at most 1e12), or auto",
@@ -27,3 +31,28 @@ def of_several(param: str, messages: Sequence[str]) -> str:
     if name in _TAKES and (len(messages) > 1 or messages[0].startswith("Input tag")):
         return f"{name} is {_TAKES[name]}"
     return " or: ".join(messages).replace(" or: Input should be", " or")
+
+
+def param_of(location: Sequence[str | int], body: Any, *, missing: bool = False) -> str:
+    """Say which field an error is about: what the body does not hold is the tag of a union.
+
+    Args:
+        location: where pydantic found it.
+        body: what was checked.
+        missing: it is about a field that is not there.
+    """
+    names: list[str] = []
+    here = body
+    for place, step in enumerate(location):
+        if _holds(here, step):
+            here = here[step]
+        elif not missing or place < len(location) - 1 or step in _UNION_TAGS:
+            continue
+        names.append(str(step))
+    return ".".join(names)
+
+
+def _holds(value: Any, step: str | int) -> bool:
+    if isinstance(value, list):
+        return isinstance(step, int) and 0 <= step < len(value)
+    return isinstance(value, dict) and step in value

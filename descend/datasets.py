@@ -21,7 +21,6 @@ from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
 __all__ = [
     "MEDIA_TYPES",
     "NULL_WORDS",
-    "UNION_TAGS",
     "Cell",
     "Column",
     "ColumnName",
@@ -153,9 +152,6 @@ class InlineColumns(BaseModel):
 
 
 InlineData = InlineXY | InlineColumns
-
-# Words that pydantic puts into an error's location for a union's branch; they are no field names.
-UNION_TAGS = frozenset({"vector", "matrix", "dataset-id", "inline-xy", "inline-columns"})
 
 
 def _rectangular(rows: Matrix, name: str) -> Matrix:

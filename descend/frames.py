@@ -60,6 +60,8 @@ _SUFFIXES = {
 }
 _MEDIA_TYPES = {kind: media_type for media_type, kind in MEDIA_TYPES.items()}
 _ARROW_FILE_MAGIC = b"ARROW1"
+_CELLS = (bool, int, float, str, type(None))
+_TIMES = (np.datetime64, np.timedelta64)
 
 
 # -- arrays -------------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ def inline_columns(columns: Columns) -> dict[str, Any] | None:
     """Write a small table into the request; None where it is large."""
     if sum(len(values) for values in columns.values()) > INLINE_CELLS:
         return None
-    return {"columns": {name: _cells(values) for name, values in columns.items()}}
+    return {"columns": {name: _cells(name, values) for name, values in columns.items()}}
 
 
 def columns_body(columns: Columns) -> Body:
@@ -162,7 +164,8 @@ def ndjson(columns: Columns) -> Callable[[], Iterator[bytes]]:
 
     def pieces() -> Iterator[bytes]:
         for start in range(0, n_rows, _PIECE_ROWS):
-            parts = [_cells(values[start : start + _PIECE_ROWS]) for values in columns.values()]
+            stop = start + _PIECE_ROWS
+            parts = [_cells(name, values[start:stop]) for name, values in columns.items()]
             rows = (dict(zip(names, row, strict=True)) for row in zip(*parts, strict=True))
             yield "".join(f"{_line(row)}\n" for row in rows).encode()
 
@@ -179,11 +182,12 @@ def _line(row: Mapping[str, Any]) -> str:
 def _arrow_stream(columns: Columns) -> bytes:
     import polars
 
-    def plain(values: Any) -> Any:
-        return values if _maker(values) == "polars" else _dense(values)
+    def plain(name: str, values: Any) -> Any:
+        return values if _maker(values) == "polars" else _dense(name, values)
 
+    made = {name: plain(name, values) for name, values in columns.items()}
     try:
-        frame = polars.DataFrame({name: plain(values) for name, values in columns.items()})
+        frame = polars.DataFrame(made)
     except (TypeError, ValueError, polars.exceptions.PolarsError) as error:
         raise InvalidInput(f"the table cannot be written: {error}") from error
     file = BytesIO()
@@ -191,26 +195,42 @@ def _arrow_stream(columns: Columns) -> bytes:
     return file.getvalue()
 
 
-def _dense(values: Any) -> Any:
+def _dense(name: str, values: Any) -> Any:
     """Return numbers as the array that they already are, everything else cell by cell."""
     dtype = getattr(values, "dtype", None)
     return (
         np.asarray(values)
         if isinstance(dtype, np.dtype) and dtype.kind in "fiub"
-        else _cells(values)
+        else _cells(name, values)
     )
 
 
-def _cells(values: Any) -> list[Any]:
-    """Return Python's own numbers and text; None where a cell is missing."""
+def _cells(name: str, values: Any) -> list[Any]:
+    """Return Python's own numbers and text; None where a cell is missing.
+
+    Raises:
+        InvalidInput: when a cell is something else, such as a date; `param` is the column.
+    """
     maker = _maker(values)
     if maker == "polars":
         cells = values.to_list()
     elif maker == "pandas":
         cells = values.astype(object).where(values.notna(), None).tolist()
     else:
-        cells = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    return [None if isinstance(cell, float) and math.isnan(cell) else cell for cell in cells]
+        cells = list(values)  # numpy's own: tolist() makes a bare number of a date in nanoseconds
+    return [_cell(name, cell) for cell in cells]
+
+
+def _cell(name: str, cell: Any) -> Any:
+    if isinstance(cell, np.generic) and not isinstance(cell, _TIMES):
+        cell = cell.item()
+    if not isinstance(cell, _CELLS):
+        raise InvalidInput(
+            f"column {name!r} holds a {type(cell).__name__}: a cell is a number, a text, a boolean"
+            " or None. Of a date make a number, such as the days since the first",
+            param=name,
+        )
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
 
 
 def _maker(value: object) -> str | None:
@@ -223,7 +243,7 @@ def rows_of(X: Any) -> dict[str, Any]:
     if not is_table(X):
         return {"X": _numbers(X, "X").tolist()}
     columns = columns_of(X)
-    cells = zip(*(_cells(values) for values in columns.values()), strict=True)
+    cells = zip(*(_cells(name, values) for name, values in columns.items()), strict=True)
     return {"rows": [dict(zip(columns, row, strict=True)) for row in cells]}
 
 

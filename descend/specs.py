@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from descend import frames
-from descend.choices import of_several
-from descend.datasets import UNION_TAGS, Dataset
+from descend.choices import of_several, param_of
+from descend.datasets import Dataset
 from descend.errors import InvalidInput
 from descend.hyperparameters import Hyperparameters, InitialWeights, Loss, Optimizer, Schedule
 from descend.ids import ID_PATTERNS
@@ -175,7 +175,7 @@ def job_spec(dataset: Any, options: Mapping[str, Any]) -> JobSpec:
             **about_job,
         )
     except ValidationError as error:
-        raise _refusal(error) from error
+        raise _refusal(error, {**about_training, **about_job, "dataset": dataset}) from error
 
 
 def spec_changes(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,19 +194,14 @@ def spec_changes(options: Mapping[str, Any]) -> dict[str, Any]:
     return about_job | ({"hyperparameters": about_training} if about_training else {})
 
 
-def _refusal(error: ValidationError) -> InvalidInput:
+def _refusal(error: ValidationError, asked: Mapping[str, Any]) -> InvalidInput:
     """Say it in the argument's name; pydantic names the branches of a union, too."""
     found = error.errors(include_url=False, include_input=False)
-    place = [str(part) for part in found[0]["loc"] if _is_field(part)]
     named = found[0].get("ctx", {}).get("field")
-    param = ".".join(place) or (str(named) if named else None)
+    param = param_of(found[0]["loc"], asked) or (str(named) if named else None)
     if found[0]["type"] == "extra_forbidden":
         return InvalidInput(f"there is no option {param!r}", param=param)
     same = [item for item in found if item["loc"][:1] == found[0]["loc"][:1]]
     words = [item["msg"].removeprefix("Value error, ") for item in same]
     message = of_several(param or "", list(dict.fromkeys(words)))
     return InvalidInput(f"{param}: {message}" if param else message, param=param)
-
-
-def _is_field(part: str | int) -> bool:
-    return isinstance(part, int) or (part.isidentifier() and part not in UNION_TAGS)

@@ -1,13 +1,12 @@
 """Refusals as values: the problem document (RFC 9457) and the names it gives to what is wrong."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
-from descend.choices import of_several
-from descend.datasets import UNION_TAGS
+from descend.choices import of_several, param_of
 
 __all__ = [
     "MEDIA_TYPE",
@@ -90,7 +89,8 @@ def field_errors(found: Iterable[ErrorDetails], body: Any) -> list[FieldError]:
     """
     by_field: dict[str, dict[str, str]] = {}
     for error in found:
-        param = _param(error["loc"], body, missing=error["type"] == "missing")
+        named = param_of(error["loc"], body, missing=error["type"] == "missing")
+        param = named[:LONGEST_TEXT]
         if field := error.get("ctx", {}).get("field"):
             param = f"{param}.{field}".lstrip(".")
         if param not in by_field:
@@ -107,21 +107,3 @@ def field_errors(found: Iterable[ErrorDetails], body: Any) -> list[FieldError]:
         )
         for param, messages in by_field.items()
     ]
-
-
-def _param(location: Sequence[str | int], body: Any, *, missing: bool) -> str:
-    names: list[str] = []
-    here = body
-    for place, step in enumerate(location):
-        if _holds(here, step):
-            here = here[step]
-        elif not missing or place < len(location) - 1 or step in UNION_TAGS:
-            continue
-        names.append(str(step))
-    return ".".join(names)[:LONGEST_TEXT]
-
-
-def _holds(value: Any, step: str | int) -> bool:
-    if isinstance(value, list):
-        return isinstance(step, int) and 0 <= step < len(value)
-    return isinstance(value, dict) and step in value

@@ -133,6 +133,38 @@ def test_missing_cells_go_up_as_missing(client: Client) -> None:
     assert model.coef[0] == pytest.approx([2])
 
 
+@pytest.mark.parametrize("copies", [1, 7_000])
+def test_a_cell_may_be_a_number_of_numpy(client: Client, copies: int) -> None:
+    cells = [np.float32(1), np.float32("nan"), np.int64(3), np.float32(5)] * copies
+
+    run = client.train({"a": cells, "y": Y * copies}, target="y", missing="drop", optimizer="exact")
+
+    assert run.wait().model.coef[0] == pytest.approx([2])
+
+
+@pytest.mark.parametrize("copies", [1, 10_000])
+@pytest.mark.parametrize("unit", ["D", "ns"])
+@pytest.mark.parametrize("hold", [dict, pd.DataFrame, pl.DataFrame])
+def test_a_column_of_dates_is_refused_by_its_name(
+    hold: Callable[[Mapping[str, Any]], Any], unit: str, copies: int, client: Client
+) -> None:
+    dates = np.array(
+        ["2026-01-01", "2026-01-02", "2026-01-04"] * copies, dtype=f"datetime64[{unit}]"
+    )
+
+    with pytest.raises(InvalidInput, match="'when'") as refusal:
+        client.train(hold({"when": dates, "y": Y[:3] * copies}), target="y")
+
+    assert refusal.value.param == "when"
+
+
+def test_a_cell_that_is_no_number_is_named_without_the_kinds_there_are(client: Client) -> None:
+    with pytest.raises(InvalidInput, match="finite number") as refusal:
+        client.train({"the area": [1.0, np.inf], "y": Y[:2]}, target="y")
+
+    assert refusal.value.param == "dataset.columns.the area.1"
+
+
 def written(folder: Path, suffix: str) -> Path:
     path = folder / f"homes{suffix}"
     frame = pl.DataFrame(TABLE)
