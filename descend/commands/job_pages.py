@@ -12,7 +12,7 @@ from descend.commands.options import command_line
 from descend.commands.refusals import in_options
 from descend.commands.short_ids import shortened
 from descend.commands.tables import FAILED, ago, known, pairs, table_of, warnings_of
-from descend.jobs import Job, JobSpec, JobState, Metrics, StopReason
+from descend.jobs import Job, JobKind, JobSpec, JobState, Metrics, StopReason
 
 __all__ = ["failure", "job_page", "jobs_table", "outcome", "state_text"]
 
@@ -110,8 +110,7 @@ def job_page(job: Job) -> Group:
         ),
         *_resolved(job),
         *outcome(job),
-        Text("\nThe same again:", style="dim"),
-        Text(f"  {command_line(_named(job), changes={})}"),
+        *_again(job),
     )
 
 
@@ -175,6 +174,14 @@ def _remedies(job: Job) -> Iterator[Text]:
 
 def _to_type(job: Job, change: Mapping[str, object]) -> Text:
     return Text(f"    {command_line(_named(job), changes=change)}", style="bold")
+
+
+def _again(job: Job) -> list[Text]:
+    """The command that asks for the same; for some kinds of jobs there is none."""
+    if job.kind not in {JobKind.TRAIN, JobKind.PLAN}:
+        return []
+    command = command_line(_named(job), verb=job.kind, changes={})
+    return [Text("\nThe same again:", style="dim"), Text(f"  {command}")]
 
 
 def _named(job: Job) -> JobSpec:

@@ -16,6 +16,8 @@ __all__ = ["in_options", "refusal"]
 _READING = ("delimiter", "decimal", "encoding", "null_values", "text")
 _WRITING = ("unseen",)
 _FIELDS = frozenset({*OPTIONS, *_READING, *_WRITING})
+# Of a question about a model; a column may have such a name, so they count where they were typed.
+_ASKING = frozenset({"level", "interval", "covariance"})
 # Words that are fields and nothing else: no sentence has them by chance. "decimal sign" is one.
 _SURE = [name for name in _FIELDS if "_" in name] + ["delimiter", r"decimal(?! sign)"]
 _OF_ALL = "|".join(sorted(_FIELDS, key=len, reverse=True))
@@ -36,7 +38,7 @@ def refusal(message: str, param: str | None, given: AbstractSet[str]) -> str:
         param: the field or column at fault.
         given: names of the options that were typed.
     """
-    field = _field(param)
+    field = _field(param, given)
     told = message.removeprefix(f"{param}: ")
     if field is not None and told.startswith(f"{field} "):
         return dashed(field) + in_options(told.removeprefix(field), param)
@@ -82,9 +84,9 @@ def _setting(name: str, value: str) -> str:
     return f"{dashed(name)} {value}"
 
 
-def _field(param: str | None) -> str | None:
+def _field(param: str | None, given: AbstractSet[str]) -> str | None:
     name = (param or "").removeprefix("hyperparameters.").split(".")[0].split("[")[0]
-    return name if name in _FIELDS else None
+    return name if name in _FIELDS | (_ASKING & given) else None
 
 
 def _prefix(told: str, param: str | None, field: str | None, given: AbstractSet[str]) -> str:

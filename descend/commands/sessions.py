@@ -18,6 +18,7 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 from rich.text import Text
+from typer.core import TyperCommand
 
 from descend.commands import servers
 from descend.commands.refusals import refusal
@@ -39,6 +40,7 @@ __all__ = ["Session", "complain", "registered"]
 
 _WIDE, _PIPED_WIDTH = 110, 200
 JOB_FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+_USAGE_ERROR: Any = typer.BadParameter.__base__  # which Typer keeps to itself
 _EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (JobFailed, JOB_FAILED),
     (InvalidInput, USAGE),
@@ -197,10 +199,25 @@ def registered(
         run.__annotations__ = {}
         keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
         run.__signature__ = inspect.Signature([first, *keyword, *more, *_SHARED])  # type: ignore[attr-defined]
-        app.command(function.__name__.rstrip("_"))(run)
+        app.command(function.__name__.rstrip("_"), cls=_Command)(run)
         return function
 
     return register
+
+
+class _Command(TyperCommand):
+    """A command whose usage errors are JSON, too, where JSON was asked for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        as_json = "--json" in args
+        try:
+            return super().parse_args(ctx, args)
+        except _USAGE_ERROR as error:
+            if not as_json:
+                raise
+            option = getattr(getattr(error, "param", None), "name", None)
+            _tell_json("usage", str(error.format_message()), option)
+            raise typer.Exit(USAGE) from None
 
 
 def complain(message: str, exit_code: int, *, hint: str = "") -> NoReturn:
@@ -230,11 +247,15 @@ def _tell(session: Session, error: Exception) -> NoReturn:
     message = _message(error)
     if session.as_json:
         code = getattr(error, "code", "usage" if exit_code == USAGE else "unreachable")
-        told = {"error": {"code": code, "message": message, "param": param}}
-        typer.echo(json.dumps(told), err=True)
+        _tell_json(code, message, param)
         raise typer.Exit(exit_code)
     words = refusal(message, param, session.given)
     complain(words, exit_code, hint="\n".join([*_notes(error), _hint(session, error)]).strip("\n"))
+
+
+def _tell_json(code: str, message: str, param: str | None) -> None:
+    told = {"error": {"code": code, "message": message, "param": param}}
+    typer.echo(json.dumps(told), err=True)
 
 
 def _message(error: Exception) -> str:

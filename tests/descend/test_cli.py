@@ -91,6 +91,26 @@ def test_what_cannot_be_is_refused_with_exit_code_2_before_anything_is_sent(
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "param"),
+    [
+        (("jobs", "--limit", "0"), "limit"),
+        (("jobs", "--state", "nope"), "state"),
+        (("jobs", "--nope"), None),
+        (("show",), "job"),
+    ],
+)
+def test_with_json_a_wrong_option_is_one_line_of_json(
+    run: Command, arguments: tuple[str, ...], param: str | None
+) -> None:
+    ended = run(*arguments, "--json")
+
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    told = json.loads(ended.err)["error"]
+    assert (told["code"], told["param"]) == ("usage", param)
+    assert told["message"]
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:80x", "127.0.0.1:1", "nonsense"])
 def test_an_address_that_is_none_is_told_without_a_traceback(run: Command, url: str) -> None:
     ended = run("jobs", "--url", url)

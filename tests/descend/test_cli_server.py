@@ -235,6 +235,17 @@ def test_a_plan_tells_rate_bound_and_epochs(descend: Command) -> None:
     assert json.loads(told.out)["stability_bound"] == pytest.approx(0.33235, rel=1e-4)
 
 
+def test_a_plan_is_shown_with_the_command_that_plans_again(descend: Command) -> None:
+    descend("plan", *CARS, "--lr", "0.1")
+    listed = json.loads(descend("jobs", "--kind", "plan", "--limit", "1", "--json").out)
+
+    shown = descend("show", listed["data"][0]["id"])
+
+    again = re.search(r"^  descend (plan ds_\w+ .*)$", shown.out, re.MULTILINE)
+    assert again is not None
+    assert descend(*again[1].split()).code == 0
+
+
 def test_a_detached_job_is_watched_shown_and_cancelled(descend: Command, client: Client) -> None:
     job_id = descend("train", *ENDLESS, "--detach").out.strip()
     until(lambda: client.job(job_id).state is JobState.RUNNING, what="it runs")
@@ -405,6 +416,17 @@ def test_rows_that_cannot_be_predicted_are_named(descend: Command, table: str, w
 
     assert ended.code == 2
     assert words in ended.words
+
+
+def test_a_level_that_is_none_is_refused_by_its_option(descend: Command) -> None:
+    job_id = str(trained(descend, "--optimizer", "exact")["id"])
+
+    summed = descend("summary", job_id, "--level", "1")
+    predicted = descend("predict", job_id, "cars.csv", "--interval", "1")
+
+    assert (summed.code, predicted.code) == (2, 2)
+    assert "--level: Input should be less than 1" in summed.words
+    assert "--interval: Input should be less than 1" in predicted.words
 
 
 def test_a_summary_says_why_there_are_no_standard_errors(descend: Command) -> None:

@@ -53,6 +53,14 @@ def test_a_column_of_an_options_name_is_no_option() -> None:
     assert refusal("column 'weight' is empty", "weight", frozenset({"weight"})).startswith("column")
 
 
+def test_an_option_of_a_question_is_named_where_it_was_typed() -> None:
+    told = "Input should be less than 1"
+
+    assert refusal(told, "level", frozenset({"level"})) == f"--level: {told}"
+    assert refusal(told, "interval.level", frozenset({"interval"})) == f"--interval: {told}"
+    assert refusal("is no number", "level", frozenset({"target"})) == "is no number"
+
+
 def test_a_field_that_takes_several_kinds_says_so_in_one_sentence() -> None:
     every = ["Input should be 'auto'", "Input should be a valid number"]
 
