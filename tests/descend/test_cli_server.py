@@ -111,6 +111,13 @@ def test_options_of_a_csv_go_with_the_upload(descend: Command) -> None:
     ]
 
 
+def test_no_word_at_all_stands_for_a_missing_cell_where_none_is_given(descend: Command) -> None:
+    ended = descend("upload", "-", "--json", "--null-values", "", stdin="code,b\nNA,1\nDE,2\n")
+
+    column = json.loads(ended.out)["columns"][0]
+    assert (column["sample"], column["missing"]) == (["NA", "DE"], 0)
+
+
 def test_every_kind_of_option_reaches_the_job(descend: Command, client: Client) -> None:
     ended = descend(
         *("train", *CARS, "--features", "weight,hp", "--detach", "--json"),
@@ -226,6 +233,37 @@ def test_without_a_target_the_columns_are_told(descend: Command) -> None:
     assert "--target: name the column to predict: weight, hp, mpg" in ended.words
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "cars.csv", "--target", "nope"),
+        ("train", "cars.csv"),
+        ("train", *CARS, "--validation-dataset", f"ds_{0:032}"),
+        ("plan", *CARS),
+        ("plan", "cars.csv", "--target", "nope"),
+    ],
+)
+def test_what_trains_nothing_leaves_no_data_set(
+    descend: Command, client: Client, arguments: tuple[str, ...]
+) -> None:
+    before = {dataset.id for dataset in client.datasets()}
+
+    descend(*arguments)
+
+    assert {dataset.id for dataset in client.datasets()} == before
+
+
+def test_a_data_set_that_was_there_before_outlives_a_refusal(
+    descend: Command, client: Client
+) -> None:
+    dataset = json.loads(descend("upload", "cars.csv", "--json").out)["id"]
+
+    ended = [descend(verb, dataset, "--target", "nope").code for verb in ("train", "plan")]
+
+    assert ended == [2, 2]
+    assert client.dataset(dataset).n_rows == 12
+
+
 def test_a_plan_tells_rate_bound_and_epochs(descend: Command) -> None:
     plain = descend("plan", *CARS, "--lr", "0.1")
     told = descend("plan", *CARS, "--lr", "0.1", "--json")
@@ -236,7 +274,8 @@ def test_a_plan_tells_rate_bound_and_epochs(descend: Command) -> None:
 
 
 def test_a_plan_is_shown_with_the_command_that_plans_again(descend: Command) -> None:
-    descend("plan", *CARS, "--lr", "0.1")
+    dataset = json.loads(descend("upload", "cars.csv", "--json").out)["id"]
+    descend("plan", dataset, *CARS[1:], "--lr", "0.1")
     listed = json.loads(descend("jobs", "--kind", "plan", "--limit", "1", "--json").out)
 
     shown = descend("show", listed["data"][0]["id"])

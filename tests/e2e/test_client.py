@@ -27,6 +27,7 @@ from tests.wire import Wire, wire
 X = [[1.0], [2.0], [3.0], [5.0]]
 Y = [2.5, 4.5, 6.5, 10.5]
 TABLE = {"area": [50.0, 70, 81, 95], "kind": ["a", "b", "a", "b"], "price": [110, 152, 171, 205]}
+ABSENT = f"job_{0:032}"
 
 
 @pytest.fixture
@@ -246,13 +247,28 @@ def test_lists_go_on_beyond_one_page(client: Client) -> None:
     assert {job.id for job in client.jobs(q="listed")} == runs
 
 
-def test_a_refused_job_leaves_no_dataset_behind(client: Client) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"features": ["nowhere"]}, {"validation_dataset": f"ds_{0:032}"}, {"init": ABSENT}]
+)
+def test_a_refused_job_leaves_no_dataset_behind(client: Client, wrong: dict[str, Any]) -> None:
     before = {dataset.id for dataset in client.datasets()}
     large = np.random.default_rng(0).normal(size=(20_001, 1))
 
-    with pytest.raises(InvalidInput, match="nowhere"):
-        client.train(large, large[:, 0], features=["nowhere"])
+    with pytest.raises(DescendError, match=r"nowhere|_0000"):
+        client.train(large, large[:, 0], **wrong)
 
+    assert {dataset.id for dataset in client.datasets()} == before
+
+
+def test_a_plan_that_nobody_waits_for_is_cancelled_and_leaves_no_dataset(client: Client) -> None:
+    before = {dataset.id for dataset in client.datasets()}
+    large = np.random.default_rng(0).normal(size=(20_001, 1))
+
+    with pytest.raises(TimeoutError, match="after 0 s"):
+        client.plan(large, large[:, 0], name="in a hurry", wait_seconds=0)
+
+    asked = list(client.jobs(kind="plan", q="in a hurry"))
+    assert [job.state.is_terminal for job in asked] == [True]
     assert {dataset.id for dataset in client.datasets()} == before
 
 
