@@ -7,6 +7,7 @@ import numpy as np
 from descend.jobs import Hyperparameters
 from descend.statistics import INTERCEPT, Covariance, Statistics, TargetStatistics
 from workers.training.compressed import factor_of
+from workers.training.factor import Factor
 from workers.training.outcome import TrainingOutcome, distance
 from workers.training.problem import Floats, Problem
 from workers.training.robust import Robust, robust
@@ -39,25 +40,26 @@ def statistics_of(
         predictions need (mean, scale and root of workers.training.spread as float64, one after
         the other), None where there are none.
     """
-    refused = _refused_by_way(problem) or _refused_by_distance(outcome)
-    found = _inferred(problem, outcome) if refused is None else Refusal(refused)
-    if isinstance(found, Inference) and _distance(found, outcome) > NEAR_IN_ERRORS:
-        found = Refusal(_not_there(outcome))
+    h = problem.hyperparameters
+    if refused := _refused_by_way(problem) or _refused_by_distance(outcome):
+        return _without(problem, outcome, refused), None
+    factor = factor_of(problem.trained)
+    found = _inferred(factor, problem, outcome)
     if isinstance(found, Refusal):
         return _without(problem, outcome, found.reason), None
+    if _distance(found, outcome, root_weight=factor.root_weight) > NEAR_IN_ERRORS:
+        return _without(problem, outcome, _not_there(outcome)), None
     sturdy = None
     if blocks is not None:
-        h = problem.hyperparameters
-        factor = factor_of(problem.trained)
         sturdy = robust(blocks(), factor, _params(outcome, h), fit_intercept=h.fit_intercept)
     packed = _packed(found.spread) if found.rank <= MOST_COLUMNS else None
     return _with(problem, found, sturdy), packed
 
 
-def _inferred(problem: Problem, outcome: TrainingOutcome) -> Inference | Refusal:
+def _inferred(factor: Factor, problem: Problem, outcome: TrainingOutcome) -> Inference | Refusal:
     h = problem.hyperparameters
     return infer(
-        factor_of(problem.trained),
+        factor,
         fit_intercept=h.fit_intercept,
         params=_params(outcome, h),
         names=problem.features,
@@ -86,13 +88,17 @@ def _refused_by_distance(outcome: TrainingOutcome) -> str | None:
     return _not_there(outcome) if far else None
 
 
-def _distance(found: Inference, outcome: TrainingOutcome) -> float:
-    """How far the weights are from the optimum, in standard errors, at most."""
-    gap, least = outcome.metrics.gap or 0.0, min(one.residual_sd**2 for one in found.targets)
-    squares = gap * found.n_observations * len(found.targets)
-    if squares == 0:
+def _distance(found: Inference, outcome: TrainingOutcome, *, root_weight: float) -> float:
+    """How far the weights are from the optimum, in standard errors, at most.
+
+    A gap is of the mean over weights and targets, residual_sd^2 of the weighted sum over rows:
+    root_weight, sqrt(sum(omega)), brings the one to the other.
+    """
+    gap, least = outcome.metrics.gap or 0.0, min(one.residual_sd for one in found.targets)
+    if gap == 0:
         return 0.0
-    return float(np.sqrt(squares / least)) if least > 0 else float("inf")
+    moved = root_weight * float(np.sqrt(gap * len(found.targets)))
+    return moved / least if least > 0 else float("inf")
 
 
 def _not_there(outcome: TrainingOutcome) -> str:
@@ -117,7 +123,8 @@ def _without(problem: Problem, outcome: TrainingOutcome, reason: str) -> Statist
     metrics = outcome.metrics
     rank = metrics.rank or 0
     fitted = int(problem.hyperparameters.fit_intercept)
-    r2 = metrics.r2 if problem.n_targets == 1 else None
+    # Without an intercept R2 is of another baseline than the metrics' (docs/objective.md).
+    r2 = metrics.r2 if problem.n_targets == 1 and fitted else None
     return Statistics(
         names=_names(problem),
         n_samples=metrics.n_samples,

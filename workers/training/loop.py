@@ -77,7 +77,7 @@ def start(
         lanes=tuple(lanes),
         live=tuple(range(len(problems))),
         design=design,
-        minimum=_minimum(setups, lanes, design, params),
+        minimum=Minimum.of([setups[model].certificate for model in lanes], design, params),
         optimizer=optimizer,
         params=params,
         slots=optimizer.slots(params),
@@ -135,10 +135,10 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
     design, block = state.design, Block()
     params, slots = state.params, state.slots
     derive: Derive = partial(differentiate, design)
-    tape = state.tape
-    if state.replay and steps >= TAPED_STEPS:
+    tape, replay = state.tape, state.replay
+    if replay and steps >= TAPED_STEPS:
         tape = trusted(tape, derive, params, example=[torch.ones_like(params)])
-        derive = derive if tape is None else tape.replay
+        derive, replay = (derive, False) if tape is None else (tape.replay, True)
     begun, lanes = state.progress.epoch, state.lanes
     factors = schedules.of_lanes(state.setups, lanes, begun, steps)
     optimizer = state.optimizer.for_epochs(begun, lanes, steps, factors)
@@ -152,7 +152,7 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
         block.gradients.append(gradient)
         params, slots = optimizer.step(params, gradient, slots, k)
     block.params.append(params)
-    return block, replace(state, params=params, slots=slots, tape=tape)
+    return block, replace(state, params=params, slots=slots, replay=replay, tape=tape)
 
 
 def _held_values(design: Design, residuals: Tensor) -> Tensor:
@@ -213,14 +213,6 @@ def _gaps(design: Design, minimum: Minimum, params: Tensor, gradients: Tensor) -
         above = _sums(design.l1 * params.abs()).sub_(minimum.norm)
     smooth = _sums(minimum.products(params, gradients)).mul_(0.5)
     return (smooth if above is None else smooth.add_(above)).clamp_(min=0)
-
-
-def _minimum(
-    setups: Sequence[Setup], lanes: Sequence[int], design: Design, params: Tensor
-) -> Minimum | None:
-    known = [setups[model].certificate for model in lanes]
-    found = [one for one in known if one is not None]
-    return Minimum.of(found, design, params) if len(found) == len(known) else None
 
 
 @np.errstate(over="ignore", invalid="ignore")

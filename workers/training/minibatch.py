@@ -271,6 +271,7 @@ def _stepped(state: StreamedState, count: int) -> StreamedState:
         state,
         params=params,
         slots=slots,
+        replay=state.replay and (tape is not None or count < TAPED_STEPS),
         tape=tape,
         position=replace(
             position,

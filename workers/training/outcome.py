@@ -8,7 +8,7 @@ import numpy as np
 
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
-from workers.training.certificate import excess
+from workers.training.certificate import Certificate, excess
 from workers.training.compressed import Factored
 from workers.training.conditioning import repeated_columns, unevenness
 from workers.training.divergence import diagnose
@@ -22,10 +22,11 @@ from workers.training.state import TrainingState
 __all__ = ["TrainingOutcome", "distance", "engine_of", "outcome", "unrepresentable"]
 
 _SUCCESSES = frozenset({StopReason.CONVERGED, StopReason.TARGET_GAP, StopReason.MAX_EPOCHS})
-# Converged in fact: so near to the minimum, as a part of it or of the first epoch's distance.
+# Converged in fact: so near to the minimum, as a part of it; or where that is almost nothing, as a
+# part of the targets' variance, or of the first epoch's distance if that is less.
 CONVERGED_GAP = 1e-6
-CONVERGED_GAP_OF_FIRST = 1e-9
-# A minimum below this part of the first loss is a perfect fit's, and rounding.
+CONVERGED_GAP_OF_SPREAD = 1e-9
+# A minimum below this part of the variance, or of the first loss, is a perfect fit's, and rounding.
 ALMOST_NOTHING = 1e-12
 # Beyond this condition number 24 bits leave less than three digits.
 SINGLE_HOLDS = 1e4
@@ -168,10 +169,9 @@ def _closeness(state: TrainingState | StreamedState, index: int, params: Floats)
     if minimum is None:
         return {"converged": settled}
     gap = excess(setup.problem, setup.matrices(), minimum, params)
-    first = float(state.progress.first_gap[index])
-    near = gap <= max(CONVERGED_GAP * minimum.objective, CONVERGED_GAP_OF_FIRST * first)
+    allowed = _allowed(setup, minimum, first_gap=float(state.progress.first_gap[index]))
     return {
-        "converged": bool(near),
+        "converged": bool(gap <= allowed),
         "min_loss": minimum.loss,
         "min_objective": minimum.objective,
         "gap": _finite(gap),
@@ -180,6 +180,18 @@ def _closeness(state: TrainingState | StreamedState, index: int, params: Floats)
         "rank": minimum.rank,
         "condition_number": _finite(minimum.condition),
     }
+
+
+def _allowed(setup: Setup, minimum: Certificate, *, first_gap: float) -> float:
+    """The gap up to which a result has converged.
+
+    A part of the first gap alone would be any number: zero weights are as far from the minimum as
+    the targets are from 0.
+    """
+    if minimum.objective > max(minimum.noise, ALMOST_NOTHING * setup.variance):
+        return CONVERGED_GAP * minimum.objective
+    spread = min(first_gap, setup.variance) if setup.variance > 0 else first_gap
+    return max(minimum.noise, CONVERGED_GAP_OF_SPREAD * spread)
 
 
 def distance(metrics: Metrics) -> str:

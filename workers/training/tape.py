@@ -115,8 +115,7 @@ def trusted(
     if tape is None:
         return None
     pairs = zip(tape.replay(*inputs), derive(*inputs), strict=True)
-    same = all(bool(((a == b) | (a.isnan() & b.isnan())).all()) for a, b in pairs)
-    return tape if same else None
+    return tape if all(_same_bits(a, b) for a, b in pairs) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,19 +209,21 @@ class Script:
 
 
 def _is_repeatable(heard: Heard) -> bool:
-    tensors = [value for value in (*heard.args, heard.result) if isinstance(value, Tensor)]
-    listed = any(
-        isinstance(value, Tensor)
-        for arg in heard.args
-        if isinstance(arg, list | tuple)
-        for value in arg
-    )
+    placed = [value for value in (*heard.args, heard.result) if isinstance(value, Tensor)]
+    lists = [value for value in heard.args if isinstance(value, list | tuple)]
+    elsewhere = [*heard.kwargs.values(), *(one for values in lists for one in values)]
     return (
         isinstance(heard.result, Tensor)
-        and not listed
+        and not any(isinstance(value, Tensor) for value in elsewhere)
         and not heard.function._schema.is_mutable  # noqa: SLF001 - torch has no other name
-        and all(value.numel() for value in tensors)  # without elements they would share one memory
+        and all(value.numel() for value in placed)  # without elements they would share one memory
     )
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    """Equal in every bit, signs of zeros too; any NaN is like another."""
+    equal = (a == b) & (a.signbit() == b.signbit()) | (a.isnan() & b.isnan())
+    return bool(equal.all())
 
 
 def _memory(value: Tensor) -> Hashable:
