@@ -116,19 +116,23 @@ class Batch:
             InvalidDataset: when the column is absent or not numeric.
             CorruptArtefact: when its buffers are not what the header says.
         """
-        field = self._fields.get(name)
-        if field is None or _KINDS[field.kind] is ColumnType.STRING:
-            raise _no_column(name, "numbers")
+        field = self._number_field(name)
         with _corrupt_where_unreadable():
-            if field.kind == _BOOL:
-                column = self._bits(field.first_buffer + 1).astype(np.float64)
-            else:
-                dtype = "<i8" if field.kind == _INT else "<f8"
-                column = self._values(field.first_buffer + 1, dtype, self.n_rows).astype(
-                    np.float64, copy=False
-                )
+            column = self._stored(field).astype(np.float64, copy=False)
             present = self._present(field)
             return column if present is None else np.where(present, column, np.nan)
+
+    def stored(self, name: str) -> NDArray[Any]:
+        """Read a column of numbers as it is kept: float64, bool, or int64 that is not rounded.
+
+        What stands where a cell is missing means nothing.
+
+        Raises:
+            InvalidDataset, CorruptArtefact: as `floats` does.
+        """
+        field = self._number_field(name)
+        with _corrupt_where_unreadable():
+            return self._stored(field)
 
     def n_missing(self, name: str) -> int:
         """Count the missing cells, as the header says."""
@@ -174,6 +178,18 @@ class Batch:
         if present is None:
             return cells
         return [cell if there else None for cell, there in zip(cells, present[:n], strict=True)]
+
+    def _number_field(self, name: str) -> "_Field":
+        field = self._fields.get(name)
+        if field is None or _KINDS[field.kind] is ColumnType.STRING:
+            raise _no_column(name, "numbers")
+        return field
+
+    def _stored(self, field: "_Field") -> NDArray[Any]:
+        if field.kind == _BOOL:
+            return self._bits(field.first_buffer + 1)
+        dtype = "<i8" if field.kind == _INT else "<f8"
+        return self._values(field.first_buffer + 1, dtype, self.n_rows)
 
     def _cells(self, field: "_Field", n: int) -> list[Any]:
         values = field.first_buffer + 1

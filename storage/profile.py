@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,8 @@ def _number_column(table: Table, name: str, kind: ColumnType) -> Column:
         present = seen.add(values)
         different.add(present)
         if not sample and len(present):
-            sample = [_cell(value, kind) for value in _first_different(present)]
+            # Not of `values`: float64 has not every int64.
+            sample = _first_different(batch.stored(name)[~np.isnan(values)])
     return seen.column(name, kind, distinct=different.count, sample=sample)
 
 
@@ -107,19 +109,14 @@ class _Distinct:
         return None if self.values is None else len(self.values)
 
 
-def _first_different(cells: Floats) -> Floats:
+def _first_different(cells: NDArray[Any]) -> list[float | int | bool]:
     """Find the first values that differ; most columns have them near their top."""
     for top in (cells[:1000], cells):
         found, places = np.unique(top, return_index=True)
         if len(found) >= SAMPLE:
             break
-    return found[np.argsort(places)[:SAMPLE]]
-
-
-def _cell(value: np.float64, kind: ColumnType) -> float | int | bool:
-    if kind is ColumnType.BOOL:
-        return bool(value)
-    return int(value) if kind is ColumnType.INT64 else float(value)
+    first: list[float | int | bool] = found[np.argsort(places)[:SAMPLE]].tolist()
+    return first
 
 
 @dataclass

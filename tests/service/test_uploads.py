@@ -310,3 +310,13 @@ def test_a_child_has_no_socket_no_database_and_no_secret(client: TestClient) -> 
 
     assert [kind for kind in kinds if "socket" in kind or kind.endswith(".db")] == []
     assert "DESCEND" not in environment
+
+
+def test_samples_are_the_cells_themselves(client: TestClient) -> None:
+    big = [2**53 + 1, 2**53, -(2**63), 2**63 - 1]
+    table = "id,sold\n" + "".join(f"{cell},true\n" for cell in big) + ",\n"
+
+    columns = client.post("/v1/datasets", content=table, headers=CSV).json()["columns"]
+
+    assert columns[0]["sample"] == big
+    assert (columns[1]["sample"], columns[1]["missing"]) == ([True], 1)
