@@ -1,8 +1,6 @@
 """Datasets: upload, read, list, delete."""
 
 import csv
-import hashlib
-from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,13 +18,14 @@ from descend.datasets import (
     Preview,
     UploadFormat,
 )
-from descend.errors import DatasetNotFound, InvalidInput, MalformedBody, UnsupportedMediaType
+from descend.errors import DatasetNotFound, InvalidInput, UnsupportedMediaType
 from descend.jobs import Page
 from descend.limits import DEFAULT_LIST, MAX_NAME_LENGTH
 from service.answers import answer
 from service.bodies import content_encoding, content_type, limited, parse
 from service.compression import inflated
 from service.dependencies import GUARDS, DatasetCursor, DatasetId, Filter, Limit, Parts, PartsOf
+from service.digests import held_to
 from service.openapi import body_of, refusals
 from service.uploads import Stored, kept_with_row, link, receive, store, stored_source
 from storage.arrow import open_table
@@ -130,9 +129,7 @@ async def _arrived(request: Request, parts: Parts) -> AsyncIterator[Upload]:
     is_json = format_ is UploadFormat.JSON
     limit = limits.inline_json_bytes if is_json else limits.upload_bytes
     chunks = parts.uploads.counted(limited(request, limit))
-    claimed = request.headers.get("content-digest", "")
-    if claimed.startswith("sha-256="):
-        chunks = _held_to(chunks, claimed)
+    chunks = held_to(chunks, request.headers.getlist("content-digest"))
     chunks = _plain(request, chunks, limit)
     with parts.uploads.workspace() as folder:
         path = folder / "upload"
@@ -149,16 +146,6 @@ def _plain(request: Request, chunks: AsyncIterator[bytes], limit: int) -> AsyncI
     if encoding not in {"identity", "gzip"}:
         raise UnsupportedMediaType("send the body as it is, or with Content-Encoding: gzip")
     return inflated(chunks, limit) if encoding == "gzip" else chunks
-
-
-async def _held_to(chunks: AsyncIterator[bytes], claimed: str) -> AsyncIterator[bytes]:
-    """Where the caller says what it sent (RFC 9530), nothing else is taken for it."""
-    digest = hashlib.sha256()
-    async for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
-    if claimed != f"sha-256=:{b64encode(digest.digest()).decode()}:":
-        raise MalformedBody("the body that arrived does not have the Content-Digest it came with")
 
 
 Name = Annotated[str | None, Query(max_length=MAX_NAME_LENGTH, pattern=r"^[^\x00]*$")]

@@ -1,4 +1,5 @@
 import base64
+import gzip
 import hashlib
 from pathlib import Path
 
@@ -169,13 +170,58 @@ def test_an_upload_beyond_the_limit_is_413_and_leaves_nothing(
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
-def test_an_upload_that_is_not_what_was_sent_is_refused(client: TestClient) -> None:
-    digest = base64.b64encode(hashlib.sha256(TABLE.encode()).digest()).decode()
-    headers = {**CSV, "content-digest": f"sha-256=:{digest}:"}
+def digest_of(name: str, content: str = TABLE) -> str:
+    digest = hashlib.new(name.replace("-", ""), content.encode()).digest()
+    return f"{name}=:{base64.b64encode(digest).decode()}:"
 
-    whole = client.post("/v1/datasets", content=TABLE, headers=headers)
-    torn = client.post("/v1/datasets", content=TABLE[:-2], headers=headers)
 
-    assert whole.status_code == 201
-    assert torn.status_code == 400
-    assert torn.json()["code"] == "malformed_body"
+RIGHT = (digest_of("sha-256"), digest_of("sha-512"))
+WRONG = (digest_of("sha-256", "other"), digest_of("sha-512", "other"))
+
+
+@pytest.mark.parametrize(
+    ("claimed", "status"),
+    [
+        (RIGHT[0], 201),
+        (RIGHT[1], 201),
+        (f"{RIGHT[0]}, {RIGHT[1]}", 201),
+        (f"{RIGHT[0]};a=1 ,\t{RIGHT[1]}", 201),
+        (f"{WRONG[0]}, {RIGHT[0]}", 201),  # of equal names the last counts
+        ("md5=:AAAA:", 201),
+        (f"md5=:AAAA:, {RIGHT[1]}", 201),
+        (WRONG[0], 400),
+        (WRONG[1], 400),
+        (f"{RIGHT[0]}, {WRONG[1]}", 400),
+        (f"{WRONG[0]}, {RIGHT[1]}", 400),
+        (f"md5=:AAAA:, {WRONG[1]}", 400),
+        ("sha-256=:AAAA:", 400),
+        ("sha-256=:A:", 400),
+        ("sha-256=abcd", 400),
+        (f"{RIGHT[0]},", 400),
+    ],
+)
+def test_an_upload_that_is_not_what_was_sent_is_refused(
+    client: TestClient, tmp_path: Path, claimed: str, status: int
+) -> None:
+    headers = {**CSV, "content-digest": claimed}
+
+    response = client.post("/v1/datasets", content=TABLE, headers=headers)
+
+    assert response.status_code == status, response.text
+    if status == 400:
+        assert response.json()["code"] == "malformed_body"
+        assert client.get("/v1/datasets").json()["data"] == []
+        assert list((tmp_path / "uploads").glob("*")) == []
+
+
+def test_digests_may_come_in_several_fields_and_are_of_what_was_sent(client: TestClient) -> None:
+    packed = gzip.compress(TABLE.encode())
+    right = f"sha-512=:{base64.b64encode(hashlib.sha512(packed).digest()).decode()}:"
+    head = [("content-type", "text/csv"), ("content-encoding", "gzip"), ("content-digest", right)]
+
+    whole = client.post("/v1/datasets", content=packed, headers=head)
+    torn = client.post(
+        "/v1/datasets", content=packed, headers=[*head, ("content-digest", WRONG[0])]
+    )
+
+    assert (whole.status_code, torn.status_code) == (201, 400)
