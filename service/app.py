@@ -13,6 +13,7 @@ from service.changes import ChangeLogs
 from service.dependencies import Parts
 from service.doorbell import Doorbell
 from service.feed import Feed
+from service.heads import Heads
 from service.hosts import LoopbackHosts
 from service.joblog import JobLogs
 from service.loaded import LoadedModels
@@ -105,10 +106,7 @@ def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.parts, app.state.metrics = parts, metrics
-    if not parts.key.required:
-        app.add_middleware(LoopbackHosts)
-    app.add_middleware(Witness, metrics=metrics.http)
-    app.add_middleware(Envelope)  # around it: a refusal, too, has an id
+    _surround(app, parts, metrics)
     errors.install(app)
     for routes in ROUTES:
         app.include_router(routes.router)
@@ -151,6 +149,15 @@ def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
         overview=Overview(),
         key=ApiKey(read_key(settings.api_key_file)),
     )
+
+
+def _surround(app: FastAPI, parts: Parts, metrics: MetricsPage) -> None:
+    """Put the middleware around the routes, the innermost first."""
+    app.add_middleware(Heads)
+    if not parts.key.required:
+        app.add_middleware(LoopbackHosts)
+    app.add_middleware(Witness, metrics=metrics.http)
+    app.add_middleware(Envelope)  # around it: a refusal, too, has an id
 
 
 def _describe(app: FastAPI, *, key_required: bool) -> None:

@@ -252,9 +252,14 @@ def query_names(found: Json) -> dict[str, frozenset[str]]:
 def allowed_methods(found: Json) -> list[tuple[re.Pattern[str], str]]:
     """List each path with the methods it has: FastAPI knows only one route at a time."""
     return [
-        (re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(path))), ", ".join(methods).upper())
+        (re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(path))), ", ".join(_allowed(methods)))
         for path, methods in found["paths"].items()
     ]
+
+
+def _allowed(methods: Json) -> list[str]:
+    """HEAD goes where GET does, see service.heads; the document has no word for that."""
+    return [method.upper() for method in (*methods, *(["head"] if "get" in methods else []))]
 
 
 def _operations(found: Json) -> Iterator[tuple[str, Json]]:

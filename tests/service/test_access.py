@@ -126,6 +126,6 @@ def test_no_route_and_no_method_are_problems_too(client: TestClient) -> None:
 
     assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    assert sorted(wrong.headers["allow"].split(", ")) == ["GET", "POST"]
+    assert sorted(wrong.headers["allow"].split(", ")) == ["GET", "HEAD", "POST"]
     one = client.put("/v1/jobs/x")
-    assert sorted(one.headers["allow"].split(", ")) == ["DELETE", "GET"]
+    assert sorted(one.headers["allow"].split(", ")) == ["DELETE", "GET", "HEAD"]
