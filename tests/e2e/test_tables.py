@@ -303,6 +303,16 @@ def test_a_job_starts_from_another_s_weights_by_name(client: Client, wages: Data
     assert later.job.spec.hyperparameters.init == earlier.id
 
 
+def test_weights_of_an_unknown_feature_name_the_field(client: Client, wages: Dataset) -> None:
+    init = {"coef": [[1.0]], "features": ["height"]}
+    run = submit(client, wages, features=["age"], hyperparameters={"init": init})
+
+    error = run.wait(check=False).job.error
+
+    assert error is not None
+    assert (error.code, error.param) == ("invalid_input", "hyperparameters.init")
+
+
 def test_weights_of_other_targets_are_refused(client: Client, wages: Dataset) -> None:
     earlier = trained(client, wages, features=["age"])
 

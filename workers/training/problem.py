@@ -12,6 +12,8 @@ from workers.training.samples import Floats, Rows, Sample, check_rows
 
 __all__ = ["Floats", "Problem", "held_out", "n_held_out"]
 
+_INIT = "hyperparameters.init"
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -140,14 +142,12 @@ def _check_init(init: InitialWeights, features: tuple[str, ...], n_targets: int)
     n_features = len(init.features or features)
     lengths = {len(row) for row in init.coef}
     if len(init.coef) != n_targets or lengths != {n_features}:
-        raise InvalidInput(
-            f"init.coef needs {n_targets} rows of {n_features} numbers", param="init"
-        )
+        raise InvalidInput(f"init.coef needs {n_targets} rows of {n_features} numbers", param=_INIT)
     if init.intercept is not None and len(init.intercept) != n_targets:
-        raise InvalidInput(f"init.intercept needs {n_targets} numbers", param="init")
+        raise InvalidInput(f"init.intercept needs {n_targets} numbers", param=_INIT)
     if init.features is None:
         return
     if missing := sorted(set(features) - set(init.features)):
-        raise InvalidInput(f"init has no weight of feature {missing[0]!r}", param="init")
+        raise InvalidInput(f"init has no weight of feature {missing[0]!r}", param=_INIT)
     if unknown := sorted(set(init.features) - set(features)):
-        raise InvalidInput(f"init has a weight of {unknown[0]!r}, no feature here", param="init")
+        raise InvalidInput(f"init has a weight of {unknown[0]!r}, no feature here", param=_INIT)

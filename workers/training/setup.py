@@ -107,7 +107,9 @@ def _initial_weights(problem: Problem) -> tuple[Floats, Floats]:
     if init.features is not None:
         coef = coef[:, [init.features.index(name) for name in problem.features]]
     if intercept.any() and not problem.hyperparameters.fit_intercept:
-        raise InvalidInput("init.intercept without fit_intercept: leave it out", param="init")
+        raise InvalidInput(
+            "init.intercept without fit_intercept: leave it out", param="hyperparameters.init"
+        )
     return coef, intercept
 
 

@@ -37,7 +37,7 @@ def held_rows(problem: Problem) -> Rows:
         ({"hyperparameters": Hyperparameters()}, "seed"),
         (
             {"hyperparameters": Hyperparameters(init={"coef": [[1, 2]]}).resolved(0)},  # type: ignore[arg-type]
-            "init",
+            "hyperparameters.init",
         ),
         (
             {
@@ -45,7 +45,7 @@ def held_rows(problem: Problem) -> Rows:
                     init={"coef": [[1]], "intercept": [1, 2]}  # type: ignore[arg-type]
                 ).resolved(0)
             },
-            "init",
+            "hyperparameters.init",
         ),
     ],
 )
