@@ -4,15 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workers.training.exact import lasso, solve
+from workers.training.exact import solve
 from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
+from workers.training.sparse import LASSO_COST, lasso
 
-__all__ = ["CERTIFICATE_COST", "NOISE", "Certificate", "certify", "excess"]
+__all__ = ["CERTIFICATE_COST", "NOISE", "PROVED", "Certificate", "certify", "excess"]
 
 # Multiplications (rows * columns^2) beyond which no minimum is computed: some seconds of a core.
 # With l2 the penalty's rows count, too.
 CERTIFICATE_COST = 1e10
+# A duality gap up to which a minimum counts as proved: a tenth of the nearness, as a part of the
+# first gap, that counts as converged.
+PROVED = 1e-10
 # Residuals of so many units in the last place of the targets are rounding.
 NOISE = 10.0
 
@@ -31,6 +35,7 @@ class Certificate:
         condition: of A with columns of equal length.
         duality_gap: a bound on the error of `objective`, as a part of J at zero weights; 0 where
             the minimum is a linear solve.
+        exhausted: whether the search ended because its budget of work was spent.
         noise: what is left of J by rounding where the fit is perfect; `objective` may be less.
     """
 
@@ -41,7 +46,13 @@ class Certificate:
     rank: int
     condition: float
     duality_gap: float
+    exhausted: bool
     noise: float
+
+    @property
+    def proved(self) -> bool:
+        """Whether `objective` is the minimum, and not only the lowest value found."""
+        return self.duality_gap <= PROVED
 
     def part(self, gap: float) -> float | None:
         """Say what part of the minimum a gap is; of one that is rounding there is no part."""
@@ -49,15 +60,19 @@ class Certificate:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def certify(problem: Problem, matrices: Matrices) -> Certificate | None:
+def certify(
+    problem: Problem, matrices: Matrices, *, budget: float = LASSO_COST
+) -> Certificate | None:
     """Compute the minimum of J(W, b), the squared objective with its penalties.
 
     Returns:
-        None where it is not known: another loss, mini-batches' own minimum, a matrix too large
-        (`CERTIFICATE_COST`), or numbers that leave the range of float64.
+        The minimum; with l1 the lowest point found, which may lack its proof. None where nothing
+        is known: another loss, mini-batches' own minimum, a matrix too large (`CERTIFICATE_COST`),
+        or numbers that leave the range of float64.
 
     Notes:
-        Cost: one pivoted QR factorisation of A; with l1, coordinate descent on R besides.
+        Cost: one pivoted QR factorisation of A; with l1, the search for the signs
+        besides, of at most `budget` multiplications.
     """
     h = problem.hyperparameters
     A, B = matrices.A, matrices.B
@@ -66,10 +81,12 @@ def certify(problem: Problem, matrices: Matrices) -> Certificate | None:
     if not np.isfinite(np.square(A).sum() + np.square(B).sum()):
         return None
     found = solve(A, B, n_rows=len(A), l2=h.l2, intercept=h.fit_intercept)
-    params, duality_gap = found.params, 0.0
+    params, duality_gap, exhausted = found.params, 0.0, False
     if h.l1 > 0:
-        sparse = lasso(A, B, l1=h.l1, n_rows=len(A), l2=h.l2, intercept=h.fit_intercept)
+        penalties = {"l1": h.l1, "l2": h.l2}
+        sparse = lasso(A, B, **penalties, n_rows=len(A), intercept=h.fit_intercept, budget=budget)
         params, duality_gap = sparse.params, sparse.relative_gap
+        exhausted = sparse.exhausted
     residual = A @ params - B
     loss = float(np.square(residual).mean())
     weights = params[: problem.n_features]
@@ -84,6 +101,7 @@ def certify(problem: Problem, matrices: Matrices) -> Certificate | None:
         rank=found.rank,
         condition=found.condition,
         duality_gap=duality_gap,
+        exhausted=exhausted,
         noise=_noise(A, B, params),
     )
 
