@@ -185,7 +185,6 @@ def test_of_many_columns_that_repeat_the_closest_are_named_and_the_rest_counted(
 
 
 def test_shares_that_add_up_to_one_are_one_group() -> None:
-    """Gathered one by one, each was looked for among all: 25 s for 1,500 columns."""
     shares = np.random.default_rng(0).dirichlet(np.ones(300), size=600)
     rows = RegressionProblem("shares", shares, shares[:, :1])
 
