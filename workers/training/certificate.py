@@ -9,14 +9,16 @@ from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
 from workers.training.sparse import LASSO_COST, lasso
 
-__all__ = ["CERTIFICATE_COST", "NOISE", "PROVED", "Certificate", "certify", "excess"]
+__all__ = ["CERTIFICATE_COST", "NOISE", "Certificate", "certify", "excess"]
 
 # Multiplications (rows * columns^2) beyond which no minimum is computed: some seconds of a core.
 # With l2 the penalty's rows count, too.
 CERTIFICATE_COST = 1e10
-# A duality gap up to which a minimum counts as proved: a tenth of the nearness, as a part of the
-# first gap, that counts as converged.
-PROVED = 1e-10
+# A minimum is proved if it is in error by at most this part of itself, a tenth of the nearness that
+# counts as converged; or, where it is almost nothing, by what the search asks for: a part of J at
+# zero weights.
+PROVED = 1e-7
+PROVED_OF_START = 1e-12
 # Residuals of so many units in the last place of the targets are rounding.
 NOISE = 10.0
 
@@ -35,6 +37,7 @@ class Certificate:
         condition: of A with columns of equal length.
         duality_gap: a bound on the error of `objective`, as a part of J at zero weights; 0 where
             the minimum is a linear solve.
+        error: the same bound in units of J.
         exhausted: whether the search ended because its budget of work was spent.
         noise: what is left of J by rounding where the fit is perfect; `objective` may be less.
     """
@@ -46,13 +49,14 @@ class Certificate:
     rank: int
     condition: float
     duality_gap: float
+    error: float
     exhausted: bool
     noise: float
 
     @property
     def proved(self) -> bool:
         """Whether `objective` is the minimum, and not only the lowest value found."""
-        return self.duality_gap <= PROVED
+        return self.duality_gap <= PROVED_OF_START or self.error <= PROVED * self.objective
 
     def part(self, gap: float) -> float | None:
         """Say what part of the minimum a gap is; of one that is rounding there is no part."""
@@ -81,12 +85,12 @@ def certify(
     if not np.isfinite(np.square(A).sum() + np.square(B).sum()):
         return None
     found = solve(A, B, n_rows=len(A), l2=h.l2, intercept=h.fit_intercept)
-    params, duality_gap, exhausted = found.params, 0.0, False
+    params, sparse = found.params, None
     if h.l1 > 0:
-        penalties = {"l1": h.l1, "l2": h.l2}
-        sparse = lasso(A, B, **penalties, n_rows=len(A), intercept=h.fit_intercept, budget=budget)
-        params, duality_gap = sparse.params, sparse.relative_gap
-        exhausted = sparse.exhausted
+        sparse = lasso(
+            A, B, l1=h.l1, l2=h.l2, n_rows=len(A), intercept=h.fit_intercept, budget=budget
+        )
+        params = sparse.params
     residual = A @ params - B
     loss = float(np.square(residual).mean())
     weights = params[: problem.n_features]
@@ -100,8 +104,9 @@ def certify(
         loss=loss,
         rank=found.rank,
         condition=found.condition,
-        duality_gap=duality_gap,
-        exhausted=exhausted,
+        duality_gap=0.0 if sparse is None else sparse.relative_gap,
+        error=0.0 if sparse is None else sparse.gap,
+        exhausted=sparse is not None and sparse.exhausted,
         noise=_noise(A, B, params),
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from descend.errors import InvalidInput
 from descend.history import History
 from descend.jobs import JobError, Metrics, StopReason
-from workers.training.certificate import PROVED, Certificate
+from workers.training.certificate import Certificate
 from workers.training.compressed import factor_of
 from workers.training.conditioning import repeated_columns
 from workers.training.outcome import TrainingOutcome, unrepresentable
@@ -92,8 +92,9 @@ def _lowest(setup: Setup, budget: float) -> Certificate:
 def _unproved(found: Certificate) -> str:
     return (
         "these weights are the lowest point found, but not proved to be the minimum: the duality"
-        f" gap is {found.duality_gap:.2g} of the objective of zero weights, {PROVED:g} would be"
-        " proof; raise l1, add l2, or leave out columns that repeat others"
+        f" gap is {found.duality_gap:.2g} of the objective of zero weights, so that of the"
+        f" {found.objective:.3g} here up to {found.error:.2g} may be too much; raise l1, add l2, or"
+        " leave out columns that repeat others"
     )
 
 

@@ -265,6 +265,8 @@ def _settled(
     w = w.copy()
     residual = shadow = goal - columns.M @ w
     while (active := np.flatnonzero(w)).size and work.left:  # each time fewer
+        if not np.isfinite(residual).all():  # weights that no float holds: no step leads back
+            break
         M, gram = columns.some(active, work)
         signs = np.sign(w[active])
         step, shadow = _to_minimum(M, gram, residual, level * signs, work)
