@@ -33,6 +33,7 @@ from service.routes import (
     jobs,
     models,
     plans,
+    predictions,
 )
 from service.security import ApiKey, Envelope, read_key
 from service.settings import ServiceSettings
@@ -59,6 +60,7 @@ ROUTES = (
     plans,
     gradients,
     models,
+    predictions,
     exports,
     inference,
     diagnostics,
