@@ -121,7 +121,7 @@ def _wanted(scan: "pl.LazyFrame", order: Order) -> "pl.LazyFrame":
     if order.columns is None:
         return scan
     refuse_missing(order.columns, scan.collect_schema())
-    return scan.select(order.columns)
+    return scan.select(list(order.columns))
 
 
 def _ndjson(order: Order) -> dict[str, Any]:
