@@ -140,8 +140,14 @@ def _cells(batch: Batch, kind: ColumnType, column: Input) -> NDArray[Any]:
     if isinstance(column, NumericInput) and kind in taken:
         return batch.floats(column.name)
     cells = np.empty(batch.n_rows, dtype=object)
-    cells[:] = batch.first(column.name, batch.n_rows)
+    cells[:] = batch.first(column.name, batch.n_rows, most_bytes=_longest_level(column))
     return cells
+
+
+def _longest_level(column: Input) -> int:
+    """A file may hold gigabytes of longer texts, which are no levels however they go on."""
+    levels = [] if isinstance(column, NumericInput) else column.levels
+    return max((len(level.encode()) for level in levels), default=0)
 
 
 @contextmanager

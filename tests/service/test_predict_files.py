@@ -169,6 +169,7 @@ def test_a_csv_is_read_as_its_options_say(client: TestClient, mixed: str) -> Non
         (NDJSON, b'{"age": "7351731", "zip": "Bonn", "paid": 1}\n', "age", "row 1: .*is a number"),
         (NDJSON, b'{"age": true, "zip": "Bonn", "paid": 1}\n', "age", "row 1: .*is a number"),
         (NDJSON, b'{"age": 1, "zip": 4711, "paid": 1}\n', "zip", "row 1: .*not trained on"),
+        (NDJSON, b'{"age": 1, "zip": "Bonner", "paid": 1}\n', "zip", "row 1: .*not trained on"),
         (PARQUET, as_csv(Frame({"age": [1]})), None, "Parquet"),
     ],
 )  # fmt: skip
