@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, RowMapping
 
 from descend.ids import new_id
-from descend.jobs import Hyperparameters, JobError, JobKind, JobSpec, JobState
+from descend.jobs import Hyperparameters, JobError, JobKind, JobSpec, JobState, StopReason
 from storage import lease_statements as sql
 from storage.counters import JOB_FAILURES, JOBS_ENDED, JOBS_REQUEUED, LEASES_LOST, Tally
 from storage.dialects import instant
@@ -18,6 +18,11 @@ from storage.models import ModelRepository
 from storage.tables import jobs
 
 __all__ = ["JobHolding"]
+
+UNREADABLE = JobError(
+    code="unreadable",
+    message="the worker cannot read what this job asks for: another version may have written it",
+)
 
 
 class JobHolding:
@@ -56,7 +61,8 @@ class JobHolding:
     ) -> list[Claim]:
         """Take up to `limit` small jobs, or one large or twice crashed one, in the queue's order.
 
-        The history that was reported after a job's checkpoint is deleted: it comes again.
+        The history that was reported after a job's checkpoint is deleted: it comes again. A job
+        that cannot be read is ended here: it would come again at every claim, for ever.
         """
         taken = self._connection.execute(
             sql.CLAIM,
@@ -77,7 +83,8 @@ class JobHolding:
         rows = found.mappings().all()
         for row in rows:
             self._tally.waited(row["queue"], max(0, row["waited"]) / 1e6)
-        return [_claim_of(row) for row in rows]
+        read = [self._read_or_end(row) for row in rows]
+        return [claim for claim in read if claim is not None]
 
     def beat(self, worker_id: str, held: Mapping[str, int], *, lease_seconds: float) -> Beat:  # noqa: ARG002
         """Renew the leases of all held jobs (id -> fence); learn what became of them."""
@@ -188,6 +195,21 @@ class JobHolding:
         for row in rescued:
             self._count_end(row, code="crashed", requeued="lease_expired")
         return [row.id for row in rescued]
+
+    def _read_or_end(self, row: RowMapping) -> Claim | None:
+        try:
+            return _claim_of(row)
+        except (ValueError, TypeError):  # another version's, or damaged
+            unreadable = Outcome(
+                job_id=row["id"],
+                fence=row["fence"],
+                state=JobState.FAILED,
+                stop_reason=StopReason.ERROR,
+                epochs_done=row["epochs_done"],
+                error=UNREADABLE,
+            )
+            self.finish(unreadable)
+            return None
 
     def _count_end(
         self, row: Row[Any], *, code: str | None = None, requeued: str | None = None

@@ -169,6 +169,16 @@ class Ledger:
                 _note(payment, self._forget(payment), accepted=accepted)
         return refused
 
+    def release_all(self, reason: str) -> None:
+        """Give everything back at once: this worker ends, through no fault of any job.
+
+        What else is owed is given up: it may be what cannot be paid.
+        """
+        held = self.held.values()
+        self._owed = deque(Release(one.claim.job_id, one.fence, reason) for one in held)
+        for _ in range(0, len(self._owed), PAID_AT_ONCE):
+            self.pay()
+
     def rescue(self) -> bool:
         """Give jobs of lost workers back to the queue; tell whether there were any.
 

@@ -29,6 +29,7 @@ from workers import frames
 from workers.crew import Crew
 from workers.ledger import Ledger, Release, Wish
 from workers.orders import bytes_to_read, write_order
+from workers.pause import Pause
 from workers.process import Cause, Ending, Runner, ending_of, open_nursery
 from workers.reports import Entry, Fate, read_report
 from workers.settings import WorkerSettings
@@ -44,8 +45,6 @@ WRITE_DOWN_SECONDS = 1.0  # for the database to take what the drain brought
 ANNOUNCE_SECONDS = 5.0
 STEPS_OF_PATIENCE = 20
 READ_BYTES_PER_SECOND = 20e6  # of a slow disk: a runner is silent over its data that long
-FIRST_NO_ROOM_PAUSE_SECONDS = 5.0
-LONGEST_NO_ROOM_PAUSE_SECONDS = 300.0
 
 log = structlog.get_logger()
 
@@ -84,8 +83,9 @@ class Supervisor(threading.Thread):
         self._draining = False
         self._drain_until: float | None = None
         self._torch_version = ""
-        self._n_orders = self._n_no_room = 0
-        self._look_at = self._claim_at = self._beat_at = self._announce_at = 0.0
+        self._n_orders = 0
+        self._no_room = Pause()
+        self._look_at = self._beat_at = self._announce_at = 0.0
         self._rescue_at = time.monotonic() + self._until_rescue()
 
     def ring(self) -> None:
@@ -109,6 +109,7 @@ class Supervisor(threading.Thread):
             self.failed = True
             log.exception("supervisor_failed")
             self._on_failure()
+            self._release_all()
         finally:
             if spool is not None:
                 spool.close()
@@ -132,6 +133,13 @@ class Supervisor(threading.Thread):
         finally:
             for runner in self._crew:
                 self._crew.dismiss(runner)
+
+    def _release_all(self) -> None:
+        """Without this the leases run out, and innocent jobs are taken to have been lost."""
+        try:
+            self._ledger.release_all("its worker failed")
+        except Exception:  # whatever ended the supervisor may end this too
+            log.exception("jobs_not_released")
 
     # Leases and deadlines
 
@@ -235,7 +243,7 @@ class Supervisor(threading.Thread):
         """When to look: a ring is kept for the first runner that is idle, or may be hired."""
         able_at = 0.0 if self._crew.idle else self._crew.hire_for_questions_at
         rung_at = 0.0 if self._rung else self._look_at
-        return max(able_at, self._claim_at, self._ledger.retry_at, rung_at)
+        return max(able_at, self._no_room.until, self._ledger.retry_at, rung_at)
 
     def _hand_over(self, runner: Runner, claims: list[Claim]) -> None:
         for claim in claims:
@@ -246,7 +254,7 @@ class Supervisor(threading.Thread):
             write_order(path, claims, artefact_path=self._artefacts.path)
         except OSError as error:
             log.error("spool_not_writable", reason=error.strerror)  # noqa: TRY400  no fault of ours
-            self._no_room()
+            self._no_room.begin()
             for claim in claims:
                 self._ledger.owe(
                     Release(claim.job_id, claim.fence, "the spool could not be written")
@@ -258,12 +266,6 @@ class Supervisor(threading.Thread):
         n_bytes = bytes_to_read(claims, artefact_path=self._artefacts.path)
         runner.patience_seconds = self._settings.hang_seconds + n_bytes / READ_BYTES_PER_SECOND
         runner.send(frames.Train(number=self._n_orders))
-
-    def _no_room(self) -> None:
-        """Claim nothing for a while: 5 s, doubled each time, jittered."""
-        pause = min(FIRST_NO_ROOM_PAUSE_SECONDS * 2**self._n_no_room, LONGEST_NO_ROOM_PAUSE_SECONDS)
-        self._n_no_room += 1
-        self._claim_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311
 
     # Listening
 
@@ -328,7 +330,7 @@ class Supervisor(threading.Thread):
         path = self._spool.path(f"report-{runner.serial}", number)
         report = read_report(path)
         path.unlink()
-        self._n_no_room = 0
+        self._no_room.end()
         patience = STEPS_OF_PATIENCE * report.step_seconds
         runner.patience_seconds = max(runner.patience_seconds, patience)
         for entry in report.entries:
@@ -366,7 +368,7 @@ class Supervisor(threading.Thread):
         ending = ending or ending_of(exit_code)
         self._count_restart(ending.cause)
         if ending.cause is Cause.NO_ROOM:
-            self._no_room()
+            self._no_room.begin()
         log.warning("runner_lost", reason=ending.reason, job_ids=list(runner.jobs))
         if not runner.ready and not self._draining:
             self._crew.start_failed(ending.reason)

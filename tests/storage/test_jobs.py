@@ -458,6 +458,53 @@ def test_time_in_the_queue_does_not_count_to_the_timeout(database: Database) -> 
     assert beat.expired == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("column", "written"),
+    [
+        ("hyperparameters", '{"learning_rate": 0.1, "momentum_of_tomorrow": 1}'),
+        ("hyperparameters", '{"max_epochs": -1}'),
+        ("spec", '{"dataset": "ds_1", "of_tomorrow": true}'),
+        ("features", "no JSON"),
+    ],
+)
+def test_a_job_that_cannot_be_read_ends_and_its_neighbours_are_claimed(
+    database: Database, column: str, written: str
+) -> None:
+    first, bad, last = (submit(database)[0].id for _ in range(3))
+    spoil(database, bad, column=column, written=written)
+
+    taken = claim(database, limit=3)
+    job = get(database, bad)
+
+    assert [one.job_id for one in taken] == [first, last]
+    assert (job.state, job.stop_reason) == (JobState.FAILED, StopReason.ERROR)
+    assert job.error is not None
+    assert job.error.code == "unreadable"
+    assert [move.state for move in job.transitions] == ["queued", "running", "failed"]
+    assert claim(database) == []
+
+
+def test_a_job_that_cannot_be_read_is_seen_listed_and_cancelled(database: Database) -> None:
+    job_id = submit(database)[0].id
+    spoil(database, job_id, column="hyperparameters", written='{"of_tomorrow": 1}')
+
+    job = cancel(database, job_id)
+
+    assert (job.state, job.spec.model_fields_set) == (JobState.CANCELLED, set())
+    assert any("cannot be read" in warning for warning in job.warnings)
+    with database.read() as tx:
+        assert [one.id for one in tx.jobs.page().data] == [job_id]
+
+
+def spoil(database: Database, job_id: str, *, column: str, written: str) -> None:
+    """Write into a job what this version cannot read."""
+    with database.begin() as tx:
+        tx.connection.execute(
+            text(f"UPDATE job_specs SET {column} = :written WHERE job_id = :id"),  # noqa: S608
+            {"id": job_id, "written": written},
+        )
+
+
 @pytest.mark.parametrize("lost", ["released", "crashed", "rescued"])
 def test_every_write_of_a_worker_that_lost_its_job_is_fenced(database: Database, lost: str) -> None:
     zombie = claimed(database)

@@ -307,3 +307,18 @@ def test_a_worker_whose_supervisor_fails_ends_with_an_error_and_cleans_up(
     assert status == 1
     assert '"supervisor_failed"' in worker.output
     assert spools(own_stage) == []
+
+
+def test_jobs_of_a_worker_whose_supervisor_fails_go_back_without_a_crash(own_stage: Stage) -> None:
+    worker = own_stage.hire()
+    job_id = own_stage.submit(ENDLESS)
+    own_stage.await_progress(job_id)
+
+    with own_stage.database.begin() as tx:
+        tx.connection.exec_driver_sql("ALTER TABLE workers RENAME COLUMN last_seen TO gone")
+    status = worker.wait()
+    job = own_stage.job(job_id)
+
+    assert status == 1
+    assert (job.state, reasons(job)[-1]) == (JobState.QUEUED, "its worker failed")
+    assert own_stage.crashes(job_id) == 0
