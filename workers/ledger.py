@@ -21,6 +21,8 @@ from storage.counters import EPOCHS, Tally
 from storage.database import Database
 from storage.jobs import JobRepository
 from storage.leases import Beat, Claim, Outcome, Report
+from storage.reconcile import rescue
+from storage.vigil import Vigil
 from workers.settings import WorkerSettings
 
 __all__ = ["Crash", "Held", "Ledger", "Payment", "Release", "Wish"]
@@ -87,7 +89,8 @@ class Ledger:
         self._worker_id = worker_id
         self._settings = settings
         self._owed: deque[Payment] = deque()
-        self._renewed = self._healthy_since = time.monotonic()
+        self.vigil = Vigil()
+        self._renewed = time.monotonic()
         self._pause_seconds = 0.0
         self._retry_at = 0.0
 
@@ -143,7 +146,7 @@ class Ledger:
         fences = {job_id: held.fence for job_id, held in self.held.items()}
         beat = self._ask(lambda: self._beaten(fences))
         if beat is not None:
-            self._renewed = started
+            self._renewed, self.vigil.missed = started, 0.0
             for job_id in beat.lost:
                 held = self.held.pop(job_id, None)
                 (held.log if held else log).warning("lease_lost", job_id=job_id)
@@ -182,12 +185,10 @@ class Ledger:
     def rescue(self) -> bool:
         """Give jobs of lost workers back to the queue; tell whether there were any.
 
-        Not before the database has answered for a whole lease: after it was away, every worker's
-        leases are old, and all of them are about to be renewed.
+        Not before this worker and the database have been there for a whole lease: after a lapse
+        of either every worker's leases are old, and all of them are about to be renewed.
         """
-        if time.monotonic() - self._healthy_since < self._settings.lease_seconds:
-            return False
-        rescued = self._ask(self._rescued)
+        rescued = self._ask(lambda: rescue(self._database, self.vigil))
         if rescued:
             log.warning("rescued", job_ids=rescued)
         return bool(rescued)
@@ -214,7 +215,7 @@ class Ledger:
             self._pause_seconds = min(max(0.05, 2 * self._pause_seconds), LONGEST_PAUSE_SECONDS)
             now = time.monotonic()
             self._retry_at = now + self._pause_seconds
-            self._healthy_since = now
+            self.vigil.begin_again()
             log.warning("database_away", code=error.code, reason=error.message)
             return None
         self._pause_seconds = 0.0
@@ -238,7 +239,12 @@ class Ledger:
 
     def _beaten(self, fences: dict[str, int]) -> Beat:
         with self._database.begin() as tx:
-            return tx.jobs.beat(self._worker_id, fences, lease_seconds=self._settings.lease_seconds)
+            return tx.jobs.beat(
+                self._worker_id,
+                fences,
+                lease_seconds=self._settings.lease_seconds,
+                missed_seconds=self.vigil.missed,
+            )
 
     def _paid(self, batch: Sequence[Payment]) -> list[bool]:
         reached: dict[str, int] = {}
@@ -253,10 +259,6 @@ class Ledger:
         for job_id, done in reached.items():
             self.held[job_id].epochs_counted = done
         return answers
-
-    def _rescued(self) -> list[str]:
-        with self._database.begin() as tx:
-            return tx.jobs.rescue()
 
     def _seen(self, stats: Mapping[str, float]) -> bool:
         with self._database.begin() as tx:

@@ -128,7 +128,10 @@ class Supervisor(threading.Thread):
                 self._beat(now)
                 self._enforce(now)
                 self._look(now)
-                self._listen(wait(self._sources(), max(0.0, self._next_event() - time.monotonic())))
+                seconds = max(0.0, self._next_event() - time.monotonic())
+                ready = wait(self._sources(), seconds)
+                self._ledger.vigil.woke(seconds)
+                self._listen(ready)
             self._ledger.sign_off()
         finally:
             for runner in self._crew:

@@ -19,7 +19,7 @@ from descend.jobs import (
     StopReason,
 )
 from storage.database import Database
-from storage.jobs import Report
+from storage.jobs import Claim, Report
 from tests.storage.acts import (
     a_dataset,
     a_history,
@@ -411,7 +411,7 @@ def test_a_crash_of_a_job_to_be_cancelled_cancels_it(database: Database) -> None
     assert crash(database, held) is JobState.CANCELLED
 
 
-def test_an_expired_lease_is_rescued_as_a_crash(database: Database) -> None:
+def test_an_expired_lease_is_rescued_and_is_no_crash(database: Database) -> None:
     dead, alive = claimed(database), claimed(database)
     expire_lease(database, dead.job_id)
 
@@ -419,9 +419,76 @@ def test_an_expired_lease_is_rescued_as_a_crash(database: Database) -> None:
     (again,) = claim(database, worker="w2")
 
     assert rescued == [dead.job_id]
-    assert (again.job_id, again.crashes, again.fence) == (dead.job_id, 1, dead.fence + 2)
+    assert (again.job_id, again.crashes, again.fence) == (dead.job_id, 0, dead.fence + 2)
     assert get(database, alive.job_id).state is JobState.RUNNING
     assert rescue(database) == []
+
+
+def test_ten_lost_leases_quarantine_a_job_and_nine_do_not(database: Database) -> None:
+    submit(database)
+    states = []
+    for _ in range(10):
+        (held,) = claim(database)
+        expire_lease(database, held.job_id)
+        rescue(database)
+        states.append(get(database, held.job_id).state)
+
+    assert states == [JobState.QUEUED] * 9 + [JobState.QUARANTINED]
+    error = get(database, held.job_id).error
+    assert error is not None
+    assert error.message.endswith("lost 10 times; the last time: lease expired")
+
+
+def test_a_job_that_four_workers_were_lost_with_is_claimed_alone(database: Database) -> None:
+    claimed(database)
+    for _ in range(3):
+        (held,) = expired_and_claimed_again(database)
+    expire_lease(database, held.job_id)
+    rescue(database)
+    submit(database)
+
+    assert [one.job_id for one in claim(database, limit=5)] == [held.job_id]
+
+
+def expired_and_claimed_again(database: Database) -> list[Claim]:
+    with database.read() as tx:
+        (job,) = tx.jobs.page().data
+    expire_lease(database, job.id)
+    rescue(database)
+    return claim(database)
+
+
+def test_who_renewed_after_the_clock_of_a_judgement_is_not_rescued(database: Database) -> None:
+    held = claimed(database)
+    expire_lease(database, held.job_id)
+    with database.read() as tx:
+        expired = tx.jobs.expired()
+
+    with database.begin() as tx:
+        tx.jobs.beat("w1", {held.job_id: held.fence}, lease_seconds=1e-6)
+    with database.begin() as tx:
+        rescued = tx.jobs.rescue(expired)
+
+    assert rescued == []
+
+
+def test_time_that_a_worker_missed_does_not_count_to_the_timeout(database: Database) -> None:
+    held = claimed(database, timeout_seconds=10)
+    with database.begin() as tx:
+        tx.connection.execute(text("UPDATE jobs SET claimed_at = claimed_at - 12000000"))
+
+    def beat(missed_seconds: float) -> frozenset[str]:
+        with database.begin() as tx:
+            held_now = {held.job_id: held.fence}
+            return tx.jobs.beat(
+                "w1", held_now, lease_seconds=30, missed_seconds=missed_seconds
+            ).expired
+
+    assert beat(11.0) == frozenset()
+    assert beat(0.0) == frozenset()
+    with database.begin() as tx:
+        tx.connection.execute(text("UPDATE jobs SET claimed_at = claimed_at - 10000000"))
+    assert beat(0.0) == {held.job_id}
 
 
 def test_a_heartbeat_renews_the_lease(database: Database) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import event
 from descend.jobs import QUESTIONS, JobKind
 from storage.database import Database
 from storage.job_log import ChangePlace
-from tests.storage.acts import claim, claimed, get, rescue, submit
+from tests.storage.acts import claim, claimed, expire_lease, get, rescue, submit
 
 
 @pytest.fixture
@@ -62,6 +62,7 @@ def test_no_statement_of_the_hot_paths_reads_a_whole_table(
         tx.logs.changes(JobKind.TRAIN, ChangePlace(1), limit=10)
         tx.logs.latest(JobKind.TRAIN, limit=1)
     get(sqlite_database, job.id)
+    expire_lease(sqlite_database, held.job_id)
     rescue(sqlite_database)
     claim(sqlite_database, limit=64)
 
