@@ -120,9 +120,14 @@ class Ledger:
         return bool(self._ask(lambda: self._queued(QUESTIONS)))
 
     def claim(self, limit: int, *, kinds: Collection[JobKind] = tuple(JobKind)) -> list[Claim]:
-        """Claim up to `limit` jobs; looking at an empty queue takes no write lock."""
+        """Claim up to `limit` jobs; looking at an empty queue takes no write lock.
+
+        Trainings first, whatever the priority: a question has a place elsewhere when all slots
+        are taken, and asking again and again would keep a large training waiting for ever.
+        """
         started = time.monotonic()
-        claims = self._ask(lambda: self._claimed(limit, kinds)) or []
+        claims = self._claimed_of(limit, frozenset(kinds) - QUESTIONS)
+        claims = claims or self._claimed_of(limit, frozenset(kinds) & QUESTIONS)
         if claims and not self.held:
             self._renewed = started
         for claim in claims:
@@ -173,14 +178,18 @@ class Ledger:
         return refused
 
     def release_all(self, reason: str) -> None:
-        """Give everything back at once: this worker ends, through no fault of any job.
+        """Give everything back at once: this worker failed, through no fault of any job.
 
-        What else is owed is given up: it may be what cannot be paid.
+        What else is owed is given up: it may be what cannot be paid. Never raises: whatever ended
+        the worker may end this too, and then the leases run out.
         """
         held = self.held.values()
         self._owed = deque(Release(one.claim.job_id, one.fence, reason) for one in held)
-        for _ in range(0, len(self._owed), PAID_AT_ONCE):
-            self.pay()
+        try:
+            for _ in range(0, len(self._owed), PAID_AT_ONCE):
+                self.pay()
+        except Exception:
+            log.exception("jobs_not_released")
 
     def rescue(self) -> bool:
         """Give jobs of lost workers back to the queue; tell whether there were any.
@@ -224,6 +233,9 @@ class Ledger:
     def _queued(self, kinds: Collection[JobKind]) -> bool:
         with self._database.read() as tx:
             return tx.jobs.has_queued(self._settings.queues, kinds=kinds)
+
+    def _claimed_of(self, limit: int, kinds: Collection[JobKind]) -> list[Claim]:
+        return (self._ask(lambda: self._claimed(limit, kinds)) or []) if kinds else []
 
     def _claimed(self, limit: int, kinds: Collection[JobKind]) -> list[Claim]:
         if not self._queued(kinds):
