@@ -109,7 +109,7 @@ class Supervisor(threading.Thread):
             self.failed = True
             log.exception("supervisor_failed")
             self._on_failure()
-            self._release_all()
+            self._ledger.release_all("its worker failed")
         finally:
             if spool is not None:
                 spool.close()
@@ -136,13 +136,6 @@ class Supervisor(threading.Thread):
         finally:
             for runner in self._crew:
                 self._crew.dismiss(runner)
-
-    def _release_all(self) -> None:
-        """Without this the leases run out, and innocent jobs are taken to have been lost."""
-        try:
-            self._ledger.release_all("its worker failed")
-        except Exception:  # whatever ended the supervisor may end this too
-            log.exception("jobs_not_released")
 
     # Leases and deadlines
 
@@ -230,7 +223,7 @@ class Supervisor(threading.Thread):
 
     def _look(self, now: float) -> None:
         """Give every idle runner a claim, on a ring or when it is time to poll."""
-        if self._draining or now < self._look_due() or self._ledger.fenced_off(now):
+        if now < self._look_due():
             return
         self._rung = False
         self._look_at = now + self._settings.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311
@@ -243,7 +236,12 @@ class Supervisor(threading.Thread):
             self._crew.hire_for_questions(now)
 
     def _look_due(self) -> float:
-        """When to look: a ring is kept for the first runner that is idle, or may be hired."""
+        """When to look: a ring is kept for the first runner that is idle, or may be hired.
+
+        Never in a drain, nor while the leases may be gone: to wake for nothing is to spin.
+        """
+        if self._draining or self._ledger.fenced_off(time.monotonic()):
+            return float("inf")
         able_at = 0.0 if self._crew.idle else self._crew.hire_for_questions_at
         rung_at = 0.0 if self._rung else self._look_at
         return max(able_at, self._no_room.until, self._ledger.retry_at, rung_at)
