@@ -65,11 +65,13 @@ Guard = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 
 # Claiming
 
+# Given back without a delay it can be claimed at once, also by a clock that was set back since.
+_not_kept_back = or_(jobs.c.not_before <= now(), jobs.c.not_before <= jobs.c.changed_at)
 _SERVABLE = (
     jobs.c.state == QUEUED,
     jobs.c.queue.in_(my_queues),
     jobs.c.kind.in_(my_kinds),
-    jobs.c.not_before <= now(),
+    _not_kept_back,
 )
 HAS_QUEUED = select(select(jobs.c.id).where(*_SERVABLE).exists())
 
@@ -214,7 +216,10 @@ def _lost(update_of: Update, last: ColumnElement[bool]) -> Update:
 
 CLOCK = select(now())
 _before = bindparam("my_before", type_=BigInteger)
-_expired = (jobs.c.state == RUNNING, jobs.c.lease_until < _before)
+# A lease never reaches further than its length, unless the clock was set back since; twice that is
+# also beyond what a transaction that began a moment later may have written.
+_unbelievable = jobs.c.lease_until > now() + 2 * jobs.c.lease
+_expired = (jobs.c.state == RUNNING, or_(jobs.c.lease_until < _before, _unbelievable))
 EXPIRED = select(jobs.c.lease).where(*_expired, a_lease_after_start(jobs.c.lease)).distinct()
 
 

@@ -356,6 +356,40 @@ def test_a_drained_job_goes_on_from_its_checkpoint_without_a_crash(database: Dat
     assert len(history(database, held.job_id)) == 300
 
 
+@pytest.mark.parametrize("hours", [0, 1])
+def test_a_job_given_back_is_claimed_at_once_also_when_the_clock_was_set_back(
+    database: Database, hours: int
+) -> None:
+    held = claimed(database)
+    release(database, held)
+    clock_set_back(database, hours=hours)
+
+    assert [one.job_id for one in claim(database)] == [held.job_id]
+
+
+def test_a_lease_from_before_the_clock_was_set_back_has_expired(database: Database) -> None:
+    submit(database)
+    (dead,) = claim(database, lease_seconds=0.01)  # PostgreSQL has been up for longer
+    clock_set_back(database, hours=1)
+    alive = claimed(database)
+
+    assert rescue(database) == [dead.job_id]
+    assert get(database, alive.job_id).state is JobState.RUNNING
+
+
+def clock_set_back(database: Database, *, hours: int) -> None:
+    """Make all that was written so far be of the future."""
+    with database.begin() as tx:
+        tx.connection.execute(
+            text(
+                "UPDATE jobs SET created_at = created_at + :by, changed_at = changed_at + :by,"
+                " claimed_at = claimed_at + :by, started_at = started_at + :by,"
+                " not_before = not_before + :by, lease_until = lease_until + :by"
+            ),
+            {"by": hours * 3_600_000_000},
+        )
+
+
 def test_a_drained_job_can_be_kept_back_for_a_while(database: Database) -> None:
     held = claimed(database)
 
