@@ -75,16 +75,17 @@ _SERVABLE = (
 )
 HAS_QUEUED = select(select(jobs.c.id).where(*_SERVABLE).exists())
 
+_alone = or_(
+    jobs.c.cost > SOLO_COST,
+    jobs.c.crashes >= ALONE_AFTER_CRASHES,
+    jobs.c.attempts >= ALONE_AFTER_ATTEMPTS,
+)
+
 
 def _claim() -> ReturningUpdate[Any]:
     """The first `at_most` jobs in order, less the large ones; a large one that is first, alone."""
-    alone = or_(
-        jobs.c.cost > SOLO_COST,
-        jobs.c.crashes >= ALONE_AFTER_CRASHES,
-        jobs.c.attempts >= ALONE_AFTER_ATTEMPTS,
-    )
     waiting = (
-        select(jobs.c.id, jobs.c.priority, case((alone, 1), else_=0).label("alone"))
+        select(jobs.c.id, jobs.c.priority, case((_alone, 1), else_=0).label("alone"))
         .where(*_SERVABLE)
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(bindparam("at_most", type_=Integer))
