@@ -11,7 +11,8 @@ from descend.errors import InvalidInput
 
 __all__ = ["CategoricalInput", "Encoding", "Input", "NumericInput", "Record", "Unseen"]
 
-Record = Mapping[str, float | bool | str | None]
+Value = float | bool | str | None
+Record = Mapping[str, Value]
 Unseen = Literal["error", "base"]
 MOST_LEVELS_SHOWN = 10
 
@@ -100,7 +101,7 @@ class Encoding(BaseModel):
         X = np.zeros((len(records), len(self.features)))
         for column, block in self._blocks(X):
             if isinstance(column, NumericInput):
-                block[:, 0] = [_number(column, i, record) for i, record in enumerate(records)]
+                block[:, 0] = _numbers(column, [record.get(column.name) for record in records])
             else:
                 cells = [record.get(column.name) for record in records]
                 _fill_levels(block, column, cells, unseen=unseen)
@@ -118,7 +119,7 @@ class Encoding(BaseModel):
 
         Args:
             columns: a column for every input, each of shape (n_rows,): numbers as float64, where
-                NaN is a missing cell; text as objects, where None is one.
+                NaN is a missing cell; anything else as objects, as in a record: None is one.
             unseen: as in `encode`.
             first_row: the number of the first row, for refusals.
 
@@ -131,7 +132,9 @@ class Encoding(BaseModel):
         X = np.zeros((len(columns[self.inputs[0].name]), len(self.features)))
         for column, block in self._blocks(X):
             cells = columns[column.name]
-            if isinstance(column, NumericInput):
+            if isinstance(column, NumericInput) and cells.dtype == object:
+                block[:, 0] = _numbers(column, cells.tolist(), first_row=first_row)
+            elif isinstance(column, NumericInput):
                 block[:, 0] = _filled(column, cells, first_row=first_row)
             else:
                 _fill_levels(block, column, cells.tolist(), unseen=unseen, first_row=first_row)
@@ -148,8 +151,11 @@ class Encoding(BaseModel):
             place += width
 
 
-def _number(column: NumericInput, place: int, record: Record) -> float:
-    value = record.get(column.name)
+def _numbers(column: NumericInput, cells: Sequence[Value], *, first_row: int = 0) -> list[float]:
+    return [_number(column, place, cell) for place, cell in enumerate(cells, first_row)]
+
+
+def _number(column: NumericInput, place: int, value: Value) -> float:
     if value is None and column.fill is not None:
         return column.fill
     if value is None:

@@ -34,6 +34,7 @@ from service.routes import (
     jobs,
     models,
     plans,
+    predictions,
 )
 from service.security import ApiKey, Envelope, read_key
 from service.settings import ServiceSettings
@@ -60,6 +61,7 @@ ROUTES = (
     plans,
     gradients,
     models,
+    predictions,
     exports,
     inference,
     diagnostics,

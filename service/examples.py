@@ -68,6 +68,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
             "parameters": {"unseen": "base"},
         },
     },
+    "predict text/csv": {"with a header": "x0\n4\n5\n"},
+    "predict application/x-ndjson": {"a row a line": '{"x0": 4.0}\n{"x0": 5.0}\n'},
     "predict application/json": {
         "rows by name": {"rows": [{"x0": 4.0}]},
         "rows as numbers": {"X": [[4.0]]},

@@ -138,7 +138,11 @@ PROCESS = _named(
     ),
     Metric("descend_event_streams", "gauge", "Event streams that are open"),
     Metric("descend_long_polls", "gauge", "Requests that wait for a job's end"),
-    Metric("descend_upload_bytes_total", "counter", "Bytes of uploads received, as sent"),
+    Metric(
+        "descend_upload_bytes_total",
+        "counter",
+        "Bytes of uploads and of files to predict received, as sent",
+    ),
     Metric("descend_uploads_total", "counter", "Uploads, by what became of them", ("outcome",)),
     Metric(
         "descend_ingest_children_lost_total",

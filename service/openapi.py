@@ -31,6 +31,7 @@ __all__ = [
     "query_names",
     "refusals",
     "stream_response",
+    "table_response",
 ]
 
 Json = dict[str, Any]
@@ -170,10 +171,13 @@ def file_response(*media_types: str) -> Json:
 
 def history_response() -> Json:
     """Say that a JSON answer may also be had as CSV or as an Arrow stream, and how long it is."""
-    binary = {"schema": {"type": "string", "format": "binary"}}
     stored = {"description": "epochs stored for the job", "schema": {"type": "integer"}}
-    content = csv_response()["content"] | {ARROW_STREAM: binary}
-    return {"content": content, "headers": {"x-total": stored}}
+    return {**table_response(), "headers": {"x-total": stored}}
+
+
+def table_response() -> Json:
+    """Say that a JSON answer may also be had as CSV or as an Arrow stream."""
+    return {"content": csv_response()["content"] | {ARROW_STREAM: {"schema": FILE}}}
 
 
 def stream_response() -> Json:

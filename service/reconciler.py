@@ -4,6 +4,7 @@ Each tick lost leases are given back and unheard bells rung again; each hour wha
 left behind is deleted.
 """
 
+import math
 import random
 import threading
 import time
@@ -17,12 +18,14 @@ from service.uploads import Uploads
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
 from storage.reconcile import reconcile, sweep
+from storage.vigil import Vigil
 
 __all__ = ["Reconciler"]
 
 logger = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 3600.0
+STEP_SECONDS = 0.5
 
 
 class Reconciler:
@@ -43,6 +46,7 @@ class Reconciler:
         self._uploads = uploads
         self._seconds = seconds
         self._next_sweep = 0.0
+        self._vigil = Vigil()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
         self._thread.start()
@@ -52,7 +56,7 @@ class Reconciler:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        while not self._closing.wait(self._seconds * random.uniform(0.5, 1.5)):  # noqa: S311
+        while not self._closes_within(self._seconds * random.uniform(0.5, 1.5)):  # noqa: S311
             self._try(self._tick)
             # On its own: a disk too full for a tick's rows is what a sweep makes room on.
             self._try(self._sweep)
@@ -61,14 +65,24 @@ class Reconciler:
         try:
             act()
         except (DescendError, OSError) as error:
+            self._vigil.begin_again()  # nobody could renew
             logger.warning("reconcile_failed", reason=str(error))
         except Exception:
             # Nobody starts the thread again: without it lost leases stay lost.
             logger.exception("reconcile_failed", reason="unexpected")
 
+    def _closes_within(self, seconds: float) -> bool:
+        """Wait in short steps: the longer one sleeps, the less one knows of having been stopped."""
+        steps = math.ceil(seconds / STEP_SECONDS)
+        for _ in range(steps):
+            if self._closing.wait(seconds / steps):
+                return True
+            self._vigil.woke(seconds / steps)
+        return False
+
     def _tick(self) -> None:
         self._database.check()
-        for queue in reconcile(self._database):
+        for queue in reconcile(self._database, self._vigil):
             self._doorbell.ring(queue)
 
     def _sweep(self) -> None:

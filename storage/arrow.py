@@ -165,15 +165,22 @@ class Batch:
             codes, levels = _coded(content.tobytes(), offsets.tolist(), self._present(field))
             return codes, [level.decode("utf-8") for level in levels]
 
-    def first(self, name: str, n: int) -> list[float | int | bool | str | None]:
+    def first(
+        self, name: str, n: int, *, most_bytes: int | None = None
+    ) -> list[float | int | bool | str | None]:
         """Give the first n cells of a column of any kind, None where one is missing.
+
+        Args:
+            name: of the column.
+            n: how many cells.
+            most_bytes: a longer text is cut, and is none of those that are not longer.
 
         Raises:
             CorruptArtefact: when its buffers are not what the header says.
         """
         field, n = self._fields[name], min(n, self.n_rows)
         with _corrupt_where_unreadable():
-            cells = self._cells(field, n)
+            cells = self._cells(field, n, most_bytes)
             present = self._present(field)
         if present is None:
             return cells
@@ -191,7 +198,7 @@ class Batch:
         dtype = "<i8" if field.kind == _INT else "<f8"
         return self._values(field.first_buffer + 1, dtype, self.n_rows)
 
-    def _cells(self, field: "_Field", n: int) -> list[Any]:
+    def _cells(self, field: "_Field", n: int, most_bytes: int | None) -> list[Any]:
         values = field.first_buffer + 1
         if field.kind == _BOOL:
             bits: list[bool] = self._bits(values)[:n].tolist()
@@ -204,8 +211,7 @@ class Batch:
         offsets = self._values(values, dtype, n + 1).tolist()
         content = self._buffer(values + 1)
         return [
-            content[start:stop].tobytes().decode("utf-8")
-            for start, stop in itertools.pairwise(offsets)
+            _text(content[start:stop], most_bytes) for start, stop in itertools.pairwise(offsets)
         ]
 
     def _present(self, field: "_Field") -> NDArray[np.bool_] | None:
@@ -233,6 +239,13 @@ class Batch:
         if offset < 0 or size < 0 or start + size > len(self._data):
             raise CorruptArtefact("a column lies outside of its file")
         return self._data[start : start + size]
+
+
+def _text(content: Bytes, most_bytes: int | None) -> str:
+    if most_bytes is None or len(content) <= most_bytes:
+        return content.tobytes().decode("utf-8")
+    # One byte more than is allowed stays; half a sign becomes one of three bytes, never nothing.
+    return content[: most_bytes + 1].tobytes().decode("utf-8", "replace")
 
 
 def _coded(

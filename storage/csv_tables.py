@@ -8,7 +8,7 @@ column and the rows. What a column is never depends on the way. (docs/decisions/
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,14 @@ from storage.cells import (
     refuse_numbers_in_text,
     refuse_unfit_text,
 )
-from storage.csv_text import as_utf8, count_rows, found_delimiter, glance, read_header
+from storage.csv_text import (
+    as_utf8,
+    count_rows,
+    found_delimiter,
+    glance,
+    read_header,
+    refuse_missing,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,13 +44,19 @@ _HEAD_ROWS = 5000
 
 @dataclass(frozen=True)
 class CsvForm:
-    """How a CSV file is written; `kinds` are columns whose type is not to be found out."""
+    """How a CSV file is written, and what is known of its columns.
+
+    Attributes:
+        kinds: columns that must be there, with what they are; None: numbers, or true and false.
+        only: the others are not asked for: they are kept as the text they are.
+    """
 
     delimiter: str | None = None
     null_values: tuple[str, ...] | None = None
     decimal: str = "."
     encoding: str = "utf-8"
-    kinds: Mapping[str, ColumnType] = field(default_factory=dict)
+    kinds: Mapping[str, ColumnType | None] = field(default_factory=dict)
+    only: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -82,10 +95,11 @@ def read_csv(path: Path, form: CsvForm, target: Path) -> list[str]:
 
     with as_utf8(path, form.encoding, target.parent) as text:
         delimiter = form.delimiter or found_delimiter(text)
-        source = _Source(text, delimiter, read_header(text, delimiter), form)
-        unknown = [name for name in form.kinds if name not in source.names]
-        if unknown:
-            raise InvalidDataset(f"there is no column {unknown[0]!r}", param=unknown[0])
+        names = read_header(text, delimiter)
+        refuse_missing(form.kinds, names)
+        if form.only:
+            form = replace(form, kinds=dict.fromkeys(names, ColumnType.STRING) | {**form.kinds})
+        source = _Source(text, delimiter, names, form)
         try:
             done = _quickly(source, target)
             if not done:
@@ -214,7 +228,7 @@ def _carefully(source: _Source, target: Path) -> None:
 def _kinds(source: _Source, n_rows: int) -> dict[str, ColumnType]:
     """Find out what the columns of the first n_rows are; refuse those that are it almost."""
     counts = _counts(source, n_rows)
-    kinds = {name: source.form.kinds.get(name) or _kind(counts[name]) for name in source.names}
+    kinds = {name: _kind_of(name, source.form, counts[name]) for name in source.names}
     for name, kind in kinds.items():
         if kind is not ColumnType.STRING:
             _refuse_other_cells(source, name, kind=kind, count=counts[name], n_rows=n_rows)
@@ -260,6 +274,14 @@ def _answers(scan: "pl.LazyFrame", asked: "list[pl.Expr]") -> dict[str, Count]:
         what, name = key.split("\0", 1)
         counts.setdefault(name, {})[what] = value
     return counts
+
+
+def _kind_of(name: str, form: CsvForm, count: Count) -> ColumnType:
+    kind = form.kinds.get(name) or _kind(count)
+    if kind is ColumnType.STRING and form.kinds.get(name, kind) is None:
+        # It may not be text: it is refused as a column of what most of its cells are.
+        return max(ColumnType.FLOAT64, ColumnType.BOOL, key=count.__getitem__)
+    return kind
 
 
 def _kind(count: Count) -> ColumnType:

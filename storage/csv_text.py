@@ -7,7 +7,7 @@ enough for most files; `count_rows` reads them one by one and names the place of
 import codecs
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ __all__ = [
     "found_delimiter",
     "glance",
     "read_header",
+    "refuse_missing",
 ]
 
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -112,6 +113,13 @@ def check_names(names: list[str]) -> None:
         if name in seen:
             raise InvalidDataset(f"columns {seen[name]} and {place} have the same name", param=name)
         seen[name] = place
+
+
+def refuse_missing(wanted: Iterable[str], names: Collection[str]) -> None:
+    """Refuse a table in which a column is missing, by its name."""
+    missing = next((name for name in wanted if name not in names), None)
+    if missing is not None:
+        raise InvalidDataset(f"there is no column {missing!r}", param=missing)
 
 
 def _first_line(path: Path) -> str:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from descend.errors import DescendError
-from storage.ingest_files import Order, ingest_file
+from storage.ingest_files import Order, ingest_file, read_file
 
 __all__ = ["main"]
 
@@ -57,6 +57,9 @@ def _most_resident_bytes() -> int:
 
 def _done(order: Order) -> dict[str, Any]:
     try:
+        if order.columns is not None:
+            read_file(order)
+            return {"read": True}
         return {"dataset": ingest_file(order).model_dump(mode="json")}
     except DescendError as error:
         return {"code": error.code, "message": error.message, "param": error.param}

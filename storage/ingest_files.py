@@ -6,7 +6,7 @@ This runs in the sandboxed child (storage.ingest_child), which alone loads polar
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,17 +17,25 @@ from storage.arrow import open_table
 from storage.arrow_uploads import file_of_stream
 from storage.artefacts import NO_ROOM, no_room_is_storage_full
 from storage.csv_tables import CsvForm, read_csv
+from storage.csv_text import refuse_missing
 from storage.frames import check_size, write_frame
 from storage.ingest import dataset_of
 from storage.ndjson_tables import read_ndjson
 from storage.numpy_tables import read_npy, read_npz
 from storage.parquet_footer import check_parquet
 
-__all__ = ["Order", "ingest_file"]
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Order", "ingest_file", "read_file"]
 
 
 class Order(BaseModel):
-    """What is to be read, and how; it crosses to the child as JSON."""
+    """What is to be read, and how; it crosses to the child as JSON.
+
+    With `columns` only these are wanted, for a model that is there: each must be in the file, what
+    they are is known (None: numbers, or true and false), and nobody asks for a profile.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,6 +50,7 @@ class Order(BaseModel):
     text: tuple[str, ...] = ()
     most_bytes: int = 10 * 2**30
     parent: Path | None = None
+    columns: dict[str, ColumnType | None] | None = None
 
 
 def ingest_file(order: Order) -> Dataset:
@@ -61,6 +70,17 @@ def ingest_file(order: Order) -> Dataset:
         return dataset_of(order.target, name=order.name, format_=order.format.value, **found)
 
 
+def read_file(order: Order) -> None:
+    """Write a canonical file with the columns that the order names, and tell nothing of it.
+
+    Raises:
+        InvalidDataset: as ingest_file, and where a column is missing.
+        StorageFull: when the disk is.
+    """
+    with no_room_is_storage_full():
+        _READERS[order.format](order)
+
+
 def _csv(order: Order) -> dict[str, Any]:
     return {"warnings": read_csv(order.path, _form(order), order.target)}
 
@@ -71,7 +91,7 @@ def _parquet(order: Order) -> dict[str, Any]:
     check_parquet(order.path, order.most_bytes)
     with _damaged_where_polars_fails("Parquet"):
         scan = pl.scan_parquet(order.path, glob=False, hive_partitioning=False)
-        write_frame(scan, order.target)
+        write_frame(_wanted(scan, order), order.target)
     return {}
 
 
@@ -94,11 +114,18 @@ def _arrow(path: Path, order: Order) -> None:
         scan = pl.scan_ipc(path, glob=False, hive_partitioning=False)
         n_rows = scan.select(pl.len()).collect().item()
         check_size(n_rows, len(scan.collect_schema()), order.most_bytes)
-        write_frame(scan, order.target)
+        write_frame(_wanted(scan, order), order.target)
+
+
+def _wanted(scan: "pl.LazyFrame", order: Order) -> "pl.LazyFrame":
+    if order.columns is None:
+        return scan
+    refuse_missing(order.columns, scan.collect_schema())
+    return scan.select(list(order.columns))
 
 
 def _ndjson(order: Order) -> dict[str, Any]:
-    read_ndjson(order.path, order.target)
+    read_ndjson(order.path, order.target, only=order.columns)
     return {}
 
 
@@ -139,11 +166,12 @@ def _damaged_where_polars_fails(format_: str) -> Iterator[None]:
 
 def _form(order: Order) -> CsvForm:
     """New rows are read as the columns that they come below."""
-    kinds = dict.fromkeys(order.text, ColumnType.STRING)
+    kinds = order.columns or dict.fromkeys(order.text, ColumnType.STRING)
     return CsvForm(
         delimiter=order.delimiter,
         null_values=order.null_values,
         decimal=order.decimal,
         encoding=order.encoding,
         kinds=kinds if order.parent is None else open_table(order.parent).kinds,
+        only=order.columns is not None,
     )

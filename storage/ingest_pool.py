@@ -21,6 +21,7 @@ import structlog
 
 from descend.datasets import Dataset
 from descend.errors import DescendError, InvalidDataset, Unavailable, error_class
+from storage.arrow import Table, open_table
 from storage.ingest import Ingested, ingested_at
 from storage.ingest_files import Order
 
@@ -68,16 +69,31 @@ class IngestPool:
             InvalidDataset: when the file is no table, takes too long or too much memory.
             Unavailable: when too many files wait.
         """
+        answer = self._answer(order)
+        if "dataset" in answer:
+            return ingested_at(Dataset.model_validate(answer["dataset"]), order.target)
+        raise self._refusal(answer)
+
+    def read(self, order: Order) -> Table:
+        """Read the columns that an order names, in a child, for as long as their file is there.
+
+        Raises:
+            InvalidDataset: as `ingest`, and when a column is missing.
+            Unavailable: when too many files wait.
+        """
+        answer = self._answer(order)
+        if "read" in answer:
+            return open_table(order.target)
+        raise self._refusal(answer)
+
+    def _answer(self, order: Order) -> dict[str, Any]:
         if not self._queue.acquire(blocking=False):
             raise Unavailable("too many files are being read; try again", retry_after_seconds=5)
         try:
             with self._child() as child:
-                answer = child.ask(order, self._seconds)
+                return child.ask(order, self._seconds)
         finally:
             self._queue.release()
-        if "dataset" in answer:
-            return ingested_at(Dataset.model_validate(answer["dataset"]), order.target)
-        raise self._refusal(answer)
 
     def _refusal(self, answer: dict[str, Any]) -> DescendError:
         if "code" in answer:

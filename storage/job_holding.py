@@ -8,16 +8,21 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, RowMapping
 
 from descend.ids import new_id
-from descend.jobs import Hyperparameters, JobError, JobKind, JobSpec, JobState
+from descend.jobs import Hyperparameters, JobError, JobKind, JobSpec, JobState, StopReason
 from storage import lease_statements as sql
 from storage.counters import JOB_FAILURES, JOBS_ENDED, JOBS_REQUEUED, LEASES_LOST, Tally
 from storage.dialects import instant
 from storage.history import chunks
-from storage.leases import DRAINED, Beat, Claim, Outcome, Parent, Report, StoredData
+from storage.leases import DRAINED, Beat, Claim, Expired, Outcome, Parent, Report, StoredData
 from storage.models import ModelRepository
 from storage.tables import jobs
 
 __all__ = ["JobHolding"]
+
+UNREADABLE = JobError(
+    code="unreadable",
+    message="the worker cannot read what this job asks for: another version may have written it",
+)
 
 
 class JobHolding:
@@ -56,7 +61,8 @@ class JobHolding:
     ) -> list[Claim]:
         """Take up to `limit` small jobs, or one large or twice crashed one, in the queue's order.
 
-        The history that was reported after a job's checkpoint is deleted: it comes again.
+        The history that was reported after a job's checkpoint is deleted: it comes again. A job
+        that cannot be read is ended here: it would come again at every claim, for ever.
         """
         taken = self._connection.execute(
             sql.CLAIM,
@@ -77,10 +83,21 @@ class JobHolding:
         rows = found.mappings().all()
         for row in rows:
             self._tally.waited(row["queue"], max(0, row["waited"]) / 1e6)
-        return [_claim_of(row) for row in rows]
+        read = [self._read_or_end(row) for row in rows]
+        return [claim for claim in read if claim is not None]
 
-    def beat(self, worker_id: str, held: Mapping[str, int], *, lease_seconds: float) -> Beat:  # noqa: ARG002
-        """Renew the leases of all held jobs (id -> fence); learn what became of them."""
+    def beat(
+        self,
+        worker_id: str,  # noqa: ARG002
+        held: Mapping[str, int],
+        *,
+        lease_seconds: float,
+        missed_seconds: float = 0.0,
+    ) -> Beat:
+        """Renew the leases of all held jobs (id -> fence); learn what became of them.
+
+        `missed_seconds`, in which the worker stood still, do not count to the jobs' timeouts.
+        """
         if not held:
             return Beat(frozenset(), frozenset(), frozenset())
         rows = self._connection.execute(
@@ -89,6 +106,7 @@ class JobHolding:
                 "my_jobs": list(held),
                 "my_held": json.dumps(dict(held)),
                 "my_lease": _microseconds(lease_seconds),
+                "my_missed": _microseconds(missed_seconds),
             },
         ).all()
         return Beat(
@@ -173,21 +191,49 @@ class JobHolding:
 
     def crashed(self, job_id: str, fence: int, *, reason: str) -> JobState | None:
         """Count a crash: queued again, or quarantined at the third. None: fenced."""
-        values = {"my_job": job_id, "my_fence": fence} | _crash(reason)
+        values = {"my_job": job_id, "my_fence": fence} | _lost(reason, sql.MAX_CRASHES)
         crashed = self._connection.execute(self._held.crashed, values).first()
         if crashed is None:
             return None
         self._count_end(crashed, code="crashed", requeued="runner_lost")
         return JobState(crashed.state)
 
-    def rescue(self, *, limit: int = 100) -> list[str]:
-        """Take jobs from workers that let their lease run out; as crashed. Returns their ids."""
-        values = {"at_most": limit} | _crash("lease expired")
-        rescued = self._connection.execute(sql.RESCUE, values).all()
+    def expired(self) -> Expired:
+        """Say which leases have run out, by the database's clock."""
+        clock = self._connection.scalar(sql.CLOCK) or 0
+        leases = self._connection.scalars(sql.EXPIRED, {"my_before": clock})
+        return Expired(clock, frozenset(leases))
+
+    def rescue(self, expired: Expired | None = None, *, limit: int = 100) -> list[str]:
+        """Take jobs from workers that let their lease run out. Returns their ids.
+
+        No crash is counted; but at the tenth lost lease the job is quarantined.
+        """
+        expired = expired or self.expired()
+        if not expired.leases:
+            return []
+        values = {"at_most": limit, "my_leases": list(expired.leases), "my_before": expired.clock}
+        error = _lost(sql.LEASE_EXPIRED, sql.MAX_LOST_LEASES)
+        rescued = self._connection.execute(sql.RESCUE, values | error).all()
         self._tally.add(LEASES_LOST, n=len(rescued))
         for row in rescued:
             self._count_end(row, code="crashed", requeued="lease_expired")
         return [row.id for row in rescued]
+
+    def _read_or_end(self, row: RowMapping) -> Claim | None:
+        try:
+            return _claim_of(row)
+        except (ValueError, TypeError):  # another version's, or damaged
+            unreadable = Outcome(
+                job_id=row["id"],
+                fence=row["fence"],
+                state=JobState.FAILED,
+                stop_reason=StopReason.ERROR,
+                epochs_done=row["epochs_done"],
+                error=UNREADABLE,
+            )
+            self.finish(unreadable)
+            return None
 
     def _count_end(
         self, row: Row[Any], *, code: str | None = None, requeued: str | None = None
@@ -251,11 +297,11 @@ def _ending(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _crash(reason: str) -> dict[str, str]:
+def _lost(reason: str, times: int) -> dict[str, str]:
     error = JobError(
         code="crashed",
-        message=f"the training process was lost {sql.MAX_CRASHES} times; the last time: {reason}",
-        detail={"crashes": sql.MAX_CRASHES},
+        message=f"the training process was lost {times} times; the last time: {reason}",
+        detail={"crashes": times},
     )
     return {"my_reason": reason, "my_error": error.model_dump_json()}
 

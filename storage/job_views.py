@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
 from descend.jobs import (
@@ -22,6 +23,8 @@ from descend.jobs import (
 from storage.dialects import instant
 
 __all__ = ["estimated_finish", "job_of", "queued_job"]
+
+NOT_READ = "what was asked for cannot be read: `spec` and `resolved_hyperparameters` are defaults"
 
 
 def queued_job(
@@ -60,11 +63,11 @@ def job_of(
     row: RowMapping, *, transitions: Sequence[Transition], queue_position: int | None
 ) -> Job:
     """Build a Job from a row of VIEW."""
-    spec = JobSpec.model_validate_json(row["spec"])
+    spec, hyperparameters, unread = _asked_for(row)
     state = JobState(row["state"])
     asked = row["cancel_requested_at"] is not None
     done, max_epochs = row["epochs_done"], row["max_epochs"]
-    # Every part was checked when it was stored.
+    # Every other part was checked when it was stored.
     return Job.model_construct(
         id=row["id"],
         kind=JobKind(row["kind"]),
@@ -79,12 +82,12 @@ def job_of(
         progress=Progress(epoch=done, max_epochs=max_epochs, fraction=done / max_epochs),
         queue_position=queue_position,
         spec=spec,
-        resolved_hyperparameters=Hyperparameters.model_validate_json(row["hyperparameters"]),
+        resolved_hyperparameters=hyperparameters,
         engine=row["engine"],
         device=row["device"],
         attempt=row["attempts"],
         seed=row["seed"],
-        warnings=json.loads(row["warnings"]),
+        warnings=json.loads(row["warnings"]) + unread,
         error=JobError.model_validate_json(row["error"]) if row["error"] else None,
         transitions=list(transitions),
         metrics=Metrics.model_validate_json(row["metrics"]) if row["metrics"] else None,
@@ -96,6 +99,22 @@ def job_of(
         metadata=spec.metadata,
         urls=_urls(row["id"], row["model_id"]),
     )
+
+
+def _asked_for(row: RowMapping) -> tuple[JobSpec, Hyperparameters, list[str]]:
+    """Read what was asked for; a row of another version can still be seen, cancelled, deleted.
+
+    Nothing counts as set in what stands for it: a retry has to say all of it again.
+    """
+    try:
+        return (
+            JobSpec.model_validate_json(row["spec"]),
+            Hyperparameters.model_validate_json(row["hyperparameters"]),
+            [],
+        )
+    except ValidationError:
+        spec = JobSpec.model_construct(_fields_set=set(), dataset=row["dataset_id"])
+        return spec, Hyperparameters(), [NOT_READ]
 
 
 def _instant(microseconds: int | None) -> datetime | None:

@@ -40,6 +40,7 @@ from storage.tables import (
     dataset_parents,
     datasets,
     history_chunks,
+    job_events,
     job_results,
     job_specs,
     jobs,
@@ -47,6 +48,11 @@ from storage.tables import (
 
 MAX_CRASHES = 3
 ALONE_AFTER_CRASHES = 2
+# A lease runs out for many reasons that are no fault of the job; but where each of so many workers
+# was lost with this one job, the next would be too. After some it has no neighbours to take along.
+MAX_LOST_LEASES = 10
+ALONE_AFTER_ATTEMPTS = 4
+LEASE_EXPIRED = "lease expired"
 # Multiplications that one claim takes beside others: about a second of one core.
 SOLO_COST = 10**9
 
@@ -59,20 +65,27 @@ Guard = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 
 # Claiming
 
+# Given back without a delay it can be claimed at once, also by a clock that was set back since.
+_not_kept_back = or_(jobs.c.not_before <= now(), jobs.c.not_before <= jobs.c.changed_at)
 _SERVABLE = (
     jobs.c.state == QUEUED,
     jobs.c.queue.in_(my_queues),
     jobs.c.kind.in_(my_kinds),
-    jobs.c.not_before <= now(),
+    _not_kept_back,
 )
 HAS_QUEUED = select(select(jobs.c.id).where(*_SERVABLE).exists())
+
+_alone = or_(
+    jobs.c.cost > SOLO_COST,
+    jobs.c.crashes >= ALONE_AFTER_CRASHES,
+    jobs.c.attempts >= ALONE_AFTER_ATTEMPTS,
+)
 
 
 def _claim() -> ReturningUpdate[Any]:
     """The first `at_most` jobs in order, less the large ones; a large one that is first, alone."""
-    alone = or_(jobs.c.cost > SOLO_COST, jobs.c.crashes >= ALONE_AFTER_CRASHES)
     waiting = (
-        select(jobs.c.id, jobs.c.priority, case((alone, 1), else_=0).label("alone"))
+        select(jobs.c.id, jobs.c.priority, case((_alone, 1), else_=0).label("alone"))
         .where(*_SERVABLE)
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(bindparam("at_most", type_=Integer))
@@ -186,33 +199,47 @@ def _requeued(update_of: Update) -> Update:
 def _crashed(update_of: Update) -> Update:
     """One crash more: back to the queue, or to quarantine at the last one."""
     last = jobs.c.crashes + 1 >= MAX_CRASHES
+    return _lost(update_of, last).values(crashes=jobs.c.crashes + 1)
+
+
+def _lost(update_of: Update, last: ColumnElement[bool]) -> Update:
+    """Back to the queue, or to quarantine where this was the last time."""
     return update_of.values(
         state=case((_asked, CANCELLED), (last, QUARANTINED), else_=QUEUED),
         stop_reason=case((_asked, StopReason.CANCELLED.value), (last, StopReason.CRASHED.value)),
         finished_at=case((or_(_asked, last), now())),
         reason=case((_asked, "cancelled"), else_=my_reason),
         error=case((and_(not_(_asked), last), bindparam("my_error", type_=Text))),
-        crashes=jobs.c.crashes + 1,
         **_NOT_HELD,
         **_COUNTED,
     )
 
 
+CLOCK = select(now())
+_before = bindparam("my_before", type_=BigInteger)
+# A lease never reaches further than its length, unless the clock was set back since; twice that is
+# also beyond what a transaction that began a moment later may have written.
+_unbelievable = jobs.c.lease_until > now() + 2 * jobs.c.lease
+_expired = (jobs.c.state == RUNNING, or_(jobs.c.lease_until < _before, _unbelievable))
+EXPIRED = select(jobs.c.lease).where(*_expired, a_lease_after_start(jobs.c.lease)).distinct()
+
+
 def _rescue() -> ReturningUpdate[Any]:
+    """Not a crash: a lease that ran out cannot be told from a pause of its holder."""
     dead = (
         select(jobs.c.id)
-        .where(
-            jobs.c.state == RUNNING,
-            jobs.c.lease_until < now(),
-            a_lease_after_start(jobs.c.lease),
-        )
+        .where(*_expired, jobs.c.lease.in_(bindparam("my_leases", expanding=True)))
         .order_by(jobs.c.lease_until)
         .limit(bindparam("at_most", type_=Integer))
         .with_for_update(skip_locked=True)
     )
-    return _crashed(
-        update(jobs).where(jobs.c.id.in_(dead), jobs.c.state == RUNNING, jobs.c.lease_until < now())
-    ).returning(jobs.c.id, *_END)
+    lost_before = (
+        select(func.count())
+        .where(job_events.c.job_id == jobs.c.id, job_events.c.reason == LEASE_EXPIRED)
+        .scalar_subquery()
+    )
+    lost = update(jobs).where(jobs.c.id.in_(dead), *_expired)
+    return _lost(lost, lost_before + 1 >= MAX_LOST_LEASES).returning(jobs.c.id, *_END)
 
 
 RESCUE = _rescue()
@@ -246,6 +273,7 @@ class Held:
 
 def _beat(mine: Guard) -> ReturningUpdate[Any]:
     lease = bindparam("my_lease", type_=BigInteger)
+    missed, age = bindparam("my_missed", type_=BigInteger), now() - jobs.c.claimed_at
     # Bare columns are returned: SQLite 3.40 takes `x IS NOT NULL` in RETURNING to be true.
     return (
         update(jobs)
@@ -254,7 +282,11 @@ def _beat(mine: Guard) -> ReturningUpdate[Any]:
             mine(held_fence(bindparam("my_held", type_=Text), jobs.c.id)),
             jobs.c.state == RUNNING,
         )
-        .values(lease=lease, lease_until=now() + lease)
+        .values(
+            lease=lease,
+            lease_until=now() + lease,
+            ran_before=jobs.c.ran_before - case((missed < age, missed), else_=age),
+        )
         .returning(
             jobs.c.id,
             jobs.c.cancel_requested_at,

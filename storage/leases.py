@@ -16,7 +16,7 @@ from descend.jobs import (
 from descend.models import LinearModel
 from descend.statistics import Statistics
 
-__all__ = ["DRAINED", "Beat", "Claim", "Outcome", "Parent", "Report", "StoredData"]
+__all__ = ["DRAINED", "Beat", "Claim", "Expired", "Outcome", "Parent", "Report", "StoredData"]
 
 DRAINED = "drained"  # the reason of a release by a worker that ends in good order
 
@@ -134,3 +134,14 @@ class Beat:
     lost: frozenset[str]
     cancel: frozenset[str]
     expired: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Expired:
+    """Leases that have run out, by length in microseconds, when the database's clock showed this.
+
+    Whoever renews after that is not meant: a rescue looks at the clock of its judgement.
+    """
+
+    clock: int
+    leases: frozenset[int]

@@ -6,7 +6,7 @@ because it turns a column in which numbers meet text into text.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +15,7 @@ from descend.datasets import ColumnType
 from descend.errors import InvalidDataset
 from descend.limits import MAX_COLUMNS
 from storage.arrow_writer import Cells, batch_rows, write_arrow
-from storage.csv_text import MAX_CELL, check_names
+from storage.csv_text import MAX_CELL, check_names, refuse_missing
 
 __all__ = ["read_ndjson"]
 
@@ -25,8 +25,13 @@ _KINDS = {bool: ColumnType.BOOL, str: ColumnType.STRING}
 Row = dict[str, Any]
 
 
-def read_ndjson(path: Path, target: Path) -> None:
+def read_ndjson(path: Path, target: Path, *, only: Collection[str] | None = None) -> None:
     """Write an NDJSON file's canonical Arrow file to `target`.
+
+    Args:
+        path: of the file.
+        target: of what is written.
+        only: columns that must be there; nobody looks at the others.
 
     Raises:
         InvalidDataset: about a line that is no object of plain cells, or a column that mixes them;
@@ -35,7 +40,7 @@ def read_ndjson(path: Path, target: Path) -> None:
     columns: dict[str, _Seen] = {}
     n_rows = 0
     for n_rows, row in _rows(path):
-        for name, cell in row.items():
+        for name, cell in _wanted(row, only).items():
             if name not in columns:
                 if len(columns) == MAX_COLUMNS:
                     raise InvalidDataset(f"there are more than {MAX_COLUMNS} columns")
@@ -43,10 +48,15 @@ def read_ndjson(path: Path, target: Path) -> None:
             columns[name].add(cell, name, n_rows)
     if n_rows == 0:
         raise InvalidDataset("the file has no rows")
+    refuse_missing(only or (), columns)
     check_names(list(columns))
     kinds = {name: seen.kind for name, seen in columns.items()}
     with target.open("wb") as file:
         write_arrow(file, kinds, _parts(path, kinds))
+
+
+def _wanted(row: Row, only: Collection[str] | None) -> Row:
+    return row if only is None else {name: row[name] for name in only if name in row}
 
 
 @dataclass

@@ -1,10 +1,13 @@
 """The tick of every process: any number of copies is harmless, for the SQL is idempotent."""
 
+from dataclasses import replace
+
 from descend.jobs import QUEUES
 from storage.artefacts import FACTORS, LocalArtefacts
 from storage.database import Database
+from storage.vigil import Vigil
 
-__all__ = ["ORPHAN_SECONDS", "UNHEARD_SECONDS", "reconcile", "sweep"]
+__all__ = ["ORPHAN_SECONDS", "UNHEARD_SECONDS", "reconcile", "rescue", "sweep"]
 
 # Bytes come before their row: what no row names may still get one, but not after a day.
 ORPHAN_SECONDS = 24 * 3600.0
@@ -17,11 +20,24 @@ SILENT_SECONDS = 24 * 3600.0
 UNHEARD_SECONDS = 5.0
 
 
-def reconcile(database: Database) -> list[str]:
-    """Give jobs with expired leases back; name the queues whose workers should be woken."""
+def rescue(database: Database, vigil: Vigil) -> list[str]:
+    """Give jobs back whose lease ran out while this process watched; return their ids.
+
+    Where none did, no write lock is taken.
+    """
+    with database.read() as tx:
+        expired = tx.jobs.expired()
+    vigil.saw(expired.clock / 1e6)
+    believed = frozenset(lease for lease in expired.leases if vigil.lasts(lease / 1e6))
+    if not believed:
+        return []
     with database.begin() as tx:
-        rescued = tx.jobs.rescue()
-    if rescued:
+        return tx.jobs.rescue(replace(expired, leases=believed))
+
+
+def reconcile(database: Database, vigil: Vigil) -> list[str]:
+    """Give jobs with expired leases back; name the queues whose workers should be woken."""
+    if rescue(database, vigil):
         return list(QUEUES)
     with database.read() as tx:
         waited = {queue: tx.jobs.oldest_queued_seconds(queue) for queue in QUEUES}

@@ -21,6 +21,8 @@ from storage.counters import EPOCHS, Tally
 from storage.database import Database
 from storage.jobs import JobRepository
 from storage.leases import Beat, Claim, Outcome, Report
+from storage.reconcile import rescue
+from storage.vigil import Vigil
 from workers.settings import WorkerSettings
 
 __all__ = ["Crash", "Held", "Ledger", "Payment", "Release", "Wish"]
@@ -87,7 +89,8 @@ class Ledger:
         self._worker_id = worker_id
         self._settings = settings
         self._owed: deque[Payment] = deque()
-        self._renewed = self._healthy_since = time.monotonic()
+        self.vigil = Vigil()
+        self._renewed = time.monotonic()
         self._pause_seconds = 0.0
         self._retry_at = 0.0
 
@@ -117,9 +120,14 @@ class Ledger:
         return bool(self._ask(lambda: self._queued(QUESTIONS)))
 
     def claim(self, limit: int, *, kinds: Collection[JobKind] = tuple(JobKind)) -> list[Claim]:
-        """Claim up to `limit` jobs; looking at an empty queue takes no write lock."""
+        """Claim up to `limit` jobs; looking at an empty queue takes no write lock.
+
+        Trainings first, whatever the priority: a question has a place elsewhere when all slots
+        are taken, and asking again and again would keep a large training waiting for ever.
+        """
         started = time.monotonic()
-        claims = self._ask(lambda: self._claimed(limit, kinds)) or []
+        claims = self._claimed_of(limit, frozenset(kinds) - QUESTIONS)
+        claims = claims or self._claimed_of(limit, frozenset(kinds) & QUESTIONS)
         if claims and not self.held:
             self._renewed = started
         for claim in claims:
@@ -143,7 +151,7 @@ class Ledger:
         fences = {job_id: held.fence for job_id, held in self.held.items()}
         beat = self._ask(lambda: self._beaten(fences))
         if beat is not None:
-            self._renewed = started
+            self._renewed, self.vigil.missed = started, 0.0
             for job_id in beat.lost:
                 held = self.held.pop(job_id, None)
                 (held.log if held else log).warning("lease_lost", job_id=job_id)
@@ -169,15 +177,27 @@ class Ledger:
                 _note(payment, self._forget(payment), accepted=accepted)
         return refused
 
+    def release_all(self, reason: str) -> None:
+        """Give everything back at once: this worker failed, through no fault of any job.
+
+        What else is owed is given up: it may be what cannot be paid. Never raises: whatever ended
+        the worker may end this too, and then the leases run out.
+        """
+        held = self.held.values()
+        self._owed = deque(Release(one.claim.job_id, one.fence, reason) for one in held)
+        try:
+            for _ in range(0, len(self._owed), PAID_AT_ONCE):
+                self.pay()
+        except Exception:
+            log.exception("jobs_not_released")
+
     def rescue(self) -> bool:
         """Give jobs of lost workers back to the queue; tell whether there were any.
 
-        Not before the database has answered for a whole lease: after it was away, every worker's
-        leases are old, and all of them are about to be renewed.
+        Not before this worker and the database have been there for a whole lease: after a lapse
+        of either every worker's leases are old, and all of them are about to be renewed.
         """
-        if time.monotonic() - self._healthy_since < self._settings.lease_seconds:
-            return False
-        rescued = self._ask(self._rescued)
+        rescued = self._ask(lambda: rescue(self._database, self.vigil))
         if rescued:
             log.warning("rescued", job_ids=rescued)
         return bool(rescued)
@@ -204,7 +224,7 @@ class Ledger:
             self._pause_seconds = min(max(0.05, 2 * self._pause_seconds), LONGEST_PAUSE_SECONDS)
             now = time.monotonic()
             self._retry_at = now + self._pause_seconds
-            self._healthy_since = now
+            self.vigil.begin_again()
             log.warning("database_away", code=error.code, reason=error.message)
             return None
         self._pause_seconds = 0.0
@@ -213,6 +233,9 @@ class Ledger:
     def _queued(self, kinds: Collection[JobKind]) -> bool:
         with self._database.read() as tx:
             return tx.jobs.has_queued(self._settings.queues, kinds=kinds)
+
+    def _claimed_of(self, limit: int, kinds: Collection[JobKind]) -> list[Claim]:
+        return (self._ask(lambda: self._claimed(limit, kinds)) or []) if kinds else []
 
     def _claimed(self, limit: int, kinds: Collection[JobKind]) -> list[Claim]:
         if not self._queued(kinds):
@@ -228,7 +251,12 @@ class Ledger:
 
     def _beaten(self, fences: dict[str, int]) -> Beat:
         with self._database.begin() as tx:
-            return tx.jobs.beat(self._worker_id, fences, lease_seconds=self._settings.lease_seconds)
+            return tx.jobs.beat(
+                self._worker_id,
+                fences,
+                lease_seconds=self._settings.lease_seconds,
+                missed_seconds=self.vigil.missed,
+            )
 
     def _paid(self, batch: Sequence[Payment]) -> list[bool]:
         reached: dict[str, int] = {}
@@ -243,10 +271,6 @@ class Ledger:
         for job_id, done in reached.items():
             self.held[job_id].epochs_counted = done
         return answers
-
-    def _rescued(self) -> list[str]:
-        with self._database.begin() as tx:
-            return tx.jobs.rescue()
 
     def _seen(self, stats: Mapping[str, float]) -> bool:
         with self._database.begin() as tx:

@@ -17,6 +17,9 @@ from workers.spool import Blobs, Document, read_file, write_file
 
 __all__ = ["Entry", "Fate", "RunnerReport", "read_report", "write_report"]
 
+MAX_COUNT = 2**31 - 1
+MAX_STEP_SECONDS = 24 * 3600.0
+
 _COLUMNS = tuple(name for name in COLUMNS if name != "epoch")
 
 
@@ -86,11 +89,11 @@ def read_report(path: Path) -> RunnerReport:
     Raises:
         ValueError: when it is not what `write_report` writes.
     """
-    document, blobs = read_file(path)
     try:
+        document, blobs = read_file(path)
         entries = tuple(_entry(row, blobs) for row in document["entries"])
-        return RunnerReport(entries, step_seconds=float(document["step_seconds"]))
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        return RunnerReport(entries, step_seconds=_seconds(document["step_seconds"]))
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"not a report: {error!r}") from error
 
 
@@ -127,24 +130,24 @@ def _entry(row: Document, blobs: list[bytes]) -> Entry:
     def blob(name: str) -> bytes | None:
         return None if row[name] is None else blobs[row[name]]
 
-    epochs_done = int(row["epochs_done"])
+    epochs_done = _count(row["epochs_done"])
     history, coef, intercept = blob("history"), blob("coef"), blob("intercept")
     return Entry(
         job_id=str(row["job_id"]),
-        fence=int(row["fence"]),
+        fence=_count(row["fence"]),
         fate=Fate(row["fate"]),
         epochs_done=epochs_done,
         history=None if history is None else _unpacked(history, total=epochs_done),
         checkpoint=blob("checkpoint"),
         stop_reason=None if row["stop_reason"] is None else StopReason(row["stop_reason"]),
-        coef=None if coef is None else _numbers(coef).reshape(int(row["n_targets"]), -1),
+        coef=None if coef is None else _numbers(coef).reshape(_count(row["n_targets"]), -1),
         intercept=None if intercept is None else _numbers(intercept),
         metrics=None if row["metrics"] is None else Metrics.model_validate(row["metrics"]),
         encoding=None if row["encoding"] is None else Encoding.model_validate(row["encoding"]),
         error=None if row["error"] is None else JobError.model_validate(row["error"]),
         resolved=_hyperparameters(row["resolved"]),
-        engine=row["engine"],
-        device=row["device"],
+        engine=_text(row["engine"]),
+        device=_text(row["device"]),
         warnings=tuple(str(warning) for warning in row["warnings"]),
         result=blob("result"),
         statistics=None
@@ -152,6 +155,26 @@ def _entry(row: Document, blobs: list[bytes]) -> Entry:
         else Statistics.model_validate(row["statistics"]),
         covariance=blob("covariance"),
     )
+
+
+def _count(value: object) -> int:
+    """A number that a column of the database can hold."""
+    if not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        raise ValueError("not a report: a count that is none")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= MAX_STEP_SECONDS:
+        raise ValueError("not a report: a time that is none")
+    return float(value)
+
+
+def _text(value: object) -> str | None:
+    """A word of the workers' own; PostgreSQL takes no NUL, and nobody a lone surrogate."""
+    if value is None or (isinstance(value, str) and value.isascii() and value.isprintable()):
+        return value
+    raise ValueError("not a report: a word that is none")
 
 
 def _dumped(value: BaseModel | None) -> Document | None:

@@ -29,6 +29,7 @@ from workers import frames
 from workers.crew import Crew
 from workers.ledger import Ledger, Release, Wish
 from workers.orders import bytes_to_read, write_order
+from workers.pause import Pause
 from workers.process import Cause, Ending, Runner, ending_of, open_nursery
 from workers.reports import Entry, Fate, read_report
 from workers.settings import WorkerSettings
@@ -44,8 +45,6 @@ WRITE_DOWN_SECONDS = 1.0  # for the database to take what the drain brought
 ANNOUNCE_SECONDS = 5.0
 STEPS_OF_PATIENCE = 20
 READ_BYTES_PER_SECOND = 20e6  # of a slow disk: a runner is silent over its data that long
-FIRST_NO_ROOM_PAUSE_SECONDS = 5.0
-LONGEST_NO_ROOM_PAUSE_SECONDS = 300.0
 
 log = structlog.get_logger()
 
@@ -84,8 +83,9 @@ class Supervisor(threading.Thread):
         self._draining = False
         self._drain_until: float | None = None
         self._torch_version = ""
-        self._n_orders = self._n_no_room = 0
-        self._look_at = self._claim_at = self._beat_at = self._announce_at = 0.0
+        self._n_orders = 0
+        self._no_room = Pause()
+        self._look_at = self._beat_at = self._announce_at = 0.0
         self._rescue_at = time.monotonic() + self._until_rescue()
 
     def ring(self) -> None:
@@ -109,6 +109,7 @@ class Supervisor(threading.Thread):
             self.failed = True
             log.exception("supervisor_failed")
             self._on_failure()
+            self._ledger.release_all("its worker failed")
         finally:
             if spool is not None:
                 spool.close()
@@ -127,7 +128,10 @@ class Supervisor(threading.Thread):
                 self._beat(now)
                 self._enforce(now)
                 self._look(now)
-                self._listen(wait(self._sources(), max(0.0, self._next_event() - time.monotonic())))
+                seconds = max(0.0, self._next_event() - time.monotonic())
+                ready = wait(self._sources(), seconds)
+                self._ledger.vigil.woke(seconds)
+                self._listen(ready)
             self._ledger.sign_off()
         finally:
             for runner in self._crew:
@@ -219,7 +223,7 @@ class Supervisor(threading.Thread):
 
     def _look(self, now: float) -> None:
         """Give every idle runner a claim, on a ring or when it is time to poll."""
-        if self._draining or now < self._look_due() or self._ledger.fenced_off(now):
+        if now < self._look_due():
             return
         self._rung = False
         self._look_at = now + self._settings.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311
@@ -232,10 +236,15 @@ class Supervisor(threading.Thread):
             self._crew.hire_for_questions(now)
 
     def _look_due(self) -> float:
-        """When to look: a ring is kept for the first runner that is idle, or may be hired."""
+        """When to look: a ring is kept for the first runner that is idle, or may be hired.
+
+        Never in a drain, nor while the leases may be gone: to wake for nothing is to spin.
+        """
+        if self._draining or self._ledger.fenced_off(time.monotonic()):
+            return float("inf")
         able_at = 0.0 if self._crew.idle else self._crew.hire_for_questions_at
         rung_at = 0.0 if self._rung else self._look_at
-        return max(able_at, self._claim_at, self._ledger.retry_at, rung_at)
+        return max(able_at, self._no_room.until, self._ledger.retry_at, rung_at)
 
     def _hand_over(self, runner: Runner, claims: list[Claim]) -> None:
         for claim in claims:
@@ -246,7 +255,7 @@ class Supervisor(threading.Thread):
             write_order(path, claims, artefact_path=self._artefacts.path)
         except OSError as error:
             log.error("spool_not_writable", reason=error.strerror)  # noqa: TRY400  no fault of ours
-            self._no_room()
+            self._no_room.begin()
             for claim in claims:
                 self._ledger.owe(
                     Release(claim.job_id, claim.fence, "the spool could not be written")
@@ -258,12 +267,6 @@ class Supervisor(threading.Thread):
         n_bytes = bytes_to_read(claims, artefact_path=self._artefacts.path)
         runner.patience_seconds = self._settings.hang_seconds + n_bytes / READ_BYTES_PER_SECOND
         runner.send(frames.Train(number=self._n_orders))
-
-    def _no_room(self) -> None:
-        """Claim nothing for a while: 5 s, doubled each time, jittered."""
-        pause = min(FIRST_NO_ROOM_PAUSE_SECONDS * 2**self._n_no_room, LONGEST_NO_ROOM_PAUSE_SECONDS)
-        self._n_no_room += 1
-        self._claim_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311
 
     # Listening
 
@@ -328,7 +331,7 @@ class Supervisor(threading.Thread):
         path = self._spool.path(f"report-{runner.serial}", number)
         report = read_report(path)
         path.unlink()
-        self._n_no_room = 0
+        self._no_room.end()
         patience = STEPS_OF_PATIENCE * report.step_seconds
         runner.patience_seconds = max(runner.patience_seconds, patience)
         for entry in report.entries:
@@ -366,7 +369,7 @@ class Supervisor(threading.Thread):
         ending = ending or ending_of(exit_code)
         self._count_restart(ending.cause)
         if ending.cause is Cause.NO_ROOM:
-            self._no_room()
+            self._no_room.begin()
         log.warning("runner_lost", reason=ending.reason, job_ids=list(runner.jobs))
         if not runner.ready and not self._draining:
             self._crew.start_failed(ending.reason)

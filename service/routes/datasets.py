@@ -1,11 +1,8 @@
 """Datasets: upload, read, list, delete."""
 
-import csv
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Discriminator, Tag, TypeAdapter
@@ -18,19 +15,17 @@ from descend.datasets import (
     Preview,
     UploadFormat,
 )
-from descend.errors import DatasetNotFound, InvalidInput, UnsupportedMediaType
+from descend.errors import DatasetNotFound
 from descend.jobs import Page
 from descend.limits import DEFAULT_LIST, MAX_NAME_LENGTH
 from service.answers import answer
-from service.bodies import content_encoding, content_type, limited, parse
-from service.compression import inflated
+from service.arrivals import Upload, UploadOptions, arrived
+from service.bodies import parse
 from service.dependencies import GUARDS, DatasetCursor, DatasetId, Filter, Limit, Parts, PartsOf
-from service.digests import held_to
 from service.openapi import body_of, refusals
-from service.uploads import Stored, kept_with_row, link, receive, store, stored_source
+from service.uploads import Stored, kept_with_row, link, store, stored_source
 from storage.arrow import open_table
 from storage.artefacts import FACTORS
-from storage.csv_tables import NULL_WORDS
 from storage.ingest import Ingested, canonical_json, ingest_json
 from storage.ingest_files import Order
 from storage.leases import StoredData
@@ -50,102 +45,10 @@ INLINE_DATA: TypeAdapter[InlineXY | InlineColumns] = TypeAdapter(
 )
 
 
-@dataclass(frozen=True)
-class CsvOptions:
-    """How a CSV is written."""
-
-    delimiter: Annotated[
-        str | None,
-        Query(
-            pattern=r"^[\x09,;|]$",
-            description="between cells; by default as found in the header, a comma first",
-        ),
-    ] = None
-    decimal: Annotated[
-        Literal[".", ","] | None, Query(description="decimal sign; a point by default")
-    ] = None
-    encoding: Annotated[
-        Literal["utf-8", "latin-1"] | None, Query(description="of the text; UTF-8 by default")
-    ] = None
-    null_values: Annotated[
-        str | None,
-        Query(
-            max_length=1000,
-            pattern=r"^[^\x00]*$",
-            description="words for a missing cell, separated by commas, instead of"
-            f" {', '.join(NULL_WORDS)}; an empty cell is always missing",
-        ),
-    ] = None
-    text: Annotated[
-        str | None,
-        Query(
-            max_length=10_000,
-            pattern=r"^[^\x00-\x1f]*$",
-            description="columns to be kept as text whatever their cells are, as a line of CSV",
-        ),
-    ] = None
-
-    def order(self, path: Path, *, name: str | None) -> Order:
-        words = self.null_values
-        return Order(
-            path=path,
-            target=path.with_suffix(".arrow"),
-            format=UploadFormat.CSV,
-            name=name,
-            delimiter=self.delimiter,
-            decimal=self.decimal or ".",
-            encoding=self.encoding or "utf-8",
-            null_values=None if words is None else tuple(words.split(",")) if words else (),
-            text=tuple(next(csv.reader([self.text]), [])) if self.text else (),
-        )
-
-    def refuse_all(self) -> None:
-        for option in ("delimiter", "decimal", "encoding", "null_values", "text"):
-            if getattr(self, option) is not None:
-                raise InvalidInput(f"{option} is for text/csv bodies: leave it out", param=option)
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A body that has arrived: JSON in memory, or anything else in a temporary file."""
-
-    format: UploadFormat
-    json: bytes
-    path: Path
-
-
 async def _received(request: Request, parts: PartsOf) -> AsyncIterator[Upload]:
     with parts.uploads.one():
-        async with _arrived(request, parts) as upload:
+        async with arrived(request, parts, MEDIA_TYPES) as upload:
             yield upload
-
-
-@asynccontextmanager
-async def _arrived(request: Request, parts: Parts) -> AsyncIterator[Upload]:
-    format_ = MEDIA_TYPES.get(content_type(request))
-    if format_ is None:
-        raise UnsupportedMediaType(f"send one of {', '.join(MEDIA_TYPES)}")
-    limits = parts.settings.limits
-    is_json = format_ is UploadFormat.JSON
-    limit = limits.inline_json_bytes if is_json else limits.upload_bytes
-    chunks = parts.uploads.counted(limited(request, limit))
-    chunks = held_to(chunks, request.headers.getlist("content-digest"))
-    chunks = _plain(request, chunks, limit)
-    with parts.uploads.workspace() as folder:
-        path = folder / "upload"
-        body = b""
-        if is_json:
-            body = b"".join([chunk async for chunk in chunks])
-        else:
-            await receive(chunks, path)
-        yield Upload(format_, body, path)
-
-
-def _plain(request: Request, chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    encoding = content_encoding(request)
-    if encoding not in {"identity", "gzip"}:
-        raise UnsupportedMediaType("send the body as it is, or with Content-Encoding: gzip")
-    return inflated(chunks, limit) if encoding == "gzip" else chunks
 
 
 Name = Annotated[str | None, Query(max_length=MAX_NAME_LENGTH, pattern=r"^[^\x00]*$")]
@@ -165,7 +68,7 @@ BODIES: dict[str, tuple[type[BaseModel], ...]] = {
 def create_dataset(
     parts: PartsOf,
     upload: Annotated[Upload, Depends(_received)],
-    options: Annotated[CsvOptions, Depends()],
+    options: Annotated[UploadOptions, Depends()],
     name: Name = None,
 ) -> Response:
     """Upload a table: CSV, Parquet, Arrow, NDJSON, npy, npz, or JSON with `X`, `y` or columns."""
@@ -182,7 +85,9 @@ def _with_row(parts: Parts, stored: Stored) -> Dataset:
         return tx.datasets.add(stored.dataset, inline=stored.inline, artefact=stored.artefact)
 
 
-def _ingested(parts: Parts, upload: Upload, options: CsvOptions, *, name: str | None) -> Ingested:
+def _ingested(
+    parts: Parts, upload: Upload, options: UploadOptions, *, name: str | None
+) -> Ingested:
     if upload.format is not UploadFormat.CSV:
         options.refuse_all()
     if upload.format is UploadFormat.JSON:
@@ -190,11 +95,8 @@ def _ingested(parts: Parts, upload: Upload, options: CsvOptions, *, name: str | 
     return parts.files.ingest(_order(parts, upload, options, name=name))
 
 
-def _order(parts: Parts, upload: Upload, options: CsvOptions, *, name: str | None) -> Order:
-    most_bytes = parts.settings.limits.upload_bytes
-    return options.order(upload.path, name=name).model_copy(
-        update={"format": upload.format, "most_bytes": most_bytes}
-    )
+def _order(parts: Parts, upload: Upload, options: UploadOptions, *, name: str | None) -> Order:
+    return upload.order(options, parts.settings.limits, name=name, text=options.columns_of_text)
 
 
 @router.post(
@@ -208,7 +110,7 @@ def append_rows(
     parts: PartsOf,
     dataset_id: DatasetId,
     upload: Annotated[Upload, Depends(_received)],
-    options: Annotated[CsvOptions, Depends()],
+    options: Annotated[UploadOptions, Depends()],
     *,
     name: Name = None,
 ) -> Response:
@@ -230,7 +132,7 @@ def append_rows(
 
 
 def _appended(
-    parts: Parts, upload: Upload, options: CsvOptions, *, order: Order, parent: StoredData
+    parts: Parts, upload: Upload, options: UploadOptions, *, order: Order, parent: StoredData
 ) -> Ingested:
     """Read the rows and put them below the parent's; JSON becomes a canonical file first."""
     folder = upload.path.parent

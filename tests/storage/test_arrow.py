@@ -68,6 +68,17 @@ def test_a_column_without_gaps_is_a_read_only_view(tmp_path: Path) -> None:
         assert not batch.floats("x").flags.writeable
 
 
+def test_a_longer_text_is_cut_and_never_to_one_that_is_not_longer(tmp_path: Path) -> None:
+    texts = ["", "ab", "aé", "abc", "ab\u00e9", "ab\u20ac", "a\U0001f600", "x" * 10_000, None]
+    (batch,) = open_table(written(pl.DataFrame({"a": texts}), tmp_path / "t.arrow")).batches
+
+    for most in range(6):
+        cut = batch.first("a", len(texts), most_bytes=most)
+        for text, got in zip(texts, cut, strict=True):
+            fits = text is None or len(text.encode()) <= most
+            assert (got == text) if fits else (most < len(str(got).encode()) <= most + 4)
+
+
 def test_columns_of_another_kind_or_not_there_are_refused(tmp_path: Path) -> None:
     (batch, *_) = open_table(written(mixed(), tmp_path / "t.arrow")).batches
 

@@ -64,14 +64,14 @@ def test_a_cancel_in_the_queue_is_an_end_and_one_while_running_is_not_yet(
 
 def test_a_lost_lease_is_counted_with_what_became_of_its_job(database: Database) -> None:
     submit(database)
-    for _ in range(3):
+    for _ in range(10):
         (held,) = claim(database)
         expire_lease(database, held.job_id)
         rescue(database)
 
     found = counted(database)
-    assert found[LEASES_LOST,] == 3
-    assert found[JOBS_REQUEUED, "lease_expired"] == 2
+    assert found[LEASES_LOST,] == 10
+    assert found[JOBS_REQUEUED, "lease_expired"] == 9
     assert found[JOB_FAILURES, "crashed"] == 1
     assert found[JOBS_ENDED, JobKind.TRAIN, JobState.QUARANTINED, "none"] == 1
 

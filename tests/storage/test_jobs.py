@@ -19,7 +19,7 @@ from descend.jobs import (
     StopReason,
 )
 from storage.database import Database
-from storage.jobs import Report
+from storage.jobs import Claim, Report
 from tests.storage.acts import (
     a_dataset,
     a_history,
@@ -356,6 +356,40 @@ def test_a_drained_job_goes_on_from_its_checkpoint_without_a_crash(database: Dat
     assert len(history(database, held.job_id)) == 300
 
 
+@pytest.mark.parametrize("hours", [0, 1])
+def test_a_job_given_back_is_claimed_at_once_also_when_the_clock_was_set_back(
+    database: Database, hours: int
+) -> None:
+    held = claimed(database)
+    release(database, held)
+    clock_set_back(database, hours=hours)
+
+    assert [one.job_id for one in claim(database)] == [held.job_id]
+
+
+def test_a_lease_from_before_the_clock_was_set_back_has_expired(database: Database) -> None:
+    submit(database)
+    (dead,) = claim(database, lease_seconds=0.01)  # PostgreSQL has been up for longer
+    clock_set_back(database, hours=1)
+    alive = claimed(database)
+
+    assert rescue(database) == [dead.job_id]
+    assert get(database, alive.job_id).state is JobState.RUNNING
+
+
+def clock_set_back(database: Database, *, hours: int) -> None:
+    """Make all that was written so far be of the future."""
+    with database.begin() as tx:
+        tx.connection.execute(
+            text(
+                "UPDATE jobs SET created_at = created_at + :by, changed_at = changed_at + :by,"
+                " claimed_at = claimed_at + :by, started_at = started_at + :by,"
+                " not_before = not_before + :by, lease_until = lease_until + :by"
+            ),
+            {"by": hours * 3_600_000_000},
+        )
+
+
 def test_a_drained_job_can_be_kept_back_for_a_while(database: Database) -> None:
     held = claimed(database)
 
@@ -411,7 +445,7 @@ def test_a_crash_of_a_job_to_be_cancelled_cancels_it(database: Database) -> None
     assert crash(database, held) is JobState.CANCELLED
 
 
-def test_an_expired_lease_is_rescued_as_a_crash(database: Database) -> None:
+def test_an_expired_lease_is_rescued_and_is_no_crash(database: Database) -> None:
     dead, alive = claimed(database), claimed(database)
     expire_lease(database, dead.job_id)
 
@@ -419,9 +453,76 @@ def test_an_expired_lease_is_rescued_as_a_crash(database: Database) -> None:
     (again,) = claim(database, worker="w2")
 
     assert rescued == [dead.job_id]
-    assert (again.job_id, again.crashes, again.fence) == (dead.job_id, 1, dead.fence + 2)
+    assert (again.job_id, again.crashes, again.fence) == (dead.job_id, 0, dead.fence + 2)
     assert get(database, alive.job_id).state is JobState.RUNNING
     assert rescue(database) == []
+
+
+def test_ten_lost_leases_quarantine_a_job_and_nine_do_not(database: Database) -> None:
+    submit(database)
+    states = []
+    for _ in range(10):
+        (held,) = claim(database)
+        expire_lease(database, held.job_id)
+        rescue(database)
+        states.append(get(database, held.job_id).state)
+
+    assert states == [JobState.QUEUED] * 9 + [JobState.QUARANTINED]
+    error = get(database, held.job_id).error
+    assert error is not None
+    assert error.message.endswith("lost 10 times; the last time: lease expired")
+
+
+def test_a_job_that_four_workers_were_lost_with_is_claimed_alone(database: Database) -> None:
+    claimed(database)
+    for _ in range(3):
+        (held,) = expired_and_claimed_again(database)
+    expire_lease(database, held.job_id)
+    rescue(database)
+    submit(database)
+
+    assert [one.job_id for one in claim(database, limit=5)] == [held.job_id]
+
+
+def expired_and_claimed_again(database: Database) -> list[Claim]:
+    with database.read() as tx:
+        (job,) = tx.jobs.page().data
+    expire_lease(database, job.id)
+    rescue(database)
+    return claim(database)
+
+
+def test_who_renewed_after_the_clock_of_a_judgement_is_not_rescued(database: Database) -> None:
+    held = claimed(database)
+    expire_lease(database, held.job_id)
+    with database.read() as tx:
+        expired = tx.jobs.expired()
+
+    with database.begin() as tx:
+        tx.jobs.beat("w1", {held.job_id: held.fence}, lease_seconds=1e-6)
+    with database.begin() as tx:
+        rescued = tx.jobs.rescue(expired)
+
+    assert rescued == []
+
+
+def test_time_that_a_worker_missed_does_not_count_to_the_timeout(database: Database) -> None:
+    held = claimed(database, timeout_seconds=10)
+    with database.begin() as tx:
+        tx.connection.execute(text("UPDATE jobs SET claimed_at = claimed_at - 12000000"))
+
+    def beat(missed_seconds: float) -> frozenset[str]:
+        with database.begin() as tx:
+            held_now = {held.job_id: held.fence}
+            return tx.jobs.beat(
+                "w1", held_now, lease_seconds=30, missed_seconds=missed_seconds
+            ).expired
+
+    assert beat(11.0) == frozenset()
+    assert beat(0.0) == frozenset()
+    with database.begin() as tx:
+        tx.connection.execute(text("UPDATE jobs SET claimed_at = claimed_at - 10000000"))
+    assert beat(0.0) == {held.job_id}
 
 
 def test_a_heartbeat_renews_the_lease(database: Database) -> None:
@@ -456,6 +557,53 @@ def test_time_in_the_queue_does_not_count_to_the_timeout(database: Database) -> 
         beat = tx.jobs.beat("w1", {again.job_id: again.fence}, lease_seconds=30)
 
     assert beat.expired == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("column", "written"),
+    [
+        ("hyperparameters", '{"learning_rate": 0.1, "momentum_of_tomorrow": 1}'),
+        ("hyperparameters", '{"max_epochs": -1}'),
+        ("spec", '{"dataset": "ds_1", "of_tomorrow": true}'),
+        ("features", "no JSON"),
+    ],
+)
+def test_a_job_that_cannot_be_read_ends_and_its_neighbours_are_claimed(
+    database: Database, column: str, written: str
+) -> None:
+    first, bad, last = (submit(database)[0].id for _ in range(3))
+    spoil(database, bad, column=column, written=written)
+
+    taken = claim(database, limit=3)
+    job = get(database, bad)
+
+    assert [one.job_id for one in taken] == [first, last]
+    assert (job.state, job.stop_reason) == (JobState.FAILED, StopReason.ERROR)
+    assert job.error is not None
+    assert job.error.code == "unreadable"
+    assert [move.state for move in job.transitions] == ["queued", "running", "failed"]
+    assert claim(database) == []
+
+
+def test_a_job_that_cannot_be_read_is_seen_listed_and_cancelled(database: Database) -> None:
+    job_id = submit(database)[0].id
+    spoil(database, job_id, column="hyperparameters", written='{"of_tomorrow": 1}')
+
+    job = cancel(database, job_id)
+
+    assert (job.state, job.spec.model_fields_set) == (JobState.CANCELLED, set())
+    assert any("cannot be read" in warning for warning in job.warnings)
+    with database.read() as tx:
+        assert [one.id for one in tx.jobs.page().data] == [job_id]
+
+
+def spoil(database: Database, job_id: str, *, column: str, written: str) -> None:
+    """Write into a job what this version cannot read."""
+    with database.begin() as tx:
+        tx.connection.execute(
+            text(f"UPDATE job_specs SET {column} = :written WHERE job_id = :id"),  # noqa: S608
+            {"id": job_id, "written": written},
+        )
 
 
 @pytest.mark.parametrize("lost", ["released", "crashed", "rescued"])

@@ -44,6 +44,7 @@ class Modelled:
     state: JobState = JobState.QUEUED
     fence: int = 0
     crashes: int = 0
+    leases_lost: int = 0
     attempts: int = 0
     asked: bool = False
     epochs: int = 0
@@ -57,11 +58,22 @@ class Modelled:
     def holds(self, fence: int) -> bool:
         return self.state is JobState.RUNNING and self.fence == fence
 
+    @property
+    def alone(self) -> bool:
+        return self.crashes >= 2 or self.attempts >= 4
+
     def crash(self) -> JobState:
-        self.fence += 1
         self.crashes += 1
-        last = JobState.QUARANTINED if self.crashes >= 3 else JobState.QUEUED
-        self.go(JobState.CANCELLED if self.asked else last)
+        return self._lost(last=self.crashes >= 3)
+
+    def lose(self) -> JobState:
+        self.leases_lost += 1
+        return self._lost(last=self.leases_lost >= 10)
+
+    def _lost(self, *, last: bool) -> JobState:
+        self.fence += 1
+        ended = JobState.QUARANTINED if last else JobState.QUEUED
+        self.go(JobState.CANCELLED if self.asked else ended)
         return self.state
 
 
@@ -97,9 +109,9 @@ class Jobs(RuleBasedStateMachine):
         queued = [job_id for job_id, job in self.jobs.items() if job.state is JobState.QUEUED]
         queued.sort(key=lambda job_id: (-self.jobs[job_id].priority, job_id))
         expected = queued[:limit]
-        if expected and self.jobs[expected[0]].crashes >= 2:
+        if expected and self.jobs[expected[0]].alone:
             expected = expected[:1]
-        expected = expected[:1] + [i for i in expected[1:] if self.jobs[i].crashes < 2]
+        expected = expected[:1] + [i for i in expected[1:] if not self.jobs[i].alone]
 
         taken = claim(self.database, worker=worker, limit=limit)
 
@@ -195,7 +207,7 @@ class Jobs(RuleBasedStateMachine):
         dead = job.holds(held.fence)
         if dead:
             expire_lease(self.database, held.job_id)
-            job.crash()
+            job.lose()
 
         assert rescue(self.database) == ([held.job_id] if dead else [])
 

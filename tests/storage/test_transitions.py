@@ -30,11 +30,11 @@ def drive_every_transition(database: Database) -> None:
         finish(database, claimed(database), state=state, stop_reason=StopReason.ERROR)
     cancel(database, submit(database)[0].id)
     release(database, claimed(database))
-    for _ in range(2):
-        crash(database, claim(database)[0])
     (dead,) = claim(database)
     expire_lease(database, dead.job_id)
     rescue(database)
+    for _ in range(3):
+        crash(database, claim(database)[0])
 
 
 def test_every_transition_of_the_table_is_reached_and_no_other(database: Database) -> None:

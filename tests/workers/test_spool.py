@@ -1,9 +1,11 @@
 """Bulk between worker and runner: files that hold numbers, never code."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +113,54 @@ def test_a_report_of_another_shape_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="not a report"):
         read_report(tmp_path / "r")
+
+
+def document(text: bytes) -> bytes:
+    return len(text).to_bytes(8, "little") + text
+
+
+def report(**changed: object) -> bytes:
+    entry = {"job_id": "job_1", "fence": 1, "fate": "running", "epochs_done": 1, "warnings": []}
+    nulls = [one.name for one in fields(Entry) if one.name not in entry] + ["n_targets"]
+    whole = {"step_seconds": 1.0, "blobs": []} | changed
+    entry |= dict.fromkeys(nulls) | {key: whole.pop(key) for key in changed if key not in PARTS}
+    return document(json.dumps({"entries": [entry]} | whole).encode())
+
+
+PARTS = {"step_seconds", "blobs", "entries"}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        document(b"{}"),
+        document(b"[]"),
+        document(b"null"),
+        document(b"[" * 100_000),
+        report(blobs=["x"]),
+        report(blobs=None),
+        report(entries=[[]]),
+        report(fence=float("inf")),
+        report(fence=float("nan")),
+        report(fence=2**64),
+        report(epochs_done=-1),
+        report(epochs_done=2**31),
+        report(step_seconds=float("inf")),
+        report(step_seconds=float("nan")),
+        report(engine=["eager"]),
+        report(device="cpu\0"),
+        report(device="\ud800"),
+    ],
+)
+def test_whatever_else_a_report_holds_it_is_refused_as_a_value(
+    tmp_path: Path, written: bytes
+) -> None:
+    (tmp_path / "good").write_bytes(report())
+    (tmp_path / "bad").write_bytes(written)
+
+    assert read_report(tmp_path / "good").entries[0].job_id == "job_1"
+    with pytest.raises(ValueError):  # noqa: PT011  JSON's and ours
+        read_report(tmp_path / "bad")
 
 
 def test_a_new_worker_removes_the_spool_of_a_dead_one_and_leaves_that_of_a_living_one(

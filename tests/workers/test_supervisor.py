@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from descend.jobs import JobError, JobState, StopReason
+from descend.jobs import JobError, JobKind, JobState, StopReason
 from storage.database import Database
 from tests.storage.acts import get, submit
 from workers import frames
@@ -83,3 +83,42 @@ def test_a_runner_has_no_new_order_before_it_said_that_the_last_one_is_served(
         frames.Train(number=1),
         frames.Train(number=2),
     ]
+
+
+def test_a_slot_takes_a_training_before_a_question_that_came_first(
+    supervisor: Supervisor, ends: tuple[Runner, Connection], sqlite_database: Database
+) -> None:
+    question = submit(sqlite_database, kind=JobKind.PLAN, priority=9)[0].id
+    training = submit(sqlite_database, priority=0)[0].id
+
+    look(supervisor)
+
+    assert get(sqlite_database, training).state is JobState.RUNNING
+    assert get(sqlite_database, question).state is JobState.QUEUED
+
+
+def test_a_slot_takes_a_question_where_no_training_waits(
+    supervisor: Supervisor, ends: tuple[Runner, Connection], sqlite_database: Database
+) -> None:
+    question = submit(sqlite_database, kind=JobKind.PLAN)[0].id
+
+    look(supervisor)
+
+    assert get(sqlite_database, question).state is JobState.RUNNING
+
+
+def test_a_drain_waits_for_its_runners_without_spinning(
+    supervisor: Supervisor, ends: tuple[Runner, Connection], sqlite_database: Database
+) -> None:
+    runner, _ = ends
+    submit(sqlite_database)
+    look(supervisor)
+    supervisor._beat(time.monotonic())
+    supervisor.ring()
+    ringing = supervisor._next_event()
+
+    supervisor.drain()
+    supervisor._enforce(time.monotonic())
+
+    assert runner.busy
+    assert ringing <= time.monotonic() < supervisor._next_event()

@@ -13,7 +13,7 @@ import torch
 from descend.jobs import Job, JobState, StopReason
 from storage.artefacts import LocalArtefacts
 from storage.ingest import ingest_json
-from tests.chaos.stage import Lesson, Stage
+from tests.chaos.stage import LEASE_SECONDS, Lesson, Stage
 from tests.servers import Program, is_alive, until
 
 SHORT = Lesson(epochs=1000)
@@ -307,3 +307,66 @@ def test_a_worker_whose_supervisor_fails_ends_with_an_error_and_cleans_up(
     assert status == 1
     assert '"supervisor_failed"' in worker.output
     assert spools(own_stage) == []
+
+
+def test_jobs_of_a_worker_whose_supervisor_fails_go_back_without_a_crash(own_stage: Stage) -> None:
+    worker = own_stage.hire()
+    job_id = own_stage.submit(ENDLESS)
+    own_stage.await_progress(job_id)
+
+    with own_stage.database.begin() as tx:
+        tx.connection.exec_driver_sql("ALTER TABLE workers RENAME COLUMN last_seen TO gone")
+    status = worker.wait()
+    job = own_stage.job(job_id)
+
+    assert status == 1
+    assert (job.state, reasons(job)[-1]) == (JobState.QUEUED, "its worker failed")
+    assert own_stage.crashes(job_id) == 0
+
+
+def test_a_pause_of_everything_takes_no_job_from_a_worker_that_lives(own_stage: Stage) -> None:
+    own_stage.hire_two()
+    job_id = own_stage.submit(ENDLESS)
+    own_stage.await_progress(job_id)
+    holder = own_stage.owner(job_id)
+    (other,) = [one for one in own_stage.workers if one is not holder]
+    time.sleep(LEASE_SECONDS)  # the other has watched for long enough to rescue
+
+    for _ in range(2):
+        stop(holder, other)
+        time.sleep(1.5 * LEASE_SECONDS)  # time itself is the accident
+        other.signal(signal.SIGCONT)
+        time.sleep(0.5 * LEASE_SECONDS)  # the other looks first
+        resume(holder)
+        own_stage.await_progress(job_id, own_stage.job(job_id).progress.epoch + 1)
+
+    assert own_stage.claims(job_id) == [1]
+
+
+def test_a_pause_of_everything_does_not_count_to_the_timeout(own_stage: Stage) -> None:
+    worker = own_stage.hire()
+    job_id = own_stage.submit(ENDLESS, timeout_seconds=5)
+    own_stage.await_progress(job_id)
+
+    stop(worker)
+    time.sleep(6.0)  # time itself is the accident
+    resume(worker)
+
+    job = own_stage.await_end(job_id)
+    assert job.state is JobState.EXPIRED
+    assert job.started_at is not None
+    assert job.finished_at is not None
+    assert (job.finished_at - job.started_at).total_seconds() > 5 + 6 - 1
+
+
+def stop(*workers: Program) -> None:
+    for worker in workers:
+        worker.signal(signal.SIGSTOP)
+        for runner in worker.runners():
+            os.kill(runner, signal.SIGSTOP)
+
+
+def resume(worker: Program) -> None:
+    for runner in worker.runners():
+        os.kill(runner, signal.SIGCONT)
+    worker.signal(signal.SIGCONT)

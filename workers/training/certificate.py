@@ -4,15 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workers.training.exact import lasso, solve
+from workers.training.exact import solve
 from workers.training.objective import Matrices
 from workers.training.problem import Floats, Problem
+from workers.training.sparse import LASSO_COST, lasso
 
 __all__ = ["CERTIFICATE_COST", "NOISE", "Certificate", "certify", "excess"]
 
 # Multiplications (rows * columns^2) beyond which no minimum is computed: some seconds of a core.
 # With l2 the penalty's rows count, too.
 CERTIFICATE_COST = 1e10
+# A minimum is proved if it is in error by at most this part of itself, a tenth of the nearness that
+# counts as converged; or, where it is almost nothing, by what the search asks for: a part of J at
+# zero weights.
+PROVED = 1e-7
+PROVED_OF_START = 1e-12
 # Residuals of so many units in the last place of the targets are rounding.
 NOISE = 10.0
 
@@ -31,6 +37,8 @@ class Certificate:
         condition: of A with columns of equal length.
         duality_gap: a bound on the error of `objective`, as a part of J at zero weights; 0 where
             the minimum is a linear solve.
+        error: the same bound in units of J.
+        exhausted: whether the search ended because its budget of work was spent.
         noise: what is left of J by rounding where the fit is perfect; `objective` may be less.
     """
 
@@ -41,7 +49,14 @@ class Certificate:
     rank: int
     condition: float
     duality_gap: float
+    error: float
+    exhausted: bool
     noise: float
+
+    @property
+    def proved(self) -> bool:
+        """Whether `objective` is the minimum, and not only the lowest value found."""
+        return self.duality_gap <= PROVED_OF_START or self.error <= PROVED * self.objective
 
     def part(self, gap: float) -> float | None:
         """Say what part of the minimum a gap is; of one that is rounding there is no part."""
@@ -49,15 +64,19 @@ class Certificate:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def certify(problem: Problem, matrices: Matrices) -> Certificate | None:
+def certify(
+    problem: Problem, matrices: Matrices, *, budget: float = LASSO_COST
+) -> Certificate | None:
     """Compute the minimum of J(W, b), the squared objective with its penalties.
 
     Returns:
-        None where it is not known: another loss, mini-batches' own minimum, a matrix too large
-        (`CERTIFICATE_COST`), or numbers that leave the range of float64.
+        The minimum; with l1 the lowest point found, which may lack its proof. None where nothing
+        is known: another loss, mini-batches' own minimum, a matrix too large (`CERTIFICATE_COST`),
+        or numbers that leave the range of float64.
 
     Notes:
-        Cost: one pivoted QR factorisation of A; with l1, coordinate descent on R besides.
+        Cost: one pivoted QR factorisation of A; with l1, the search for the signs
+        besides, of at most `budget` multiplications.
     """
     h = problem.hyperparameters
     A, B = matrices.A, matrices.B
@@ -66,10 +85,12 @@ def certify(problem: Problem, matrices: Matrices) -> Certificate | None:
     if not np.isfinite(np.square(A).sum() + np.square(B).sum()):
         return None
     found = solve(A, B, n_rows=len(A), l2=h.l2, intercept=h.fit_intercept)
-    params, duality_gap = found.params, 0.0
+    params, sparse = found.params, None
     if h.l1 > 0:
-        sparse = lasso(A, B, l1=h.l1, n_rows=len(A), l2=h.l2, intercept=h.fit_intercept)
-        params, duality_gap = sparse.params, sparse.relative_gap
+        sparse = lasso(
+            A, B, l1=h.l1, l2=h.l2, n_rows=len(A), intercept=h.fit_intercept, budget=budget
+        )
+        params = sparse.params
     residual = A @ params - B
     loss = float(np.square(residual).mean())
     weights = params[: problem.n_features]
@@ -83,7 +104,9 @@ def certify(problem: Problem, matrices: Matrices) -> Certificate | None:
         loss=loss,
         rank=found.rank,
         condition=found.condition,
-        duality_gap=duality_gap,
+        duality_gap=0.0 if sparse is None else sparse.relative_gap,
+        error=0.0 if sparse is None else sparse.gap,
+        exhausted=sparse is not None and sparse.exhausted,
         noise=_noise(A, B, params),
     )
 

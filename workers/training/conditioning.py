@@ -3,6 +3,8 @@
 import math
 
 import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.sparse.csgraph import connected_components
 
 from workers.training.certificate import Certificate
 from workers.training.objective import Matrices, matrices
@@ -34,7 +36,8 @@ def repeated_columns(problem: Problem, minimum: Certificate | None) -> tuple[str
 
     Notes:
         A variance inflation of v takes a condition number of at least sqrt(v): where that of the
-        certificate is below, this costs nothing; else a singular value decomposition of R.
+        certificate is below, this costs nothing; else the inverse of R, or its singular value
+        decomposition where columns are dependent. The closest are told, and how many more.
     """
     if minimum is None or minimum.condition <= math.sqrt(INFLATED):
         return ()
@@ -43,11 +46,14 @@ def repeated_columns(problem: Problem, minimum: Certificate | None) -> tuple[str
     A, place = _columns(problem)
     precision, exact = _precision(A)
     inflation = np.diagonal(precision)
+    groups = sorted(_groups(precision), key=lambda group: -inflation[group].max())
     told = []
-    for group in _groups(precision):
+    for group in sorted(groups[:NAMED_AT_MOST]):
         names = [problem.features[place[j]] for j in group]
         largest, dependent = float(inflation[group].max()), bool(exact[group].any())
         told.append(_told(problem, names, largest, exact=dependent))
+    if more := sum(map(len, groups[NAMED_AT_MOST:])):
+        told.append(f"{more} more columns repeat others, less closely")
     return tuple(told)
 
 
@@ -89,28 +95,37 @@ def _columns(problem: Problem) -> tuple[Floats, list[int]]:
 
 def _precision(A: Floats) -> tuple[Floats, Floats]:
     """Invert the correlations of columns; tell which of them the others determine exactly."""
-    _, singular, right = np.linalg.svd(np.linalg.qr(A, mode="r"), full_matrices=False)
-    least = max(64, len(A)) * EPS * singular.max(initial=0)
+    R = np.asarray(np.linalg.qr(A, mode="r"))
+    limit = 1 / (max(64, len(A)) * EPS)
+    inverse = _inverse(R)
+    if inverse is not None and np.linalg.norm(R) * np.linalg.norm(inverse) < limit:
+        return inverse @ inverse.T, np.zeros(A.shape[1], dtype=bool)
+    # Ten times as dear, and needed only where a singular value may be nothing but rounding.
+    _, singular, right = np.linalg.svd(R, full_matrices=False)
+    least = singular.max(initial=0) / limit
     half = right / np.maximum(singular, least)[:, np.newaxis]
     exact = np.square(right[singular <= least]).sum(axis=0) > NULL_SHARE
     return half.T @ half, exact
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def _inverse(R: Floats) -> Floats | None:
+    """Invert a triangle; None where it has none, or none that floats can hold."""
+    if R.shape[0] < R.shape[1] or not np.diagonal(R).all():
+        return None
+    inverse = np.asarray(solve_triangular(R, np.eye(len(R))))
+    return inverse if np.isfinite(inverse).all() else None
+
+
 def _groups(precision: Floats) -> list[list[int]]:
     """Gather the inflated columns that go together, in their order."""
     inflation = np.diagonal(precision)
-    left = np.flatnonzero(inflation > INFLATED).tolist()
-    size = np.sqrt(inflation)
-    together = np.abs(precision) >= TOGETHER * size * size[:, np.newaxis]
-    groups = []
-    while left:
-        group, seen = [left[0]], 0
-        while seen < len(group):
-            group += [j for j in left if together[group[seen], j] and j not in group]
-            seen += 1
-        left = [j for j in left if j not in group]
-        groups.append(sorted(group))
-    return groups
+    inflated = np.flatnonzero(inflation > INFLATED)
+    size = np.sqrt(inflation[inflated])
+    together = np.abs(precision[np.ix_(inflated, inflated)]) >= TOGETHER * np.outer(size, size)
+    count, label = connected_components(together, directed=False)
+    groups = [inflated[label == one].tolist() for one in range(count)]
+    return sorted(groups)
 
 
 def _told(problem: Problem, names: list[str], inflation: float, *, exact: bool) -> str:

@@ -30,6 +30,11 @@ VECTOR_CELLS = 10_000
 HISTORY_BYTES = 48  # of an epoch
 TOO_LARGE = "the problem is too large, or its numbers are: only the largest eigenvalue is told"
 
+UNPROVED = (
+    "the problem is too large, or its numbers are, or the search for the minimum with l1 ended"
+    " without a proof: raise l1, add l2, or leave out columns that repeat others"
+)
+
 
 def plan(problem: Problem, device: str, whole: Problem | None = None) -> Plan:
     """Say what training this problem would do, without training it.
@@ -99,6 +104,8 @@ def no_minimum(h: Hyperparameters, minimum: Certificate | None) -> str | None:
     """Say why no minimum is told; None where one is."""
     if h.loss != "squared":
         return f"{h.loss} loss has no minimum in closed form"
+    if minimum is None and h.l1 > 0:
+        return UNPROVED
     return TOO_LARGE if minimum is None else None
 
 

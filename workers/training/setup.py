@@ -14,6 +14,7 @@ from workers.training.objective import Matrices, matrices
 from workers.training.problem import Floats, Problem
 from workers.training.rate import auto_rate
 from workers.training.scaling import Scaling
+from workers.training.sparse import LASSO_COST
 from workers.training.spectrum import Spectrum, spectrum
 
 __all__ = ["Setup", "prepare"]
@@ -28,7 +29,7 @@ class Setup:
         hyperparameters: the problem's, with the rate as a number.
         variance: of the targets trained on: population, weighted, mean over targets.
         mean_square: of the same targets.
-        certificate: the minimum of the objective, where it is known.
+        lowest: the lowest point that could be computed, be it the minimum or not.
     """
 
     problem: Problem
@@ -37,7 +38,12 @@ class Setup:
     hyperparameters: Hyperparameters
     variance: float
     mean_square: float
-    certificate: Certificate | None
+    lowest: Certificate | None
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The minimum of the objective, where it is known and proved."""
+        return self.lowest if self.lowest is not None and self.lowest.proved else None
 
     @property
     def rate(self) -> float:
@@ -67,8 +73,13 @@ class Setup:
         return self.scaling.to_original(params[: problem.n_features].T, intercept)
 
 
-def prepare(problem: Problem) -> tuple[Setup, Matrices]:
-    """Fit the scaling, bring initial weights and rate into the coordinates of training."""
+def prepare(problem: Problem, *, budget: float = LASSO_COST) -> tuple[Setup, Matrices]:
+    """Fit the scaling, bring initial weights and rate into the coordinates of training.
+
+    Args:
+        problem: any.
+        budget: multiplications that the minimum may take under l1.
+    """
     hyperparameters = problem.hyperparameters
     scaling = problem.trained.scaling(
         standardize=hyperparameters.standardize,
@@ -80,8 +91,9 @@ def prepare(problem: Problem) -> tuple[Setup, Matrices]:
         rate = auto_rate(problem, arranged, start)
         hyperparameters = hyperparameters.model_copy(update={"learning_rate": rate})
     variance, mean_square = problem.trained.moments()
-    certificate = certify(problem, arranged) if hyperparameters.has_certificate else None
-    setup = Setup(problem, scaling, start, hyperparameters, variance, mean_square, certificate)
+    certified = hyperparameters.has_certificate
+    lowest = certify(problem, arranged, budget=budget) if certified else None
+    setup = Setup(problem, scaling, start, hyperparameters, variance, mean_square, lowest)
     return setup, arranged
 
 

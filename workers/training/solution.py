@@ -14,6 +14,7 @@ from workers.training.outcome import TrainingOutcome, unrepresentable
 from workers.training.problem import Floats, Problem
 from workers.training.refinement import refine
 from workers.training.setup import Setup, prepare
+from workers.training.sparse import LASSO_COST
 from workers.training.tiles import Block
 
 __all__ = ["Solution", "solve_exactly"]
@@ -22,34 +23,34 @@ Solution = tuple[History, TrainingOutcome]
 
 
 def solve_exactly(
-    problem: Problem, blocks: Callable[[], Iterable[Block]] | None = None
+    problem: Problem,
+    blocks: Callable[[], Iterable[Block]] | None = None,
+    *,
+    budget: float = LASSO_COST,
 ) -> Solution:
     """Compute the minimiser of the squared objective with its penalties.
 
     Column-scaled QR with pivoting of the R factor, of minimum norm where columns are dependent;
-    with l1, coordinate descent on it to a duality gap of 1e-12. Without l1 the solution is then
-    refined in original units with residuals in twice the working precision.
+    with l1, coordinate descent on it to a duality gap of 1e-12. Where rounding leaves a larger
+    one, the lowest point found is returned with a warning and is not `converged`. Without l1 the
+    solution is refined in original units with residuals in twice the working precision.
 
     Args:
         problem: its optimizer is "exact".
         blocks: gives the rows trained on afresh for each pass; None leaves out the refinement.
+        budget: multiplications that the search may take under l1.
 
     Returns:
         A history of one row, the minimum; and the outcome, stop reason `solved`.
 
     Raises:
-        InvalidInput: when the problem is too large to be solved, or its numbers leave float64.
+        InvalidInput: when the problem is too large to be solved, takes more work than is allowed
+            (l1), or its numbers leave float64.
     """
-    setup, _ = prepare(problem)
-    minimum = setup.certificate
-    if minimum is None:
-        raise InvalidInput(
-            "the minimum cannot be computed: there are too many columns, or numbers whose squares"
-            " leave the range of float64; train with optimizer sgd or lbfgs, or scale the columns",
-            param="hyperparameters.optimizer",
-        )
+    setup, _ = prepare(problem, budget=budget)
+    minimum = _lowest(setup, budget)
     coef, intercept = setup.original(minimum.params)
-    warnings = []
+    warnings = [] if minimum.proved else [_unproved(minimum)]
     if minimum.rank < len(minimum.params):
         warnings.append(_dependent(problem, minimum))
     elif blocks is not None and problem.hyperparameters.l1 == 0:
@@ -67,6 +68,34 @@ def solve_exactly(
         warnings=(*warnings, *repeated_columns(problem, minimum)),
     )
     return _history(metrics), outcome
+
+
+def _lowest(setup: Setup, budget: float) -> Certificate:
+    found = setup.lowest
+    if found is None:
+        raise InvalidInput(
+            "the minimum cannot be computed: there are too many columns, or numbers whose squares"
+            " leave the range of float64; train with optimizer sgd or lbfgs, or scale the columns",
+            param="hyperparameters.optimizer",
+        )
+    if found.exhausted and not found.proved:
+        raise InvalidInput(
+            f"the search for the minimum with l1 was given up after {budget:g} multiplications,"
+            f" at a duality gap of {found.duality_gap:.2g} of the objective of zero weights; raise"
+            " l1, add l2, leave out columns that repeat others, or train with optimizer sgd or"
+            " adam",
+            param="hyperparameters.optimizer",
+        )
+    return found
+
+
+def _unproved(found: Certificate) -> str:
+    return (
+        "these weights are the lowest point found, but not proved to be the minimum: the duality"
+        f" gap is {found.duality_gap:.2g} of the objective of zero weights, so that of the"
+        f" {found.objective:.3g} here up to {found.error:.2g} may be too much; raise l1, add l2, or"
+        " leave out columns that repeat others"
+    )
 
 
 def _refined(
@@ -109,18 +138,21 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
         "eval_loss": eval_loss,
         "best_loss": loss if eval_loss is None else eval_loss,
         "objective": minimum.objective - minimum.loss + loss,
-        "min_loss": min(minimum.loss, loss),
-        "min_objective": minimum.objective,
         "r2": r2,
     }
+    if minimum.proved:
+        told |= {
+            "min_loss": min(minimum.loss, loss),
+            "min_objective": minimum.objective,
+            "gap": 0.0,
+            "relative_gap": minimum.part(0.0),
+        }
     return Metrics(
         n_samples=problem.n_train,
         n_eval_samples=problem.n_eval,
         epochs=1,
         best_epoch=0,
-        converged=True,
-        gap=0.0,
-        relative_gap=minimum.part(0.0),
+        converged=minimum.proved,
         duality_gap=minimum.duality_gap if h.l1 > 0 else None,
         rank=minimum.rank,
         condition_number=minimum.condition if np.isfinite(minimum.condition) else None,
@@ -138,6 +170,6 @@ def _history(metrics: Metrics) -> History:
         eval_loss=one(metrics.eval_loss),
         learning_rate=one(None),
         grad_norm=one(None),
-        gap=one(0.0),
+        gap=one(metrics.gap),
         total=1,
     )

@@ -170,3 +170,24 @@ def test_above_a_minimum_of_some_size_the_percentage_is_told() -> None:
 
     percent = 100 * (outcome.metrics.relative_gap or 0)
     assert f"{percent:.3g} % above the lowest loss there is" in outcome.warnings[0]
+
+
+def test_of_many_columns_that_repeat_the_closest_are_named_and_the_rest_counted() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 8))
+    copies = X + 1e-3 * np.arange(1, 9) * rng.normal(size=(100, 8))
+    rows = RegressionProblem("pairs", np.hstack([X, copies]), rng.normal(size=(100, 1)))
+
+    *named, rest = repeats(plan(problem_of(rows), "cpu").warnings)
+
+    assert [text.split(" repeat")[0] for text in named] == [f"x{j} and x{j + 8}" for j in range(5)]
+    assert rest == "6 more columns repeat others, less closely"
+
+
+def test_shares_that_add_up_to_one_are_one_group() -> None:
+    shares = np.random.default_rng(0).dirichlet(np.ones(300), size=600)
+    rows = RegressionProblem("shares", shares, shares[:, :1])
+
+    (told,) = repeats(plan(problem_of(rows), "cpu").warnings)
+
+    assert told.startswith("x0, x1, x2, x3, x4 and 295 more columns repeat each other exactly")

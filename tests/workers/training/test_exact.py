@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 
 from tests.problems import (
     CATALOGUE,
@@ -17,7 +17,7 @@ from tests.problems import (
     norris,
     random_problem,
 )
-from workers.training.exact import lasso, refine, solve
+from workers.training.exact import refine, solve
 from workers.training.factor import Factor, factor, matrices_of, scaling_of
 from workers.training.twofold import dot, total, two_product, two_sum
 
@@ -198,91 +198,6 @@ def test_the_condition_is_that_of_columns_of_norm_1() -> None:
 
     expected = np.linalg.cond(A / np.linalg.norm(A, axis=0))
     assert found.condition == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("l1", [0.5, 0.1, 1e-3])
-@pytest.mark.parametrize("l2", [0.0, 0.05])
-@pytest.mark.parametrize("intercept", [True, False])
-@pytest.mark.parametrize("name", ["longley", "several targets", "larger", "shifted and scaled"])
-def test_sparse_solutions_equal_scikit_learns(
-    name: str, *, l1: float, l2: float, intercept: bool
-) -> None:
-    problem = CATALOGUE[name]()
-    f = factored(problem)
-    scaling = scaling_of(f, standardize=True, fit_intercept=intercept)
-    Z = scaling.apply(problem.X)
-    # in units of the smallest l1 that leaves no weight
-    level = l1 * 2 * np.abs(Z.T @ (problem.Y - problem.Y.mean(axis=0))).max() / problem.Y.size
-    A, B = matrices_of(f, scaling, intercept=intercept)
-
-    found = lasso(A, B, l1=level, l2=l2, n_rows=f.n_rows, intercept=intercept)
-
-    assert found.relative_gap <= 1e-12
-    if name == "longley" and not intercept and l2 == 0:
-        return  # so dependent that sklearn stops short of its tolerance: the gap is the proof
-    for k in range(f.n_targets):
-        half, pull = f.n_targets * level / 2, f.n_targets * l2
-        kind = {"fit_intercept": intercept, "tol": 1e-15, "max_iter": 10**5}
-        peer = Lasso(alpha=half, **kind)
-        if l2:
-            peer = ElasticNet(alpha=half + pull, l1_ratio=half / (half + pull), **kind)
-        peer.fit(Z, problem.Y[:, k])
-        tolerance = 1e-10 * np.abs(peer.coef_).max()
-        np.testing.assert_allclose(found.params[: f.n_features, k], peer.coef_, atol=tolerance)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**32),
-    shape=st.tuples(st.integers(1, 30), st.integers(1, 12), st.integers(1, 2)),
-    share=st.floats(1e-4, 1.2),
-    l2=st.sampled_from([0.0, 0.1]),
-    intercept=st.booleans(),
-)
-def test_sparse_solutions_satisfy_the_optimality_conditions(
-    seed: int, shape: tuple[int, int, int], share: float, l2: float, *, intercept: bool
-) -> None:
-    n, d, t = shape
-    rng = np.random.default_rng(seed)
-    X, Y = rng.normal(size=(n, d)), rng.normal(size=(n, t))
-    if d > 2:
-        X[:, 2] = X[:, 0]
-    A = np.concatenate([X, np.ones((n, 1))], axis=1) if intercept else X
-    l1 = share * 2 * np.abs(X.T @ Y).max() / (n * t)
-
-    found = lasso(A, Y, l1=l1, l2=l2, n_rows=n, intercept=intercept)
-
-    W = found.params[:d]
-    gradient = 2 / (n * t) * A.T @ (A @ found.params - Y)
-    gradient[:d] += 2 * l2 * W
-    scale = np.abs(X.T @ Y).max() / (n * t)
-    assert found.relative_gap <= 1e-12
-    np.testing.assert_allclose(gradient[:d][W != 0], -l1 * np.sign(W[W != 0]), atol=2e-5 * scale)
-    assert (np.abs(gradient[:d]) <= l1 + 2e-5 * scale).all()
-    np.testing.assert_allclose(gradient[d:], 0, atol=1e-12 * max(1, np.abs(Y).max()))
-
-
-def test_the_gap_bounds_the_distance_from_the_optimum() -> None:
-    problem = random_problem("gap", n_samples=60, n_features=12, condition=1e3, seed=9)
-    A, B = problem.X, problem.Y
-    best = lasso(A, B, l1=1e-3, n_rows=60, intercept=False).objective
-
-    early = lasso(A, B, l1=1e-3, n_rows=60, intercept=False, tolerance=0.3)
-
-    assert early.objective - best <= early.gap
-    assert early.relative_gap <= 0.3
-
-
-def test_a_penalty_that_leaves_no_weight_leaves_exact_zeros() -> None:
-    problem = longley()
-    f = factored(problem)
-    scaling = scaling_of(f, standardize=True, fit_intercept=True)
-
-    found = lasso(*matrices_of(f, scaling, intercept=True), l1=1e9, n_rows=16)
-
-    assert (found.params[:-1] == 0).all()
-    assert found.params[-1, 0] == pytest.approx(problem.Y.mean(), rel=1e-14)
 
 
 @given(st.floats(-1e100, 1e100), st.floats(-1e100, 1e100))

@@ -1,0 +1,143 @@
+"""Bodies that are tables: how a request says what its file is, and how the file arrives."""
+
+import csv
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import Query, Request
+
+from descend.datasets import UploadFormat
+from descend.errors import InvalidInput, UnsupportedMediaType
+from descend.limits import Limits
+from service.bodies import content_encoding, content_type, limited
+from service.compression import inflated
+from service.dependencies import Parts
+from service.digests import held_to
+from service.uploads import receive
+from storage.csv_tables import NULL_WORDS
+from storage.ingest_files import Order
+
+__all__ = ["CsvOptions", "Upload", "UploadOptions", "arrived"]
+
+
+@dataclass(frozen=True)
+class CsvOptions:
+    """How a CSV is written."""
+
+    delimiter: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[\x09,;|]$",
+            description="between cells; by default as found in the header, a comma first",
+        ),
+    ] = None
+    decimal: Annotated[
+        Literal[".", ","] | None, Query(description="decimal sign; a point by default")
+    ] = None
+    encoding: Annotated[
+        Literal["utf-8", "latin-1"] | None, Query(description="of the text; UTF-8 by default")
+    ] = None
+    null_values: Annotated[
+        str | None,
+        Query(
+            max_length=1000,
+            pattern=r"^[^\x00]*$",
+            description="words for a missing cell, separated by commas, instead of"
+            f" {', '.join(NULL_WORDS)}; an empty cell is always missing",
+        ),
+    ] = None
+
+    @property
+    def null_words(self) -> tuple[str, ...] | None:
+        if self.null_values is None:
+            return None
+        return tuple(self.null_values.split(",")) if self.null_values else ()
+
+    def refuse_all(self) -> None:
+        for option in fields(self):
+            if getattr(self, option.name) is not None:
+                raise InvalidInput(
+                    f"{option.name} is for text/csv bodies: leave it out", param=option.name
+                )
+
+
+@dataclass(frozen=True)
+class UploadOptions(CsvOptions):
+    """How a CSV is written, and which of its columns are text though they look like numbers."""
+
+    text: Annotated[
+        str | None,
+        Query(
+            max_length=10_000,
+            pattern=r"^[^\x00-\x1f]*$",
+            description="columns to be kept as text whatever their cells are, as a line of CSV",
+        ),
+    ] = None
+
+    @property
+    def columns_of_text(self) -> tuple[str, ...]:
+        return tuple(next(csv.reader([self.text]), [])) if self.text else ()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A body that has arrived: JSON in memory, or anything else in a temporary file."""
+
+    format: UploadFormat
+    json: bytes
+    path: Path
+
+    def order(self, options: CsvOptions, limits: Limits, **more: object) -> Order:
+        """Say how the file is to be read; `more` are further fields of the order."""
+        order = Order(
+            path=self.path,
+            target=self.path.with_suffix(".arrow"),
+            format=self.format,
+            delimiter=options.delimiter,
+            decimal=options.decimal or ".",
+            encoding=options.encoding or "utf-8",
+            null_values=options.null_words,
+            most_bytes=limits.upload_bytes,
+        )
+        return order.model_copy(update=more)
+
+
+@asynccontextmanager
+async def arrived(
+    request: Request, parts: Parts, media_types: Mapping[str, UploadFormat]
+) -> AsyncIterator[Upload]:
+    """Receive a body of one of these types; its file is there for as long as the block.
+
+    Raises:
+        UnsupportedMediaType: when it is of another type, or packed otherwise than with gzip.
+        BodyTooLarge: as soon as it is, as sent or unpacked.
+        MalformedBody: when its digest is not the one it came with, or its gzip is torn.
+        StorageFull: when the disk is.
+    """
+    format_ = media_types.get(content_type(request))
+    if format_ is None:
+        raise UnsupportedMediaType(f"send one of {', '.join(media_types)}")
+    limits = parts.settings.limits
+    is_json = format_ is UploadFormat.JSON
+    limit = limits.inline_json_bytes if is_json else limits.upload_bytes
+    chunks = parts.uploads.counted(limited(request, limit))
+    chunks = held_to(chunks, request.headers.getlist("content-digest"))
+    chunks = _plain(request, chunks, limit)
+    with parts.uploads.workspace() as folder:
+        path = folder / "upload"
+        body = b""
+        if is_json:
+            body = b"".join([chunk async for chunk in chunks])
+        else:
+            await receive(chunks, path)
+        yield Upload(format_, body, path)
+
+
+def _plain(request: Request, chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    encoding = content_encoding(request)
+    if encoding not in {"identity", "gzip"}:
+        raise UnsupportedMediaType("send the body as it is, or with Content-Encoding: gzip")
+    return inflated(chunks, limit) if encoding == "gzip" else chunks

@@ -1,0 +1,181 @@
+"""Predictions: of rows in JSON, by name or as numbers, and of the rows of a file."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from numpy.typing import ArrayLike
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+
+from descend.datasets import MEDIA_TYPES, Cell, Matrix, UploadFormat
+from descend.encoding import Unseen
+from descend.errors import InvalidInput
+from descend.models import LinearModel
+from descend.predictions import Predictions
+from service.arrivals import CsvOptions, Upload, arrived
+from service.bodies import content_type, parse, read_json_body
+from service.dependencies import GUARDS, ModelId, Parts, PartsOf
+from service.openapi import body_of, refusals, table_response
+from service.prediction_formats import prediction_response
+from service.predictions import (
+    AskedInterval,
+    columns_of,
+    design_of,
+    predicted_of,
+    refuse_too_many,
+)
+
+router = APIRouter(prefix="/v1", tags=["models"], dependencies=GUARDS)
+
+# Arrays have no names: their columns are taken by place, as X in JSON.
+TYPES = {
+    media_type: format_
+    for media_type, format_ in MEDIA_TYPES.items()
+    if format_ not in {UploadFormat.NPY, UploadFormat.NPZ}
+}
+
+
+class PredictX(BaseModel):
+    """Rows as numbers, in the order of the model's features."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    X: Matrix = Field(min_length=1, description="n_samples rows of n_features numbers")
+    interval: AskedInterval | None = None
+
+
+class PredictRows(BaseModel):
+    """Raw records: a value for every column that the model was trained on, nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: Annotated[list[dict[str, Cell]], Field(min_length=1, fail_fast=True)]
+    unseen: Unseen = Field(
+        "error", description="a level that was not in the training data: refused, or the base level"
+    )
+    interval: AskedInterval | None = None
+
+
+def _kind_of_rows(value: object) -> str:
+    return "by-name" if isinstance(value, dict) and "rows" in value else "by-place"
+
+
+PREDICT: TypeAdapter[PredictX | PredictRows] = TypeAdapter(
+    Annotated[
+        Annotated[PredictX, Tag("by-place")] | Annotated[PredictRows, Tag("by-name")],
+        Discriminator(_kind_of_rows),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a file's rows; JSON has fields for it."""
+
+    unseen: Annotated[
+        Unseen | None,
+        Query(description="for files: a level that was not in the training data, as in JSON"),
+    ] = None
+    level: Annotated[
+        float | None,
+        Query(
+            gt=0,
+            lt=1,
+            allow_inf_nan=False,
+            description="for files: give intervals, of which this share holds",
+        ),
+    ] = None
+    kind: Annotated[
+        Literal["prediction", "mean"] | None,
+        Query(description="for files: intervals of what, as in JSON"),
+    ] = None
+
+    @property
+    def interval(self) -> AskedInterval | None:
+        given = {"level": self.level, "kind": self.kind}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return AskedInterval.model_validate(chosen) if chosen else None
+
+    def refuse_all(self) -> None:
+        for name, field in (("unseen", "unseen"), ("level", "interval"), ("kind", "interval")):
+            if getattr(self, name) is not None:
+                raise InvalidInput(
+                    f"{name} is for bodies that are files: JSON says it in {field}", param=name
+                )
+
+
+@dataclass(frozen=True)
+class PredictFile:
+    """Rows in a file, and what is asked of them."""
+
+    upload: Upload
+    options: CsvOptions
+    unseen: Unseen
+    interval: AskedInterval | None
+
+
+async def _received(request: Request, parts: PartsOf) -> AsyncIterator[bytes | Upload]:
+    if content_type(request) == "application/json":
+        yield await read_json_body(request)
+        return
+    async with arrived(request, parts, TYPES) as upload:
+        yield upload
+
+
+# The file goes when the handler has ended, not when the last byte of the answer has been taken.
+Received = Annotated[bytes | Upload, Depends(_received, scope="function")]
+
+
+@router.post(
+    "/models/{model_id}/predict",
+    response_model=Predictions,
+    responses={200: table_response(), **refusals(400, 404, 409, 413, 415, 422, 503, 507)},
+    openapi_extra=body_of(
+        "predict",
+        {kind: (PredictX, PredictRows) if kind == "application/json" else () for kind in TYPES},
+    ),
+)
+def predict(
+    parts: PartsOf,
+    model_id: ModelId,
+    received: Received,
+    *,
+    options: Annotated[CsvOptions, Depends()],
+    asked: Annotated[Asked, Depends()],
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+) -> Response:
+    """Predict the targets of rows: by name or as numbers in JSON, or in a file, by its columns."""
+    body = _body(received, options, asked)
+    with parts.database.read() as tx:
+        model = tx.models.get(model_id)
+        known = tx.models.statistics(model_id) if body.interval else None
+    X = _design(parts, model, body)
+    first_row = 1 if isinstance(body, PredictFile) else 0
+    predicted = predicted_of(model, X, known, body.interval, first_row=first_row)
+    return prediction_response(predicted, accept)
+
+
+def _body(
+    received: bytes | Upload, options: CsvOptions, asked: Asked
+) -> PredictX | PredictRows | PredictFile:
+    if not isinstance(received, Upload) or received.format is not UploadFormat.CSV:
+        options.refuse_all()
+    if isinstance(received, Upload):
+        return PredictFile(received, options, asked.unseen or "error", asked.interval)
+    asked.refuse_all()
+    return parse(received, PREDICT)
+
+
+def _design(
+    parts: Parts, model: LinearModel, body: PredictX | PredictRows | PredictFile
+) -> ArrayLike:
+    if isinstance(body, PredictFile):
+        limits = parts.settings.limits
+        order = body.upload.order(body.options, limits, columns=columns_of(model))
+        return design_of(model, parts.files.read(order), unseen=body.unseen)
+    if isinstance(body, PredictX):
+        refuse_too_many(model, len(body.X), "X")
+        return body.X
+    refuse_too_many(model, len(body.rows), "rows")
+    return model.encode(body.rows, unseen=body.unseen)
