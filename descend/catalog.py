@@ -19,6 +19,7 @@ from descend import frames
 from descend.datasets import Dataset, Preview
 from descend.diagnostics import DEFAULT_POINTS, Diagnostics
 from descend.encoding import Unseen
+from descend.errors import InvalidInput
 from descend.events import JobEvent
 from descend.following import follow
 from descend.health import Readiness
@@ -189,28 +190,46 @@ class Catalog:
         return read(Diagnostics, answer)
 
     def predict(
-        self, model_id: str, X: Data, *, interval: float | None = None, unseen: Unseen = "error"
+        self,
+        model_id: str,
+        X: Data,
+        *,
+        interval: float | None = None,
+        unseen: Unseen = "error",
+        **csv_options: str | None,
     ) -> Predictions:
         """Let the server predict; with `interval`, between what ends a new observation lies.
 
         Args:
             model_id: the model.
-            X: rows of numbers in the order of the model's features; or a data frame or a
-                dictionary of the columns that it was trained on.
+            X: rows of numbers in the order of the model's features; a data frame or a
+                dictionary of the columns that it was trained on; or a file with them (CSV,
+                Parquet, Arrow, NDJSON), which the server reads as it reads an upload.
             interval: its level, such as 0.95.
             unseen: a level that was not in the training data: refused, or the base level.
+            csv_options: of a file: `delimiter`, `decimal`, `encoding`, `null_values`.
 
         Raises:
             InvalidInput: when X does not fit the model.
             WrongState: when the model has no statistics from which an interval could be made.
         """
+        path = f"/v1/models/{model_id}/predict"
+        if isinstance(X, str | Path):
+            query = {"unseen": unseen, "level": interval, **csv_options}
+            body = frames.file_body(Path(X))
+            answer = self._transport.send(
+                "POST", path, body=body, params=query, wait_seconds=_INGEST_SECONDS
+            )
+            return read(Predictions, answer)
+        for name in csv_options:
+            raise InvalidInput(f"{name} says how a CSV is written: X is no file", param=name)
         asked = frames.rows_of(X)
         if "rows" in asked:
             asked["unseen"] = unseen
         if interval is not None:
             asked["interval"] = {"level": interval}
         body = Body("application/json", to_json(asked, inf_nan_mode="constants"))
-        answer = self._transport.send("POST", f"/v1/models/{model_id}/predict", body=body)
+        answer = self._transport.send("POST", path, body=body)
         return read(Predictions, answer)
 
     def export(

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from io import BytesIO
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,9 @@ __all__ = [
     "inline_columns",
     "inline_xy",
     "is_table",
-    "names_of",
     "npy_body",
     "npz_body",
     "rows_of",
-    "rows_of_file",
 ]
 
 Columns = dict[str, Any]  # by name: a pandas or polars Series, an array, or a list
@@ -270,44 +267,6 @@ def file_body(path: Path) -> Body:
     if kind is UploadFormat.ARROW_FILE and not packed and not _is_arrow_file(path):
         kind = UploadFormat.ARROW_STREAM
     return Body(_MEDIA_TYPES[kind], path, encoding="gzip" if packed else None)
-
-
-def names_of(path: Path) -> list[str]:
-    """Read the names of the columns of a Parquet or Arrow file."""
-    return list(_scanned(path).collect_schema().names())
-
-
-def rows_of_file(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Read these columns of a Parquet or Arrow file, row by row; polars has to be there."""
-    chosen = _scanned(path).select(names)
-    for start in count(step=_PIECE_ROWS):
-        piece = chosen.slice(start, _PIECE_ROWS).collect()
-        yield from piece.iter_rows(named=True)
-        if len(piece) < _PIECE_ROWS:
-            return
-
-
-def _scanned(path: Path) -> Any:
-    """Open a file whose rows are read as they are asked for.
-
-    Raises:
-        InvalidInput: when polars is not there, or cannot read it.
-    """
-    if find_spec("polars") is None:
-        raise InvalidInput(f"{path.name} is read with polars: install it, or give a CSV")
-    import polars
-
-    try:
-        if path.suffix.lower() in {".parquet", ".pq"}:
-            found = polars.scan_parquet(path, glob=False)
-        elif _is_arrow_file(path):
-            found = polars.scan_ipc(path, glob=False)
-        else:
-            found = polars.read_ipc_stream(path).lazy()
-        found.collect_schema()  # what is none of these is found out here
-    except (polars.exceptions.PolarsError, OSError) as error:
-        raise InvalidInput(f"{path.name} cannot be read: {error}") from error
-    return found
 
 
 def _is_arrow_file(path: Path) -> bool:

@@ -120,7 +120,8 @@ class LocalArtefacts:
         for path in list(self._files()):
             key = path.relative_to(self._root).as_posix()
             with contextlib.suppress(FileNotFoundError):
-                if not keep(key) and path.stat().st_mtime < oldest:
+                kept = not path.name.startswith(_TEMPORARY) and keep(key)
+                if not kept and path.stat().st_mtime < oldest:
                     path.unlink()
                     swept.append(key)
         return swept

@@ -14,6 +14,8 @@ from typing import NoReturn
 
 import structlog
 
+from descend.errors import Unavailable
+
 __all__ = ["GroupSync"]
 
 # EX_IOERR of sysexits.h
@@ -38,7 +40,13 @@ class GroupSync:
         self._busy = False
 
     def wait(self) -> None:
-        """Return when everything committed before this call is on the disk."""
+        """Return when everything committed before this call is on the disk.
+
+        Raises:
+            Unavailable: when the log cannot be opened. The rows are committed and may be seen, but
+                nobody has promised them: to write them again must be harmless, as after a commit
+                whose answer was lost.
+        """
         with self._changed:
             self._committed += 1
             mine = self._committed
@@ -51,15 +59,19 @@ class GroupSync:
     def _lead(self) -> None:
         """Sync for everyone who has committed by now; called, and left, with the lock held."""
         reached = self._committed
-        self._busy = True
+        self._busy, synced = True, False
         self._changed.release()
         try:
             self._sync()
+            synced = True
+        except OSError as error:
+            raise Unavailable("the database's log cannot be opened") from error
         finally:
             self._changed.acquire()
             self._busy = False
-        self._durable = reached
-        self._changed.notify_all()
+            if synced:
+                self._durable = reached
+            self._changed.notify_all()  # also after an error: one of them leads now
 
     def _sync(self) -> None:
         try:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -29,12 +30,13 @@ PROBED_STEPS = 64
 PROBED_CELLS = 2**24
 
 
-def answer(job: Assignment, *, alive: Callable[[], None]) -> Entry:
+def answer(job: Assignment, *, alive: Callable[[], None], scratch: Path) -> Entry:
     """Answer a job.
 
     Args:
         job: of any kind but `train`.
         alive: called between two steps of the work; may raise to end it.
+        scratch: a folder for rows that mini-batches are drawn from.
 
     Raises:
         DescendError: when the data cannot be read, or the question has no answer.
@@ -43,7 +45,7 @@ def answer(job: Assignment, *, alive: Callable[[], None]) -> Entry:
     found: Plan | Gradients | Diagnostics
     device = "cpu"
     if job.kind is JobKind.PLAN:
-        found = _planned(job, alive)
+        found = _planned(job, alive, scratch)
         device = found.device
     elif job.kind is JobKind.GRADIENTS:
         found = gradients(load_rows(_on_all_rows(job)).problem)
@@ -61,12 +63,12 @@ def answer(job: Assignment, *, alive: Callable[[], None]) -> Entry:
     )
 
 
-def _planned(job: Assignment, alive: Callable[[], None]) -> Plan:
-    loaded = load_problem(job)
+def _planned(job: Assignment, alive: Callable[[], None], scratch: Path) -> Plan:
+    loaded = load_problem(job, scratch=scratch)
     problem, h = loaded.problem, job.hyperparameters
     device, _ = training.choose_device(problem, job.device)
     alive()
-    whole = load_problem(_on_all_rows(job)).problem if h.batch_size else None
+    whole = load_problem(_on_all_rows(job), scratch=scratch).problem if h.batch_size else None
     alive()
     told = plan(problem, device, whole)
     alive()

@@ -21,6 +21,12 @@ from workers.tables import Columns
 __all__ = ["FactorFolder", "Kept", "View"]
 
 
+_SPLIT = "split-"
+
+# Of each kind, by last use: choices of columns, and splits, whose seed is mostly another each time.
+MOST_KEPT = 8
+
+
 @dataclass(frozen=True)
 class View:
     """A way of looking at a dataset: all that its factor depends on."""
@@ -36,7 +42,8 @@ class View:
 
     def name(self) -> str:
         seed = self.seed if self.fraction else 0
-        return _sha256([asdict(self.columns), self.fraction, seed])[:32]
+        digest = _sha256([asdict(self.columns), self.fraction, seed])[:32]
+        return digest if self.is_whole else f"{_SPLIT}{digest}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +69,8 @@ class FactorFolder:
             document, blobs = read_file(self._path(view))
             if document.pop("sha256") != _sha256(document):
                 return None
+            with contextlib.suppress(OSError):
+                os.utime(self._path(view))  # the last use
             return Kept(
                 encoding=Encoding.model_validate(document["encoding"]),
                 n_used=int(document["n_used"]),
@@ -87,6 +96,17 @@ class FactorFolder:
             document["sha256"] = _sha256(document)
             write_file(temporary, document, [training.factor_to_bytes(one) for one in factors])
             temporary.rename(path)
+            self._evict(view)
+
+    def _evict(self, view: View) -> None:
+        """Delete what was not used for longest; a split never displaces a whole."""
+        alike = [
+            path
+            for path in self._folder.glob("*.factor")
+            if path.name.startswith(_SPLIT) != view.is_whole
+        ]
+        for path in sorted(alike, key=lambda path: path.stat().st_mtime_ns)[:-MOST_KEPT]:
+            path.unlink(missing_ok=True)
 
     def _path(self, view: View) -> Path:
         return self._folder / f"{view.name()}.factor"

@@ -6,7 +6,6 @@ the rows themselves.
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +49,7 @@ def load_problem(job: Assignment, *, scratch: Path | None = None) -> Loaded:
 
     Args:
         job: as the worker was given it.
-        scratch: a folder for rows that mini-batches are drawn from; the system's if None.
+        scratch: a folder for rows that mini-batches are drawn from; they stay in memory if None.
 
     Raises:
         DescendError: when the data cannot be read or does not fit the job.
@@ -116,7 +115,7 @@ def _of_rows(
     job: Assignment, table: JobTable, parts: tuple[Part, Part], scratch: Path | None = None
 ) -> Loaded:
     if job.hyperparameters.batch_size is not None:
-        return _of_mapped_rows(job, table, parts, scratch or Path(tempfile.gettempdir()))
+        return _of_mapped_rows(job, table, parts, scratch)
     trained = training.Rows.checked(*table.rows(parts[0]))
     held = None if parts[1] is None else training.Rows.held(*table.rows(parts[1]))
     if job.validation is not None:
@@ -125,7 +124,7 @@ def _of_rows(
 
 
 def _of_mapped_rows(
-    job: Assignment, table: JobTable, parts: tuple[Part, Part], scratch: Path
+    job: Assignment, table: JobTable, parts: tuple[Part, Part], scratch: Path | None
 ) -> Loaded:
     n_held = 0 if parts[1] is None else int(np.count_nonzero(parts[1]))
     trained = map_rows(table, parts[0], n=table.n_used - n_held, scratch=scratch)

@@ -24,14 +24,14 @@ IN_MEMORY_BYTES = 2**28
 CHUNK_ROWS = 2**16
 
 
-def map_rows(table: JobTable, part: Part, *, n: int, scratch: Path) -> training.Mapped:
+def map_rows(table: JobTable, part: Part, *, n: int, scratch: Path | None) -> training.Mapped:
     """Write a part of a table's rows, encoded, to where mini-batches are drawn from.
 
     Args:
         table: the job's.
         part: which of the used rows; None for all.
         n: how many they are.
-        scratch: a folder for the file.
+        scratch: a folder for the file; the rows stay in memory if None.
 
     Raises:
         InvalidInput: names the column that holds a number that is not finite.
@@ -68,8 +68,8 @@ def _quieten(rows: Floats) -> None:
         part[part[:, -1] == 0, :-1] = rows[first, :-1]
 
 
-def _array(shape: tuple[int, int], scratch: Path) -> Floats:
-    if 8 * shape[0] * shape[1] <= IN_MEMORY_BYTES:
+def _array(shape: tuple[int, int], scratch: Path | None) -> Floats:
+    if scratch is None or 8 * shape[0] * shape[1] <= IN_MEMORY_BYTES:
         return np.empty(shape)
     try:
         with tempfile.TemporaryFile(dir=scratch) as file:

@@ -169,7 +169,8 @@ class Shift:
     def _answer(self, job: Assignment) -> None:
         """Answer at once: somebody waits, and no neighbour shares the work."""
         try:
-            self._ended.append(answer(job, alive=lambda: self._go_on(job)))
+            spool = self._desk.options.spool
+            self._ended.append(answer(job, alive=lambda: self._go_on(job), scratch=spool))
         except _LetGo as wish:
             self._ended.append(unloaded(job, wish.fate))
         except Exception as error:  # noqa: BLE001  whatever the data did, its neighbours go on

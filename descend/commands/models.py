@@ -1,6 +1,7 @@
 """Models: list, summarise, predict, download."""
 
 import csv
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -11,10 +12,11 @@ import typer
 from rich.text import Text
 
 from descend.commands import model_pages
-from descend.commands.predictions import predicted, with_ends
-from descend.commands.reading import FORMAT, opened, source_of
+from descend.commands.predictions import Asked, predicted
+from descend.commands.reading import CSV, FORMAT, opened, source_of
 from descend.commands.sessions import Session, registered
 from descend.commands.short_ids import job_id_of
+from descend.commands.writing import written
 from descend.encoding import Unseen
 from descend.errors import InvalidInput, JobFailed
 from descend.limits import DEFAULT_LIST
@@ -39,7 +41,8 @@ Dtype = Literal["float64", "float32"]
 def add_to(app: typer.Typer) -> None:
     registered(app)(models)
     registered(app)(summary)
-    registered(app, more=(FORMAT,))(predict)
+    # What is text is the model's to say here.
+    registered(app, more=(FORMAT, *(one for one in CSV if one.name != "text")))(predict)
     registered(app)(export)
 
 
@@ -103,14 +106,13 @@ def predict(
     source = source_of(table, dict(given))
     found = session.client.model(_model_of(session, model))
     names = found.targets
+    if interval is not None:
+        names = [f"{name}{end}" for end in ("", "_low", "_high") for name in found.targets]
+    asked = Asked(source.csv_options, interval, unseen)
     with opened(source) as path:
-        if interval is None:
-            blocks = predicted(found, path, unseen=unseen)
-        else:
-            blocks = with_ends(session.client, found, path, level=interval, unseen=unseen)
-            names = [f"{name}{end}" for end in ("", "_low", "_high") for name in found.targets]
+        blocks = predicted(session.client, found, path, asked)
         if session.as_json:
-            session.show_json(_told(found, chain.from_iterable(blocks), interval))
+            _show(session, _told(found, chain.from_iterable(blocks), interval), output)
         else:
             _write(names, blocks, output)
 
@@ -169,12 +171,21 @@ def _model_of(session: Session, words: str) -> str:
     return job.model_id
 
 
+def _show(session: Session, told: dict[str, object], output: Path | None) -> None:
+    if output is None:
+        session.show_json(told)
+        return
+    with written(output) as file:
+        json.dump(told, file, indent=2, allow_nan=False)
+        file.write("\n")
+
+
 def _write(targets: list[str], blocks: Iterator[list[list[float]]], output: Path | None) -> None:
-    first = next(blocks, [])  # what is refused is refused before a file is made
+    first = next(blocks, [])  # what is refused is refused before anything is written
     if output is None:
         _write_rows(sys.stdout, targets, chain([first], blocks))
         return
-    with output.open("w", newline="", encoding="utf-8") as file:
+    with written(output) as file:
         _write_rows(file, targets, chain([first], blocks))
 
 

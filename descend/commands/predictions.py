@@ -1,23 +1,25 @@
-"""Predictions of a table's rows, block by block, by the model itself or, where they
-are to have intervals, by the server.
+"""Predictions of a table's rows, block by block, by the server, which reads files as it reads
+uploads: one reader, so that a cell is one thing in training and in prediction.
+
+JSON and npy have no cells to be read: their values go to the server as values.
 """
 
-import csv
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from descend.commands.pieces import pieces
 from descend.commands.rows import opened_text
-from descend.datasets import NULL_WORDS
-from descend.encoding import Encoding, Input, NumericInput, Record, Unseen
+from descend.encoding import Encoding, Unseen
 from descend.errors import InvalidInput
 from descend.models import LinearModel
 from descend.predictions import Predictions
@@ -25,72 +27,97 @@ from descend.predictions import Predictions
 if TYPE_CHECKING:
     from descend.client import Client
 
-__all__ = ["predicted", "with_ends"]
-
-Cell = float | bool | str | None
+__all__ = ["Asked", "predicted"]
 
 _BLOCK_ROWS = 10_000
-_BOOLEANS = {"true": True, "false": False}
-_READ_HERE = (
-    "CSV, NDJSON, npy, and JSON with rows, columns or X are, also with .gz; Parquet and Arrow where"
-    " polars is installed"
-)
-_FRAMES = {".parquet", ".pq", ".arrow", ".feather", ".ipc", ".arrows"}
+_OF_ROWS = re.compile(r"\brows? \d+(?:, \d+)*")
 
 
-def predicted(model: LinearModel, path: Path, *, unseen: Unseen) -> Iterator[list[list[float]]]:
-    """Predict a file's rows, in order, a block of rows at a time.
+@dataclass(frozen=True)
+class Asked:
+    """How a table is read and what is asked of its rows."""
+
+    csv_options: Mapping[str, str]
+    interval: float | None
+    unseen: Unseen
+
+
+def predicted(
+    client: "Client", model: LinearModel, path: Path, asked: Asked
+) -> Iterator[list[list[float]]]:
+    """Predict a file's rows, in order; with an interval its ends stand behind: y, low, high.
 
     Raises:
         InvalidInput: when the file cannot be read, a column is missing, or a cell does not fit.
-    """
-    if _suffix(path) == ".npy":
-        yield model.predict(_array(path)).tolist()
-        return
-    done = 0
-    for block in _blocks(_records(model, path)):
-        with _numbered(done):
-            yield model.predict(model.encode(block, unseen=unseen)).tolist()
-        done += len(block)
-
-
-def with_ends(
-    client: "Client", model: LinearModel, path: Path, *, level: float, unseen: Unseen
-) -> Iterator[list[list[float]]]:
-    """As `predicted`, by the server, each row with the ends of its interval behind: y, low, high.
-
-    Raises:
-        InvalidInput: as `predicted`.
         WrongState: when the model has no statistics, which say how wide an interval is.
     """
-    if _suffix(path) == ".npy":
-        yield _rows(client.predict(str(model.id), _array(path), interval=level))
-        return
-    done = 0
-    for block in _blocks(_records(model, path)):
-        columns = {one.name: [record[one.name] for record in block] for one in model.inputs}
+    suffix = _suffix(path)
+    if suffix in {".npy", ".json"}:
+        if asked.csv_options:
+            name = next(iter(asked.csv_options))
+            raise InvalidInput(f"{name} is for a CSV: leave it out", param=name)
+        values = _array(path) if suffix == ".npy" else _values(model, path)
+        return _of_values(client, model, values, asked)
+    return _of_file(client, model, path, asked)
+
+
+def _of_file(
+    client: "Client", model: LinearModel, path: Path, asked: Asked
+) -> Iterator[list[list[float]]]:
+    limits = client.limits()
+    features, targets = max(1, len(model.features)), len(model.targets)
+    most_rows = max(1, min(limits.predictions // targets, limits.encoded_cells // features))
+    for done, piece in pieces(path, most_rows):
         with _numbered(done):
-            asked = client.predict(str(model.id), columns, interval=level, unseen=unseen)
-        yield _rows(asked)
-        done += len(block)
+            told = client.predict(
+                str(model.id),
+                piece,
+                interval=asked.interval,
+                unseen=asked.unseen,
+                **asked.csv_options,
+            )
+        yield _rows(told)
+
+
+def _of_values(
+    client: "Client", model: LinearModel, values: Any, asked: Asked
+) -> Iterator[list[list[float]]]:
+    for done in range(0, max(1, len(values)), _BLOCK_ROWS):
+        block = values[done : done + _BLOCK_ROWS]
+        if not isinstance(block, np.ndarray):
+            block = {one.name: [row.get(one.name) for row in block] for one in model.inputs}
+        with _placed(done):
+            told = client.predict(
+                str(model.id), block, interval=asked.interval, unseen=asked.unseen
+            )
+        yield _rows(told)
 
 
 def _rows(told: Predictions) -> list[list[float]]:
-    lows, highs = (told.interval.low, told.interval.high) if told.interval else ([], [])
-    return [[*y, *low, *high] for y, low, high in zip(told.y, lows, highs, strict=True)]
-
-
-def _array(path: Path) -> NDArray[np.float64]:
-    try:
-        with _opened(path) as file:
-            return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
-    except (ValueError, EOFError) as error:
-        raise InvalidInput(f"{path.name} holds no numbers: {error}") from None
+    if told.interval is None:
+        return told.y
+    ends = zip(told.y, told.interval.low, told.interval.high, strict=True)
+    return [[*y, *low, *high] for y, low, high in ends]
 
 
 @contextmanager
 def _numbered(done: int) -> Iterator[None]:
-    """Say which row of the file is at fault; the first below the header is row 1."""
+    """Count the rows that a refusal of a piece names from the beginning of the file."""
+
+    def counted(found: re.Match[str]) -> str:
+        return re.sub(r"\d+", lambda number: str(int(number[0]) + done), found[0])
+
+    try:
+        yield
+    except InvalidInput as error:
+        if done == 0:
+            raise
+        raise type(error)(_OF_ROWS.sub(counted, str(error)), param=error.param) from None
+
+
+@contextmanager
+def _placed(done: int) -> Iterator[None]:
+    """Say which row is at fault, where the server says in which place of a block it is."""
     try:
         yield
     except InvalidInput as error:
@@ -99,16 +126,6 @@ def _numbered(done: int) -> Iterator[None]:
             raise
         why = f"row {done + int(place[1]) + 1}: {error}"
         raise InvalidInput(why, param=error.param) from None
-
-
-def _blocks(records: Iterator[Record]) -> Iterator[list[Record]]:
-    try:
-        while block := list(islice(records, _BLOCK_ROWS)):
-            yield block
-    except UnicodeDecodeError:
-        raise InvalidInput("the file is not UTF-8") from None
-    except EOFError:
-        raise InvalidInput("the file ends too early: it was packed in part only") from None
 
 
 def _suffix(path: Path) -> str:
@@ -120,102 +137,56 @@ def _packed(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
+# --- values ------------------------------------------------------------------------------------
+
+
+def _array(path: Path) -> NDArray[np.float64]:
+    try:
+        with _opened(path) as file:
+            return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
+    except (ValueError, EOFError) as error:
+        raise InvalidInput(f"{path.name} holds no numbers: {error}") from None
+
+
 def _opened(path: Path) -> IO[bytes]:
     if not _packed(path):
         return path.open("rb")
     return BytesIO(gzip.decompress(path.read_bytes()))  # an npy is read from where it pleases
 
 
-def _records(model: LinearModel, path: Path) -> Iterator[Record]:
-    inputs, suffix = model.inputs, _suffix(path)
-    if suffix in {".csv", ".tsv", ".txt"}:
-        return _of_csv(path, inputs)
-    if suffix in {".ndjson", ".jsonl"}:
-        return _of_lines(path, inputs)
-    if suffix == ".json":
-        return _of_json(path, inputs)
-    if suffix in _FRAMES and not _packed(path):
-        from descend import frames  # which loads the whole client
-
-        _check_columns(path, frames.names_of(path), inputs)
-        return frames.rows_of_file(path, [one.name for one in inputs])
-    raise InvalidInput(f"{path.name} cannot be read for predictions: {_READ_HERE}")
-
-
-def _chosen(rows: Iterable[Record], inputs: list[Input]) -> Iterator[Record]:
-    """Leave out what the model does not use: the target, an id."""
-    for row in rows:
-        yield {column.name: row.get(column.name) for column in inputs}
-
-
-# --- CSV ---------------------------------------------------------------------------------------
-
-
-def _of_csv(path: Path, inputs: list[Input]) -> Iterator[Record]:
-    with opened_text(path) as file:
-        header = file.readline()
-        file.seek(0)
-        reader = csv.DictReader(file, delimiter=_delimiter(header))
-        _check_columns(path, reader.fieldnames or [], inputs)
-        for number, row in enumerate(reader, start=1):
-            yield {one.name: _cell(one, row[one.name], number) for one in inputs}
-
-
-def _check_columns(path: Path, names: Iterable[str], inputs: list[Input]) -> None:
-    missing = [one.name for one in inputs if one.name not in set(names)]
+def _values(model: LinearModel, path: Path) -> list[dict[str, Any]]:
+    """Read a JSON body's rows, columns or X as records."""
+    body = _parsed(path)
+    columns, rows, X = body.get("columns"), body.get("rows"), body.get("X")
+    try:
+        if isinstance(columns, dict):
+            cells = zip(*columns.values(), strict=True)
+            rows = [dict(zip(columns, row, strict=True)) for row in cells]
+        elif isinstance(X, list):
+            names = Encoding(inputs=model.inputs).features
+            rows = [dict(zip(names, row, strict=True)) for row in X]
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{path.name} is no table: {error}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InvalidInput(f"{path.name} holds no rows, columns or X")
+    missing = [
+        one.name for one in model.inputs if rows and not any(one.name in row for row in rows)
+    ]
     if missing:
         raise InvalidInput(f"{path.name} has no column {', '.join(missing[:10])}")
+    return rows
 
 
-def _delimiter(header: str) -> str:
-    """A comma where the header has one, else what it has most of: as the server reads files."""
-    return "," if "," in header else max(";\t|,", key=header.count)
-
-
-def _cell(column: Input, text: str | None, row: int) -> Cell:
-    if text is None or text == "" or text in NULL_WORDS:
-        return None
-    if not isinstance(column, NumericInput):
-        return text
-    if column.boolean and text.lower() in _BOOLEANS:
-        return _BOOLEANS[text.lower()]
+def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return float(text)
-    except ValueError:
-        raise InvalidInput(
-            f"row {row}: {column.name!r} is a number, {text[:40]!r} is none"
-        ) from None
-
-
-# --- JSON --------------------------------------------------------------------------------------
-
-
-def _of_lines(path: Path, inputs: list[Input]) -> Iterator[Record]:
-    with opened_text(path) as file:
-        yield from _chosen((_parsed(line) for line in file if line.strip()), inputs)
-
-
-def _of_json(path: Path, inputs: list[Input]) -> Iterator[Record]:
-    with opened_text(path) as file:
-        body = _parsed(file.read())
-    columns, rows, X = body.get("columns"), body.get("rows"), body.get("X")
-    if isinstance(columns, dict):
-        rows = [
-            dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)
-        ]
-    elif isinstance(X, list):
-        names = Encoding(inputs=inputs).features
-        rows = [dict(zip(names, cells, strict=True)) for cells in X]
-    if not isinstance(rows, list):
-        raise InvalidInput(f"{path.name} holds no rows: {_READ_HERE}")
-    return _chosen(rows, inputs)
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        body = json.loads(text)
-    except ValueError as error:
-        raise InvalidInput(f"this is no JSON: {error}") from None
+        with opened_text(path) as file:
+            body = json.load(file, parse_constant=_no_number)
+    except (ValueError, EOFError) as error:
+        raise InvalidInput(f"{path.name} is no JSON: {error}") from None
     if not isinstance(body, dict):
-        raise InvalidInput(f"this is no JSON object: {text[:40]}")
+        raise InvalidInput(f"{path.name} is no JSON object")
     return body
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON")

@@ -20,7 +20,7 @@ from descend.ids import ID_PATTERNS
 if TYPE_CHECKING:
     from descend.client import Client
 
-__all__ = ["READING", "Source", "forget", "opened", "source_of", "stored"]
+__all__ = ["CSV", "FORMAT", "READING", "Source", "forget", "opened", "source_of", "stored"]
 
 _PANEL = "Reading a file"
 _STDIN = "-"

@@ -86,6 +86,8 @@ def _setting(name: str, value: str) -> str:
 
 def _field(param: str | None, given: AbstractSet[str]) -> str | None:
     name = (param or "").removeprefix("hyperparameters.").split(".")[0].split("[")[0]
+    if name == "level" and "interval" in given:  # of a file, whose interval is in the query
+        name = "interval"
     return name if name in _FIELDS | (_ASKING & given) else None
 
 

@@ -443,8 +443,11 @@ def _rows(table: str) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("weight,hp\n1,2\n", "no column origin"),
-        ("weight,hp,origin\n1,2,usa\n1,x,usa\n", "row 2: 'hp' is a number, 'x' is none"),
+        ("weight,hp\n1,2\n", "there is no column 'origin'"),
+        (
+            "weight,hp,origin\n1,2,usa\n1,x,usa\n",
+            "column 'hp' must be float64, and 1 of its cells is not: row 2",
+        ),
         ("weight,hp,origin\n1,2,usa\n1,2,mars\n", "row 2: "),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from descend.ids import new_id
@@ -13,6 +14,7 @@ from descend.limits import Limits
 from service.app import create_app
 from service.settings import ServiceSettings
 from storage.database import Database
+from storage.group_sync import GroupSync
 from tests.service.conftest import LOCAL, process_serving, wait_until
 
 ROWS = 30_000  # 480 kB: more than a row takes
@@ -87,6 +89,19 @@ def test_an_upload_that_gets_no_row_leaves_no_file(
 
     assert response.status_code == 503
     assert files(settings) == []
+
+
+def test_a_row_whose_commit_was_told_as_failed_keeps_its_file(
+    app: FastAPI, client: TestClient, settings: ServiceSettings, tmp_path: Path
+) -> None:
+    (tmp_path / "loop.db-wal").symlink_to("loop.db-wal")  # a log that cannot be opened
+    app.state.parts.database._sync = GroupSync(tmp_path / "loop.db")
+
+    response = client.post("/v1/jobs", json={"dataset": LARGE})
+
+    assert response.status_code == 503
+    (job,) = client.get("/v1/jobs").json()["data"]
+    assert files(settings) == [settings.artefacts / "datasets" / f"{job['dataset_id']}.arrow"]
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets"])

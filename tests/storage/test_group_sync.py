@@ -3,9 +3,11 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+from descend.errors import Unavailable
 from storage.database import Database
 from storage.group_sync import IO_ERROR, GroupSync
 
@@ -27,6 +29,14 @@ class WatchedSync(GroupSync):
         super()._sync()
         self.n_syncs += 1
         self.on_disk = begun_with
+
+
+class SlowSync(GroupSync):
+    """A real sync that begins when everybody has committed and all but one of them wait."""
+
+    def _sync(self) -> None:
+        until(lambda: self._committed >= N_THREADS)
+        super()._sync()
 
 
 def test_who_waits_is_told_after_a_sync_that_began_after_its_commit(tmp_path: Path) -> None:
@@ -87,6 +97,33 @@ def test_a_failed_sync_ends_the_process_before_anybody_is_told(tmp_path: Path) -
 
     assert ended.returncode == IO_ERROR
     assert "told" not in ended.stdout
+
+
+def test_a_log_that_cannot_be_opened_keeps_nobody_waiting(tmp_path: Path) -> None:
+    (tmp_path / "a.db-wal").symlink_to("a.db-wal")  # ELOOP
+    sync = SlowSync(tmp_path / "a.db")
+    refused = []
+
+    def commit() -> None:
+        try:
+            sync.wait()
+        except Unavailable as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=commit, daemon=True) for _ in range(N_THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=2)
+    assert len(refused) == N_THREADS
+
+    (tmp_path / "a.db-wal").unlink()
+    sync.wait()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.001)
 
 
 def run_at_once(act: Callable[[], None]) -> None:

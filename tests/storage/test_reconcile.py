@@ -61,3 +61,22 @@ def test_a_sweep_keeps_what_rows_name_and_what_is_young(database: Database, tmp_
 
     assert sweep(database, artefacts) == ["datasets/orphan"]
     assert sorted(artefacts.keys()) == ["datasets/named", "datasets/young"]
+
+
+def test_a_sweep_deletes_what_was_half_written_beside_a_living_dataset(
+    database: Database, tmp_path: Path
+) -> None:
+    artefacts = LocalArtefacts(tmp_path / "artefacts")
+    dataset = a_dataset()
+    with database.begin() as tx:
+        tx.datasets.add(dataset, inline=None, artefact="datasets/named")
+    folder = artefacts.path(f"factors/{dataset.id}")
+    folder.mkdir(parents=True)
+    old = time.time() - ORPHAN_SECONDS - 60
+    for name in ("a.factor", ".tmp-old", ".tmp-young"):
+        (folder / name).write_bytes(b"half")
+    for name in ("a.factor", ".tmp-old"):
+        os.utime(folder / name, (old, old))
+
+    assert sweep(database, artefacts) == [f"factors/{dataset.id}/.tmp-old"]
+    assert {path.name for path in folder.iterdir()} == {"a.factor", ".tmp-young"}

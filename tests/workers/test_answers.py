@@ -9,7 +9,7 @@ import structlog
 
 from descend.datasets import InlineXY
 from descend.diagnostics import Diagnostics
-from descend.errors import InvalidInput
+from descend.errors import InvalidInput, StorageFull
 from descend.gradients import Gradients
 from descend.jobs import Hyperparameters, JobKind, JobState, StopReason
 from descend.plans import Plan
@@ -54,12 +54,15 @@ def assignment(kind: JobKind, **hyperparameters: object) -> Assignment:
     )
 
 
+SCRATCH = Path("nowhere")  # what is small needs none
+
+
 def alive() -> None:
     """Nothing is wished."""
 
 
 def test_a_plan_is_answered_with_an_estimate_of_its_time() -> None:
-    entry = answer(assignment(JobKind.PLAN, **LESSON), alive=alive)
+    entry = answer(assignment(JobKind.PLAN, **LESSON), alive=alive, scratch=SCRATCH)
 
     told = Plan.model_validate_json(entry.result or b"")
     assert entry.stop_reason is StopReason.ANSWERED
@@ -69,9 +72,19 @@ def test_a_plan_is_answered_with_an_estimate_of_its_time() -> None:
     assert 0 < told.seconds < 60
 
 
+def test_a_plan_of_mini_batches_puts_many_rows_where_training_puts_them(tmp_path: Path) -> None:
+    n, levels = 36_000, 1_000  # 288 MB, encoded: more than is held in memory
+    town = [f"t{i % levels}" for i in range(n)]
+    data = written(tmp_path / "t.arrow", {"town": town, "y": [1.0] * n}, rows=n)
+    job = job_on(data, ("town",), hyperparameters={"batch_size": 32}, kind=JobKind.PLAN)
+
+    with pytest.raises(StorageFull):  # there, and not in the system's temporary folder
+        answer(job, alive=alive, scratch=tmp_path / "full")
+
+
 @pytest.mark.parametrize("asked", [{"max_epochs": 1}, {"batch_size": 2}, {"optimizer": "lbfgs"}])
 def test_every_way_of_training_has_an_estimate(asked: dict[str, object]) -> None:
-    entry = answer(assignment(JobKind.PLAN, **asked), alive=alive)
+    entry = answer(assignment(JobKind.PLAN, **asked), alive=alive, scratch=SCRATCH)
 
     told = Plan.model_validate_json(entry.result or b"")
     assert told.seconds is not None
@@ -79,7 +92,7 @@ def test_every_way_of_training_has_an_estimate(asked: dict[str, object]) -> None
 
 
 def test_a_plan_of_what_takes_no_epochs_has_no_time() -> None:
-    entry = answer(assignment(JobKind.PLAN, optimizer="exact"), alive=alive)
+    entry = answer(assignment(JobKind.PLAN, optimizer="exact"), alive=alive, scratch=SCRATCH)
 
     told = Plan.model_validate_json(entry.result or b"")
     assert told.seconds is None
@@ -87,7 +100,7 @@ def test_a_plan_of_what_takes_no_epochs_has_no_time() -> None:
 
 
 def test_gradients_are_taken_on_the_rows() -> None:
-    entry = answer(assignment(JobKind.GRADIENTS, **LESSON, init=AT), alive=alive)
+    entry = answer(assignment(JobKind.GRADIENTS, **LESSON, init=AT), alive=alive, scratch=SCRATCH)
 
     told = Gradients.model_validate_json(entry.result or b"")
     assert told.weights == [[1.5, 0.5]]
@@ -108,7 +121,7 @@ def test_mini_batches_are_asked_about_the_objective_of_all_rows(tall: Path, kind
     for batch_size in (None, 32):
         asked = {"batch_size": batch_size, "learning_rate": 0.01, "max_epochs": 2}
         job = job_on(tall, ("x",), hyperparameters=asked, kind=kind)
-        told.append(json.loads(answer(job, alive=alive).result or b""))
+        told.append(json.loads(answer(job, alive=alive, scratch=SCRATCH).result or b""))
 
     on_all_rows, in_batches = told
     same = {"min_loss", "min_objective", "rank", "stability_bound", "condition_number"}
@@ -119,7 +132,7 @@ def test_mini_batches_are_asked_about_the_objective_of_all_rows(tall: Path, kind
 
 
 def test_diagnostics_are_of_the_weights_given() -> None:
-    entry = answer(assignment(JobKind.DIAGNOSTICS, init=AT), alive=alive)
+    entry = answer(assignment(JobKind.DIAGNOSTICS, init=AT), alive=alive, scratch=SCRATCH)
 
     told = Diagnostics.model_validate_json(entry.result or b"")
     residuals = {row.row: row.residual for row in told.targets[0].rows}
@@ -128,7 +141,7 @@ def test_diagnostics_are_of_the_weights_given() -> None:
 
 def test_diagnostics_without_weights_are_refused() -> None:
     with pytest.raises(InvalidInput, match="given weights"):
-        answer(assignment(JobKind.DIAGNOSTICS), alive=alive)
+        answer(assignment(JobKind.DIAGNOSTICS), alive=alive, scratch=SCRATCH)
 
 
 def test_the_work_ends_where_it_is_not_wished_any_more() -> None:
@@ -136,7 +149,7 @@ def test_the_work_ends_where_it_is_not_wished_any_more() -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        answer(assignment(JobKind.PLAN), alive=gone)
+        answer(assignment(JobKind.PLAN), alive=gone, scratch=SCRATCH)
 
 
 def held(database: Database, kind: JobKind) -> Held:
@@ -158,7 +171,7 @@ def answered(of: Held, result: bytes | None) -> Entry:
 
 def test_an_answer_is_believed_when_the_contract_has_it(sqlite_database: Database) -> None:
     of = held(sqlite_database, JobKind.PLAN)
-    told = answer(assignment(JobKind.PLAN, **LESSON), alive=alive)
+    told = answer(assignment(JobKind.PLAN, **LESSON), alive=alive, scratch=SCRATCH)
 
     payment = payment_for(answered(of, told.result), of, torch_version="")
 
@@ -178,7 +191,7 @@ def test_no_other_answer_is_believed(sqlite_database: Database, result: bytes | 
 
 def test_a_training_is_not_answered_and_a_question_not_trained(sqlite_database: Database) -> None:
     of = held(sqlite_database, JobKind.TRAIN)
-    told = answer(assignment(JobKind.PLAN, **LESSON), alive=alive)
+    told = answer(assignment(JobKind.PLAN, **LESSON), alive=alive, scratch=SCRATCH)
 
     with pytest.raises(ValueError, match="without weights"):
         payment_for(answered(of, told.result), of, torch_version="")

@@ -10,7 +10,7 @@ import pytest
 from descend.errors import CorruptArtefact
 from tests.workers.tables import assignment, written
 from workers import training
-from workers.factors import FactorFolder, View
+from workers.factors import MOST_KEPT, FactorFolder, View
 from workers.loading import Loaded, load_problem
 from workers.orders import Assignment
 from workers.tables import Columns
@@ -55,6 +55,29 @@ def without_file(job: Assignment) -> Assignment:
     assert isinstance(job.data, Path)
     job.data.unlink()
     return job
+
+
+def held_out(job: Assignment, seed: int) -> Assignment:
+    h = job.hyperparameters.model_copy(update={"validation_fraction": 0.25, "seed": seed})
+    return replace(job, hyperparameters=h)
+
+
+def test_of_many_splits_those_used_last_are_kept_and_the_whole_beside_them(
+    job: Assignment,
+) -> None:
+    load_problem(job)
+    for seed in range(MOST_KEPT):
+        load_problem(held_out(job, seed))
+    load_problem(held_out(job, 0))  # used again
+
+    load_problem(held_out(job, MOST_KEPT))
+
+    assert job.factors is not None
+    assert len(list(job.factors.iterdir())) == MOST_KEPT + 1
+    without_file(job)
+    load_problem(job)
+    load_problem(held_out(job, 0))
+    load_problem(held_out(job, MOST_KEPT))
 
 
 # The same dataset again

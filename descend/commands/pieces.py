@@ -1,0 +1,62 @@
+"""A file of many rows in pieces that a server takes; each row stays whole."""
+
+import gzip
+import tempfile
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO
+
+__all__ = ["pieces"]
+
+_CSV, _LINES = {".csv", ".tsv", ".txt"}, {".ndjson", ".jsonl"}
+
+
+def pieces(path: Path, most_rows: int) -> Iterator[tuple[int, Path]]:
+    """Yield files of at most so many rows, each with the number of rows before it.
+
+    A file that is short enough, and one of another kind than CSV and NDJSON, is its only piece.
+    """
+    packed = path.suffix.lower() == ".gz"
+    suffix = (path.with_suffix("") if packed else path).suffix.lower()
+    if suffix not in _CSV | _LINES or _lines_up_to(path, packed, most_rows + 2) <= most_rows:
+        yield 0, path
+        return
+    with _opened(path, packed) as file, tempfile.TemporaryDirectory(prefix="descend-") as folder:
+        rows = _rows(file) if suffix in _CSV else (line for line in file if line.strip())
+        header = next(rows, b"") if suffix in _CSV else b""
+        piece, done = Path(folder) / f"rows{suffix}", 0
+        while first := next(rows, None):
+            block = islice(chain([first], rows), most_rows)
+            yield done, _written(piece, header, block)
+            done += most_rows
+
+
+def _opened(path: Path, packed: bool) -> IO[bytes]:  # noqa: FBT001
+    return gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[return-value]
+
+
+def _lines_up_to(path: Path, packed: bool, most: int) -> int:  # noqa: FBT001
+    with _opened(path, packed) as file:
+        return sum(1 for _ in islice(file, most))
+
+
+def _rows(file: IO[bytes]) -> Iterator[bytes]:
+    """Join the lines of a row whose cells have line breaks: its quotes are not yet even."""
+    kept: list[bytes] = []
+    quotes = 0
+    for line in file:
+        kept.append(line)
+        quotes += line.count(b'"')
+        if quotes % 2 == 0:
+            yield b"".join(kept)
+            kept.clear()
+    if kept:
+        yield b"".join(kept)
+
+
+def _written(piece: Path, header: bytes, rows: Iterator[bytes]) -> Path:
+    with piece.open("wb") as file:
+        file.write(header)
+        file.writelines(rows)
+    return piece
