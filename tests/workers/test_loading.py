@@ -11,6 +11,7 @@ from tests.workers.tables import assignment, written
 from workers.batch import load, rehearse, work_on
 from workers.loading import load_problem, load_rows
 from workers.orders import Assignment
+from workers.training import Mapped
 
 FEATURES = tuple(f"x{j}" for j in range(9))
 N, BATCH = 300_000, 10_000
@@ -70,3 +71,16 @@ def test_a_job_is_solved_and_its_statistics_made_without_holding_the_table(path:
 
 def test_rows_in_memory_are_what_this_would_notice(path: Path) -> None:
     assert peak(lambda: load_rows(assignment(path, FEATURES))) > TABLE_BYTES
+
+
+def test_batches_are_drawn_from_rows_that_weigh_or_look_like_one(tmp_path: Path) -> None:
+    columns = {"x": [1e200, 1.0, -1e200, 3.0], "y": [0.0, 2.0, 9.0, 6.0], "w": [0.0, 1.0, 0.0, 2.0]}
+    data = written(tmp_path / "weighted.arrow", columns)
+
+    rows = load_problem(assignment(data, ("x",), weight="w", hyperparameters={"batch_size": 2}))
+
+    trained = rows.problem.trained
+    assert isinstance(trained, Mapped)
+    assert trained.X[:, 0].tolist() == [1.0, 1.0, 1.0, 3.0]
+    assert trained.Y[:, 0].tolist() == [2.0, 2.0, 2.0, 6.0]
+    assert np.asarray(trained.omega).tolist() == [0.0, 1.0, 0.0, 2.0]

@@ -22,9 +22,9 @@ THIN_ELEMENTS = 2**23
 class Mapped(Rows):
     """Rows that mini-batches are drawn from: X (n, n_features) row-major, Y, omega, as in Rows.
 
-    The arrays may be np.memmap. Scaling, moments and losses take one or two passes, a chunk at a
-    time; matrices are those of evenly spaced rows (2^14 at most) and of the longest, enough for a
-    rate and a spectrum.
+    The arrays may be np.memmap; rows of weight 0 are to hold an observation's values. Scaling,
+    moments and losses take one or two passes, a chunk at a time; matrices are those of evenly
+    spaced rows (2^14 at most) and of the longest, enough for a rate and a spectrum.
     """
 
     @property

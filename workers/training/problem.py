@@ -85,7 +85,9 @@ class Problem:
             raise InvalidInput(
                 "every row left to train on has weight 0", param="validation_fraction"
             )
-        return cls(trained.observed(), kept, features, targets, hyperparameters)
+        if isinstance(trained, Mapped):  # batches are gathered from what lies there
+            trained, kept = trained.observed, None if kept is None else kept.observed
+        return cls(trained, kept, features, targets, hyperparameters)
 
     @property
     def n_features(self) -> int:

@@ -5,6 +5,7 @@ of (A theta - B)^2 is the weighted mean over the data, whatever theta is.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -69,17 +70,18 @@ class Rows:
             InvalidInput: param "X", "Y" or "sample_weight".
         """
         check_rows(X, Y, omega)
-        return cls(X, Y, omega).observed()
+        return cls(X, Y, omega)
 
     @classmethod
     def held(cls, X: Floats, Y: Floats, omega: Floats | None) -> "Rows":
         """Make rows to validate on: where they all weigh nothing, they weigh alike."""
         kept = None if omega is None or not omega.any() else omega
         check_rows(X, Y, kept)
-        return cls(X, Y, kept).observed()
+        return cls(X, Y, kept)
 
+    @cached_property
     def observed(self) -> Self:
-        """Give rows of weight 0 the values of the first that has one, in copies.
+        """These rows, but those of weight 0 with the values of the first that has one.
 
         They are no observations and their own values may be anything: 0 times an overflow is NaN,
         and a column of one value would have two.
@@ -109,15 +111,17 @@ class Rows:
         return int(self.Y.shape[1])
 
     def scaling(self, *, standardize: bool, fit_intercept: bool) -> Scaling:
-        return fit_scaling(self.X, self.omega, standardize=standardize, fit_intercept=fit_intercept)
+        X = self.observed.X
+        return fit_scaling(X, self.omega, standardize=standardize, fit_intercept=fit_intercept)
 
     def matrices(self, scaling: Scaling, *, intercept: bool) -> tuple[Floats, Floats]:
-        Z = scaling.apply(self.X)
+        seen = self.observed
+        Z = scaling.apply(seen.X)
         A = np.concatenate([Z, np.ones((self.n, 1))], axis=1) if intercept else Z
         if self.omega is None:
-            return A, self.Y
+            return A, seen.Y
         factor = np.sqrt(_relative(self.omega))[:, np.newaxis]
-        return factor * A, factor * self.Y
+        return factor * A, factor * seen.Y
 
     def unfolded(
         self, scaling: Scaling, *, intercept: bool
@@ -126,28 +130,30 @@ class Rows:
 
         For losses other than squared: into these no weight can be folded as a factor of the row.
         """
-        A, B = replace(self, omega=None).matrices(scaling, intercept=intercept)
+        A, B = replace(self.observed, omega=None).matrices(scaling, intercept=intercept)
         return A, B, None if self.omega is None else _relative(self.omega)
 
     def moments(self) -> tuple[float, float]:
         share: float | Floats = 1 / self.n
+        Y = self.observed.Y
         if self.omega is not None:
             relative = self.omega / self.omega.max()
             share = (relative / relative.sum())[:, np.newaxis]
         with np.errstate(over="ignore", invalid="ignore"):
-            deviation = self.Y - _centre(self.Y, share)
+            deviation = Y - _centre(Y, share)
             variance = (share * np.square(deviation)).sum() / self.n_targets
-            mean_square = (share * np.square(self.Y)).sum() / self.n_targets
+            mean_square = (share * np.square(Y)).sum() / self.n_targets
         return float(variance), float(mean_square)
 
     def loss(self, coef: Floats, intercept: Floats, measure: Loss = SQUARED) -> float:
-        values = measure.values(self.X @ coef.T + intercept - self.Y).mean(axis=1)
+        seen = self.observed
+        values = measure.values(seen.X @ coef.T + intercept - seen.Y).mean(axis=1)
         if self.omega is None:
             return float(values.mean())
         return float(np.average(values, weights=self.omega))
 
     def largest(self) -> Floats:
-        return np.asarray(np.abs(self.X).max(axis=0))
+        return np.asarray(np.abs(self.observed.X).max(axis=0))
 
     def digest(self) -> bytes:
         moments = (self.X.sum(axis=0), self.Y.sum(axis=0))

@@ -177,7 +177,7 @@ def test_a_sample_read_in_chunks_is_the_sample() -> None:
     omega[: n // 2] = 0
     coef, intercept = rng.normal(size=(2, 7)), rng.normal(size=2)
     for weights in (None, omega):
-        mapped, rows = Mapped(X, Y, weights), Rows(X, Y, weights)
+        mapped, rows = Mapped(X, Y, weights).observed, Rows(X, Y, weights)
         assert len(list(mapped.chunks())) == 3
 
         for fitted in (True, False):
