@@ -262,4 +262,4 @@ def _warnings(
             f"adamw's weight_decay ({h.weight_decay:g}) keeps coefficients within"
             f" {1 / h.weight_decay:g} in the units trained in: lower it or scale the targets"
         )
-    return (*told, *repeated_columns(setup.problem, setup.certificate))
+    return (*told, *repeated_columns(setup.problem, setup.lowest))
