@@ -182,8 +182,8 @@ def violations(page: Page) -> list[str]:
 
 def sideways(page: Page) -> int:
     """How far the page itself can be scrolled sideways, once its charts have their new widths."""
-    beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    beyond = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
     with suppress(NotSeen):
-        page.wait_for_function(f"{beyond} <= 0", timeout=5_000)
+        page.wait_for_function(f"{beyond} <= 0", timeout=5_000)  # a function: the page may not eval
     distance: int = page.evaluate(beyond)
     return distance

@@ -10,7 +10,7 @@ from tests.chaos.api_dies_at_ring import KILLED
 from tests.chaos.stage import Lesson, Stage
 from tests.servers import api, ending
 
-LESSON = Lesson(epochs=2000)
+LESSON = Lesson(epochs=8000)
 KEY = {"Idempotency-Key": "once"}
 
 

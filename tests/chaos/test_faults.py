@@ -5,16 +5,17 @@ bitwise that of a run to which nothing happened.
 import os
 import signal
 import time
+from dataclasses import replace
 
 from descend.errors import Unavailable
 from descend.jobs import Job, JobState, StopReason
 from tests.chaos.stage import UNFENCED, Lesson, Stage
 from tests.servers import Postgres, Program, is_alive, until
 
-LESSON = Lesson(epochs=20_000)  # 1.5 s of one core
-LONG = Lesson(epochs=30_000)
-LONGER = Lesson(epochs=40_000)
-SHORT = Lesson(epochs=1000)
+LESSON = Lesson(epochs=80_000)  # 1.5 s of one core
+LONG = Lesson(epochs=120_000)
+LONGER = Lesson(epochs=160_000)
+SHORT = Lesson(epochs=4000)
 
 
 # A worker that nothing here may bring down; it was started while there was no broker.
@@ -141,7 +142,7 @@ def test_on_postgresql_a_worker_that_was_stopped_is_not_believed_either(
 
 def test_postgresql_may_crash_in_mid_training(postgres_stage: Stage, postgres: Postgres) -> None:
     stage = postgres_stage
-    job_ids = [stage.submit(LESSON), stage.submit(Lesson(epochs=20_000, seed=1))]
+    job_ids = [stage.submit(LESSON), stage.submit(replace(LESSON, seed=1))]
     stage.await_progress(job_ids[0])
 
     postgres.restart_immediately()
