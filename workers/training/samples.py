@@ -6,7 +6,7 @@ of (A theta - B)^2 is the weighted mean over the data, whatever theta is.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -80,7 +80,7 @@ class Rows:
         return cls(X, Y, kept)
 
     @cached_property
-    def observed(self) -> Self:
+    def observed(self) -> "Rows":
         """These rows, but those of weight 0 with the values of the first that has one.
 
         They are no observations and their own values may be anything: 0 times an overflow is NaN,
