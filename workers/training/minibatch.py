@@ -256,7 +256,8 @@ def _stepped(state: StreamedState, count: int) -> StreamedState:
         None if factor is None else np.repeat(factor[:, None], count, axis=1),
     )
     params, slots, losses = state.params, state.slots, []
-    derive, tape = _derivation(state, group)
+    state = _taped(state, group, first)
+    derive: Derive = partial(_differentiate, state) if state.tape is None else state.tape.replay
     for k in range(count):
         if len(group.Z[k]) < source.batch_size:  # the epoch's last: no tape has its shape
             derive = partial(_differentiate, state)
@@ -271,8 +272,6 @@ def _stepped(state: StreamedState, count: int) -> StreamedState:
         state,
         params=params,
         slots=slots,
-        replay=state.replay and (tape is not None or count < TAPED_STEPS),
-        tape=tape,
         position=replace(
             position,
             unit=position.unit + count,
@@ -283,14 +282,16 @@ def _stepped(state: StreamedState, count: int) -> StreamedState:
     )
 
 
-def _derivation(state: StreamedState, group: Group) -> tuple[Derive, Tape | None]:
-    """How the steps of a group find their gradients: by a tape, if it is worth one."""
+def _taped(state: StreamedState, group: Group, first: int) -> StreamedState:
+    """Record a tape of a step where there is none; hold it to autograd where an epoch begins."""
+    source = state.source
+    due = state.replay and (state.tape is None or first == 0)
+    if not due or source.n_batches < TAPED_STEPS or len(group.Z[0]) < source.batch_size:
+        return state
     derive = partial(_differentiate, state)
-    if not state.replay or len(group.Z) < TAPED_STEPS:
-        return derive, state.tape
-    example = (torch.ones_like(state.params), *group.batch(1))
+    example = (torch.ones_like(state.params), *group.batch(len(group.Z) // 2))
     tape = trusted(state.tape, derive, state.params, *group.batch(0), example=example)
-    return (derive if tape is None else tape.replay), tape
+    return replace(state, tape=tape, replay=tape is not None)
 
 
 def _differentiate(
