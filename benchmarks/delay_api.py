@@ -12,6 +12,7 @@ from descend.jobs import QUEUES, WAKE_TASK
 from service.app import create_app, settle_collector
 from service.doorbell import Doorbell
 from service.settings import ServiceSettings
+from storage import logs
 
 
 class DelayDoorbell(Doorbell):
@@ -38,6 +39,7 @@ def _wake(queue: str) -> None:
 
 if __name__ == "__main__":
     settings = ServiceSettings()
+    logs.configure("api", form=settings.log_format, level=settings.log_level)  # as the service does
     app = create_app(settings, doorbell=DelayDoorbell(settings.broker_url))
     settle_collector()
     uvicorn.run(
