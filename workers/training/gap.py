@@ -67,11 +67,11 @@ class Minimum:
         )
 
     def products(self, params: Tensor, gradients: Tensor) -> Tensor:
-        """Compute what sums to twice the smooth part of the gap; changes `params`.
+        """Compute what sums to twice the smooth part of the gap.
 
         Args:
             params: of some epochs, shape (epochs, lanes, columns, outputs).
             gradients: of the same.
         """
-        moved = params.sub_(self.params)
+        moved = params - self.params
         return moved.mul_(gradients if self.gradient is None else gradients + self.gradient)

@@ -19,7 +19,7 @@ PANELS = ((32, 4), (64, 8), (256, 16))
 WIDEST_PANEL = 32
 # A tile that fills the L2 cache (1 MiB) is twice as slow as one that leaves room.
 TILE_NUMBERS = 1 << 17
-MOST_ROWS = 8192
+MOST_ROWS = 32768
 
 
 def _routine() -> "ctypes._FuncPointer":

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.training.objective import Design, differentiate
+from workers.training.objective import Design, differentiate, values
 from workers.training.progress import Ints
 from workers.training.scaling import Floats
 from workers.training.shapes import Float
@@ -64,21 +64,21 @@ class Lbfgs:
             "figures": torch.zeros(len(params), 4, dtype=torch.float64),
         }
 
-    def for_epochs(
+    def turns(
         self,
         done: Ints,  # noqa: ARG002
         lanes: Sequence[int],  # noqa: ARG002
         steps: int,  # noqa: ARG002
         factors: Floats | None = None,  # noqa: ARG002
-    ) -> "Lbfgs":
-        return self
+    ) -> list[Tensor]:
+        return []
 
     def step(
         self,
         params: Params,
         gradient: Params,  # noqa: ARG002  the closure computes it, with the objective
         slots: Slots,
-        k: int,  # noqa: ARG002
+        turn: Sequence[Tensor],  # noqa: ARG002
     ) -> tuple[Params, Slots]:
         """Take one iteration; several host syncs, for the line search decides on the host."""
         from torch.optim import LBFGS  # 1.2 s, once
@@ -105,9 +105,9 @@ class Lbfgs:
 
     def _evaluate(self, leaf: torch.nn.Parameter) -> float:
         design, params = self.design, leaf.detach() * self.unit
-        squares, gradient = differentiate(design, params)
+        residuals, gradient = differentiate(design, params)
         leaf.grad = gradient * (self.gain / self.unit)
-        loss = squares.sum(dtype=torch.float64) * design.share
+        loss = values(design, residuals).sum(dtype=torch.float64) * design.share
         if design.l2_root is not None:
             roots = design.l2_root * params
             loss = loss + roots.square().sum(dtype=torch.float64)

@@ -6,7 +6,7 @@ the parameters it had at that epoch. Nothing that a model computes depends on wh
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -20,10 +20,18 @@ from workers.training.device import batch_key, is_solo
 from workers.training.gap import Minimum
 from workers.training.judge import Limits, Mask, Readings, judge
 from workers.training.ledger import Ledger, Segment
-from workers.training.objective import Design, arrange, differentiate, padded_targets
+from workers.training.objective import (
+    Design,
+    arrange,
+    differentiate,
+    held_values,
+    padded_targets,
+    values,
+)
 from workers.training.optimizers import Slots, optimizer_of
 from workers.training.problem import Floats, Problem
 from workers.training.progress import Progress
+from workers.training.reel import Reel
 from workers.training.setup import Setup, prepare
 from workers.training.state import TrainingState, load, restore, select
 from workers.training.tape import TAPED_STEPS, Derive, trusted
@@ -32,7 +40,7 @@ __all__ = ["advance", "drop", "start"]
 
 # A block's memory for what its epochs produced: more gains nothing, less reads the host oftener.
 BLOCK_BYTES = 8 * 2**20
-BLOCK_EPOCHS = 512
+BLOCK_EPOCHS = 1024
 SHORT_SUM = 16
 
 
@@ -120,44 +128,81 @@ def drop(state: TrainingState, index: int) -> TrainingState:
     return _compacted(_without(state, {index}))
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Block:
-    """What a block's epochs produced, still on the device: lists over its epochs."""
+    """What a block's epochs produced, still on the device, (epochs, lanes, ...) each.
 
-    params: list[Tensor] = field(default_factory=list)  # before each step
-    squares: list[Tensor] = field(default_factory=list)  # of the residuals; or another loss
-    gradients: list[Tensor] = field(default_factory=list)
-    held_squares: list[Tensor] = field(default_factory=list)
+    Attributes:
+        params, residuals, gradients, held: before each step; `held` are the held-out residuals.
+        after: the parameters after the last step.
+    """
+
+    params: Tensor
+    residuals: Tensor
+    gradients: Tensor
+    held: Tensor | None
+    after: Tensor
 
 
 def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
     """Take `steps` epochs: forward, backward, update. No host sync."""
-    design, block = state.design, Block()
-    params, slots = state.params, state.slots
-    derive: Derive = partial(differentiate, design)
-    tape, replay = state.tape, state.replay
-    if replay and steps >= TAPED_STEPS:
-        tape = trusted(tape, derive, params, example=[torch.ones_like(params)])
-        derive, replay = (derive, False) if tape is None else (tape.replay, True)
     begun, lanes = state.progress.epoch, state.lanes
     factors = schedules.of_lanes(state.setups, lanes, begun, steps)
-    optimizer = state.optimizer.for_epochs(begun, lanes, steps, factors)
+    turns = state.optimizer.turns(begun, lanes, steps, factors)
+    here = [*state.slots.values(), state.params]
+    state = _wound(state, [*here, *(turn[0] for turn in turns)], steps)
+    if state.reel is not None and steps >= TAPED_STEPS:
+        here, told = state.reel.run(here, turns, steps)
+    else:
+        here, told = _by_backward(state, here, turns, steps)
+    params, residuals, gradients, *held = told
+    block = Block(params, residuals, gradients, held[0] if held else None, here[-1])
+    slots = dict(zip(state.slots, here, strict=False))
+    return block, replace(state, params=here[-1], slots=slots)
+
+
+def _wound(state: TrainingState, inputs: Sequence[Tensor], steps: int) -> TrainingState:
+    """Record a reel of an epoch where there is none; hold it to autograd where a block begins."""
+    if not state.replay or steps < TAPED_STEPS:
+        return state
+    derive: Derive = partial(_epoch, state)
+    example = [torch.ones_like(value) for value in inputs]
+    record = partial(Reel.record, derive, *example, carried=len(state.slots) + 1)
+    reel = trusted(state.reel, record, derive, *inputs)
+    return replace(state, reel=reel, replay=reel is not None)
+
+
+def _by_backward(
+    state: TrainingState, here: list[Tensor], turns: Sequence[Tensor], steps: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Take steps with a backward pass each; return what `Reel.run` does."""
+    carried, told = len(here), []
     for k in range(steps):
-        block.params.append(params)
-        if design.held_rows is not None and design.minus_held_goal is not None:
-            residuals = torch.baddbmm(design.minus_held_goal, design.held_rows, params)
-            block.held_squares.append(_held_values(design, residuals))
-        squares, gradient = derive(params)
-        block.squares.append(squares)
-        block.gradients.append(gradient)
-        params, slots = optimizer.step(params, gradient, slots, k)
-    block.params.append(params)
-    return block, replace(state, params=params, slots=slots, replay=replay, tape=tape)
+        found = _epoch(state, *here, *(turn[k] for turn in turns))
+        told.append([here[-1], *found[carried:]])
+        here = found[:carried]
+    return here, [torch.stack(values) for values in zip(*told, strict=True)]
 
 
-def _held_values(design: Design, residuals: Tensor) -> Tensor:
-    criterion = design.criterion
-    return residuals.square_() if criterion is None else criterion.held(residuals)
+def _epoch(state: TrainingState, *inputs: Tensor) -> list[Tensor]:
+    """Take a step.
+
+    Args:
+        state: its slots and parameters are not read.
+        inputs: slots, parameters, and what the optimizer has for the epoch.
+
+    Returns:
+        Slots and parameters after it; residuals, gradient and held-out residuals before it.
+    """
+    design, count = state.design, len(state.slots)
+    params, turn = inputs[count], inputs[count + 1 :]
+    residuals, gradient = differentiate(design, params)
+    told = [residuals, gradient]
+    if design.held_rows is not None and design.minus_held_goal is not None:
+        told.append(torch.baddbmm(design.minus_held_goal, design.held_rows, params))
+    slots = dict(zip(state.slots, inputs, strict=False))
+    params, slots = state.optimizer.step(params, gradient, slots, turn)
+    return [*slots.values(), params, *told]
 
 
 def _settle(state: TrainingState, block: Block, ledger: Ledger) -> TrainingState:
@@ -175,7 +220,9 @@ def _settle(state: TrainingState, block: Block, ledger: Ledger) -> TrainingState
     for place, reason in verdicts.stops.items():
         model = state.live[place]
         stops[model] = reason
-        final[model] = block.params[int(verdicts.counts[place])][lanes[place]].cpu()
+        count = int(verdicts.counts[place])
+        params = block.after if count == len(block.params) else block.params[count]
+        final[model] = params[lanes[place]].cpu()
     return _compacted(_without(replace(state, stops=stops, final=final), stops.keys()))
 
 
@@ -183,15 +230,14 @@ def _settle(state: TrainingState, block: Block, ledger: Ledger) -> TrainingState
 def _readings(block: Block, state: TrainingState, lanes: list[int]) -> Readings:
     """Bring a block's figures to the host: the one sync of the block."""
     design, minimum = state.design, state.minimum
-    figures = {"loss": _sums(torch.stack(block.squares)).mul_(design.share)}
-    gradients = torch.stack(block.gradients)
-    if design.held_share is not None:
-        figures["held_loss"] = _sums(torch.stack(block.held_squares)) * design.held_share
+    params, gradients = block.params, block.gradients
+    figures = {"loss": _sums(values(design, block.residuals)) * design.share}
+    if design.held_share is not None and block.held is not None:
+        figures["held_loss"] = _sums(held_values(design, block.held)) * design.held_share
     if design.l1 is not None or design.l2_root is not None:
-        penalties = _penalties(design, torch.stack(block.params[:-1]))
-        figures["objective"] = figures["loss"] + penalties
+        figures["objective"] = figures["loss"] + _penalties(design, params)
     if minimum is not None:
-        figures["gap"] = _gaps(design, minimum, torch.stack(block.params[:-1]), gradients)
+        figures["gap"] = _gaps(design, minimum, params, gradients)
     figures["norm"] = _sums(gradients.square_()).sqrt_()
     whole = len(lanes) == gradients.shape[1]
     host = {name: figure.double().cpu().numpy() for name, figure in figures.items()}
@@ -221,14 +267,14 @@ def _finite(block: Block, lanes: list[int], loss: Floats, norm: Floats) -> Mask 
 
     Parameters that are not finite make the next loss so: only the block's last need a look.
     """
-    last = block.params[-1]
+    last = block.after
     last = last if len(lanes) == len(last) else last[lanes]
     # A sum is finite only if all its terms are.
     if np.isfinite(loss.sum() + norm.sum() + last.double().sum().item()):
         return None
     told = np.isfinite(loss) & np.isfinite(norm)
-    after = torch.isfinite(torch.stack(block.params[1:])[:, lanes]).flatten(2).all(-1)
-    return np.asarray(told & after.cpu().numpy())
+    after = torch.cat([block.params[1:], block.after[None]])[:, lanes]
+    return np.asarray(told & torch.isfinite(after).flatten(2).all(-1).cpu().numpy())
 
 
 def _penalties(design: Design, params: Tensor) -> Tensor:

@@ -92,14 +92,14 @@ class Criterion:
         return cls(name, parameter.reshape(-1, 1, 1))
 
     def trained(
-        self, residuals: Float[Tensor, "lanes rows outputs"]
-    ) -> Float[Tensor, "lanes rows outputs"]:
+        self, residuals: Float[Tensor, "*epochs lanes rows outputs"]
+    ) -> Float[Tensor, "*epochs lanes rows outputs"]:
         """Compute each row's loss times its weight."""
         return self._weighted(residuals, self.weights)
 
     def held(
-        self, residuals: Float[Tensor, "lanes held outputs"]
-    ) -> Float[Tensor, "lanes held outputs"]:
+        self, residuals: Float[Tensor, "*epochs lanes held outputs"]
+    ) -> Float[Tensor, "*epochs lanes held outputs"]:
         return self._weighted(residuals, self.held_weights)
 
     def scalar(self) -> "Criterion":

@@ -249,7 +249,7 @@ def _stepped(state: StreamedState, count: int) -> StreamedState:
     order = Order(source.sample.n, setup.problem.seed, state.epoch, shuffle=bool(h.shuffle))
     group = source.gather(order, first, count)
     factor = schedules.factors(h, state.progress.epoch) if schedules.falls(h) else None
-    optimizer = state.optimizer.for_epochs(
+    turns = state.optimizer.turns(
         np.array([state.epoch * source.n_batches + first]),
         [0],
         count,
@@ -264,7 +264,7 @@ def _stepped(state: StreamedState, count: int) -> StreamedState:
         loss, *parts = derive(params, *group.batch(k))
         gradient = torch.cat(parts).view(params.shape)
         losses.append(loss)
-        params, slots = optimizer.step(params, gradient, slots, k)
+        params, slots = state.optimizer.step(params, gradient, slots, [turn[k] for turn in turns])
     told = position.loss
     for loss, part in zip(torch.stack(losses).double().tolist(), group.parts, strict=True):
         told += part * loss
@@ -290,7 +290,8 @@ def _taped(state: StreamedState, group: Group, first: int) -> StreamedState:
         return state
     derive = partial(_differentiate, state)
     example = (torch.ones_like(state.params), *group.batch(len(group.Z) // 2))
-    tape = trusted(state.tape, derive, state.params, *group.batch(0), example=example)
+    record = partial(Tape.record, derive, *example)
+    tape = trusted(state.tape, record, derive, state.params, *group.batch(0))
     return replace(state, tape=tape, replay=tape is not None)
 
 

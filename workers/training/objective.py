@@ -24,10 +24,12 @@ __all__ = [
     "Matrices",
     "arrange",
     "differentiate",
+    "held_values",
     "matrices",
     "padded",
     "padded_targets",
     "take",
+    "values",
 ]
 
 # Rows of W are kept on 64-byte lines. MKL's batched product rounds differently by the position of
@@ -139,34 +141,48 @@ def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, devic
 def differentiate(
     design: Design, params: Float[Tensor, "lanes columns outputs"]
 ) -> tuple[Float[Tensor, "lanes rows outputs"], Float[Tensor, "lanes columns outputs"]]:
-    """Compute every lane's squared residuals, and by autograd the gradient of its smooth objective.
+    """Compute every lane's residuals, and by autograd the gradient of its smooth objective.
 
-    The squares of all lanes, each with its share in its lane's mean, are differentiated at once:
-    no lane's parameters occur in another's squares, so each lane receives its own gradient. The l1
-    term is not smooth; the optimizers take it as a proximal step.
+    The losses of all residuals, each with its share in its lane's mean, are differentiated at once:
+    no lane's parameters occur in another's, so each lane receives its own gradient. The l1 term is
+    not smooth; the optimizers take it as a proximal step.
 
     Args:
         design: the data.
         params: [W; b] of every lane.
 
     Returns:
-        squared residuals, or another loss of them, weighted; and the gradient.
+        residuals, and the gradient.
 
     Notes:
-        The squares are added up to losses once for a block of epochs, not here: a reduction per
+        The losses are added up once for a block of epochs (see `values`), not here: a reduction per
         lane and epoch costs as much as the whole backward pass. No host sync.
         Residuals in one operation and r * r: mse_loss spends 6 of 48 microseconds on checks.
     """
     leaf = params.detach().requires_grad_()
     residuals = torch.baddbmm(design.minus_goal, design.A, leaf)
-    criterion = design.criterion
-    squares = residuals * residuals if criterion is None else criterion.trained(residuals)
-    terms, shares = [squares], [design.shares]
+    terms, shares = [values(design, residuals)], [design.shares]
     if design.l2_root is not None:
         terms.append((design.l2_root * leaf).square())
         shares.append(torch.ones_like(design.l2_root))
     (gradient,) = torch.autograd.grad(terms, leaf, shares)
-    return squares.detach(), gradient
+    return residuals.detach(), gradient
+
+
+def values(
+    design: Design, residuals: Float[Tensor, "*epochs lanes rows outputs"]
+) -> Float[Tensor, "*epochs lanes rows outputs"]:
+    """Compute the loss of each residual, times its row's weight."""
+    criterion = design.criterion
+    return residuals * residuals if criterion is None else criterion.trained(residuals)
+
+
+def held_values(
+    design: Design, residuals: Float[Tensor, "*epochs lanes held outputs"]
+) -> Float[Tensor, "*epochs lanes held outputs"]:
+    """Compute the same of the held-out rows."""
+    criterion = design.criterion
+    return residuals * residuals if criterion is None else criterion.held(residuals)
 
 
 def _unfolded(problem: Problem, scaling: Scaling) -> Matrices:

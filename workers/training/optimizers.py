@@ -36,16 +36,20 @@ class Optimizer(Protocol):
     def slots(self, params: Params) -> Slots:
         """Return the state before the first step."""
 
-    def for_epochs(
+    def turns(
         self, done: Ints, lanes: Sequence[int], steps: int, factors: Floats | None = None
-    ) -> "Optimizer":
-        """Prepare for `steps` epochs: model m has done done[m], and lane l holds lanes[l].
+    ) -> list[Tensor]:
+        """Compute what differs between the next `steps` epochs: tensors of shape (steps, ...).
 
-        factors: what a schedule makes of the rates in each of them, (lanes, steps).
+        Args:
+            done: epochs that each model has done.
+            lanes: the model in each lane.
+            steps: how many follow.
+            factors: what a schedule makes of the rates in each of them, (lanes, steps).
         """
 
-    def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:
-        """Take the k-th step since `for_epochs`; no host sync."""
+    def step(self, params: Params, gradient: Params, slots: Slots, turn: Sequence[Tensor]) -> Step:
+        """Take a step, with what `turns` has for its epoch; no host sync."""
 
     def select(self, lanes: list[int]) -> "Optimizer":
         """Keep these lanes."""
@@ -73,23 +77,23 @@ class Sgd:
     momentum: Params | None
     nesterov: bool
     threshold: Params | None  # rate * l1
-    factors: tuple[Tensor, ...] = ()  # by epoch, where the rate falls
 
     def slots(self, params: Params) -> Slots:
         return {} if self.momentum is None else {"velocity": torch.zeros_like(params)}
 
-    def for_epochs(
+    def turns(
         self,
         done: Ints,  # noqa: ARG002
         lanes: Sequence[int],  # noqa: ARG002
         steps: int,  # noqa: ARG002
         factors: Floats | None = None,
-    ) -> "Sgd":
-        return self if factors is None else replace(self, factors=_by_epoch(factors, self.rate))
+    ) -> list[Tensor]:
+        """By epoch: the schedule's factor of the rate, where there is one."""
+        return [] if factors is None else [_by_epoch(factors, self.rate)]
 
-    def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:
-        if self.factors:
-            return self._at(self.factors[k]).step(params, gradient, slots, k)
+    def step(self, params: Params, gradient: Params, slots: Slots, turn: Sequence[Tensor]) -> Step:
+        if turn:
+            return self._at(*turn).step(params, gradient, slots, [])
         if self.momentum is None:
             return self._shrink(params - self.rate * gradient), slots
         if self.threshold is not None:
@@ -104,12 +108,11 @@ class Sgd:
             rate=take(self.rate, lanes),
             momentum=None if self.momentum is None else take(self.momentum, lanes),
             threshold=None if self.threshold is None else take(self.threshold, lanes),
-            factors=(),
         )
 
     def _at(self, factor: Tensor) -> "Sgd":
         threshold = None if self.threshold is None else self.threshold * factor
-        return replace(self, rate=self.rate * factor, threshold=threshold, factors=())
+        return replace(self, rate=self.rate * factor, threshold=threshold)
 
     def _inertial(self, params: Params, gradient: Params, velocity: Tensor) -> Step:
         assert self.momentum is not None  # noqa: S101 - held by step
@@ -147,35 +150,30 @@ class Adam:
     decay: Params | None  # rate * weight_decay, 0 for the intercept
     l1: Params | None
     betas: tuple[tuple[float, float], ...]  # by lane
-    corrections: tuple[tuple[Tensor, Tensor], ...] = ()  # by epoch: rate / (1-b1^k), sqrt(1-b2^k)
-    factors: tuple[Tensor, ...] = ()  # by epoch, where the rate falls
 
     def slots(self, params: Params) -> Slots:
         return {"first": torch.zeros_like(params), "second": torch.zeros_like(params)}
 
-    def for_epochs(
+    def turns(
         self, done: Ints, lanes: Sequence[int], steps: int, factors: Floats | None = None
-    ) -> "Adam":
+    ) -> list[Tensor]:
+        """By epoch: rate / (1 - beta1^k), sqrt(1 - beta2^k), and the schedule's factor if any."""
         begun = done[list(lanes)].tolist()
         one = np.array([_powers(b, n, steps) for (b, _), n in zip(self.betas, begun, strict=True)])
         two = np.array([_powers(b, n, steps) for (_, b), n in zip(self.betas, begun, strict=True)])
-        shape, like = (-1, steps, 1, 1), self.rate
-        first = torch.from_numpy(1 - one).to(like.device, like.dtype).reshape(shape)
-        second = torch.from_numpy(np.sqrt(1 - two)).to(like.device, like.dtype).reshape(shape)
+        first, second = _by_epoch(1 - one, self.rate), _by_epoch(np.sqrt(1 - two), self.rate)
         if factors is None:
-            pairs = ((self.rate / first[:, k], second[:, k]) for k in range(steps))
-            return replace(self, corrections=tuple(pairs))
-        falling = _by_epoch(factors, like)
-        pairs = ((self.rate * falling[k] / first[:, k], second[:, k]) for k in range(steps))
-        return replace(self, corrections=tuple(pairs), factors=falling)
+            return [self.rate / first, second]
+        falling = _by_epoch(factors, self.rate)
+        return [self.rate * falling / first, second, falling]
 
-    def step(self, params: Params, gradient: Params, slots: Slots, k: int) -> Step:
+    def step(self, params: Params, gradient: Params, slots: Slots, turn: Sequence[Tensor]) -> Step:
+        rate, root, *falling = turn
         first = self.beta1 * slots["first"] + self.rest1 * gradient
         second = self.beta2 * slots["second"] + self.rest2 * (gradient * gradient)
-        rate, root = self.corrections[k]
         step = rate / (second.sqrt() / root + self.eps)
         if self.decay is not None:
-            decay = self.decay * self.factors[k] if self.factors else self.decay
+            decay = self.decay * falling[0] if falling else self.decay
             params = params - decay * params
         moved = params - step * first
         if self.l1 is not None:
@@ -186,7 +184,7 @@ class Adam:
         betas = tuple(self.betas[lane] for lane in lanes)
         tensors = {name: v for name, v in vars(self).items() if isinstance(v, Tensor)}
         kept = {name: take(values, lanes) for name, values in tensors.items()}
-        return Adam(**{**vars(self), **kept, "betas": betas, "corrections": (), "factors": ()})
+        return Adam(**{**vars(self), **kept, "betas": betas})
 
 
 def optimizer_of(
@@ -230,8 +228,9 @@ def soft_threshold(values: Tensor, threshold: Tensor) -> Tensor:
     return values - torch.clamp(values, -threshold, threshold)
 
 
-def _by_epoch(factors: Floats, like: Tensor) -> tuple[Tensor, ...]:
-    return torch.from_numpy(factors.T.copy()).to(like.device, like.dtype)[..., None, None].unbind()
+def _by_epoch(values: Floats, like: Tensor) -> Tensor:
+    """Bring (lanes, steps) into the shape (steps, lanes, 1, 1)."""
+    return torch.from_numpy(values.T.copy()).to(like.device, like.dtype)[..., None, None]
 
 
 def _powers(beta: float, done: int, steps: int) -> np.ndarray:

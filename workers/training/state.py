@@ -18,8 +18,8 @@ from workers.training.objective import Design, take
 from workers.training.optimizers import Optimizer, Slots
 from workers.training.problem import Floats
 from workers.training.progress import Ints, Progress
+from workers.training.reel import Reel
 from workers.training.setup import Setup
-from workers.training.tape import Tape
 
 __all__ = ["Checkpoint", "TrainingState", "load", "restore", "save", "select"]
 
@@ -38,8 +38,8 @@ class TrainingState:
         live: models still training.
         stops: why each of the others stopped; a dropped model has none.
         final: parameters of stopped models, (columns, outputs), on the CPU.
-        replay: whether epochs may replay a tape.
-        tape: of these lanes' epochs; it changes no number.
+        replay: whether epochs may be replayed.
+        reel: of these lanes' epochs; it changes no number.
     """
 
     setups: tuple[Setup, ...]
@@ -56,7 +56,7 @@ class TrainingState:
     stops: Mapping[int, StopReason]
     final: Mapping[int, Tensor]
     replay: bool
-    tape: Tape | None = None
+    reel: Reel | None = None
 
     def extra(self) -> dict[str, Tensor]:
         """Tensors that a checkpoint holds besides: none, between two epochs."""
@@ -197,7 +197,7 @@ def select(state: TrainingState, lanes: list[int]) -> TrainingState:
         optimizer=state.optimizer.select(lanes),
         params=take(state.params, lanes).contiguous(),
         slots={name: take(values, lanes).contiguous() for name, values in state.slots.items()},
-        tape=None,
+        reel=None,
     )
 
 

@@ -9,15 +9,15 @@ is proven: see `proven`.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["TAPED_STEPS", "Derive", "Tape", "trusted"]
+__all__ = ["QUICK", "TAPED_STEPS", "Derive", "Line", "Place", "Tape", "trusted"]
 
 Derive = Callable[..., Sequence[Tensor]]
 Place = int
@@ -32,10 +32,14 @@ QUICK: dict[Any, Callable[..., Tensor]] = {
     torch.ops.aten.addmv.default: torch.addmv,
     torch.ops.aten.baddbmm.default: torch.baddbmm,
     torch.ops.aten.bmm.default: torch.bmm,
+    torch.ops.aten.clamp.Tensor: torch.clamp,
+    torch.ops.aten.div.Tensor: torch.div,
     torch.ops.aten.dot.default: torch.dot,
     torch.ops.aten.mm.default: torch.mm,
     torch.ops.aten.mul.Tensor: torch.mul,
     torch.ops.aten.mv.default: torch.mv,
+    torch.ops.aten.neg.default: torch.neg,
+    torch.ops.aten.sqrt.default: torch.sqrt,
     torch.ops.aten.sub.Tensor: torch.sub,
     torch.ops.aten.sum.dim_IntList: torch.sum,
     torch.ops.aten.view.default: torch.Tensor.view,
@@ -56,14 +60,18 @@ class Tape:
     """The operations that lead from a function's inputs to its outputs.
 
     Attributes:
-        calls: in order.
-        shelf: inputs first, then constants and room for results.
+        lines: in order.
+        shelf: inputs first, then constants and results, as recorded or last replayed.
         outputs: where the outputs lie.
     """
 
-    calls: tuple[Call, ...]
+    lines: tuple["Line", ...]
     shelf: list[Any]
     outputs: tuple[Place, ...]
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        return tuple(line.call() for line in self.lines)
 
     @classmethod
     def record(cls, derive: Derive, *inputs: Tensor) -> "Tape | None":
@@ -97,25 +105,36 @@ class Tape:
         return [shelf[place] for place in self.outputs]
 
 
+@runtime_checkable
+class Replay(Protocol):
+    """What computes a function's outputs without calling it."""
+
+    def replay(self, *inputs: Tensor) -> Sequence[Tensor]: ...
+
+
+Known = TypeVar("Known", bound=Replay)
+
+
 def trusted(
-    tape: Tape | None, derive: Derive, *inputs: Tensor, example: Sequence[Tensor]
-) -> Tape | None:
-    """Return a tape that gives, for these inputs, the bits that the function itself gives.
+    known: Known | None, record: Callable[[], Known | None], derive: Derive, *inputs: Tensor
+) -> Known | None:
+    """Return what gives, for these inputs, the bits that the function itself gives.
 
     Args:
-        tape: the one there is; without one it is recorded.
+        known: the replay there is.
+        record: makes one where there is none; of other inputs, so that what it wrongly takes for
+            constant shows up.
         derive: what it must equal.
         inputs: where it is held against `derive`.
-        example: other inputs, for recording: what a tape wrongly takes for constant shows up.
 
     Returns:
-        None where there is no such tape.
+        None where there is no such replay.
     """
-    tape = tape or Tape.record(derive, *example)
-    if tape is None:
+    found = known or record()
+    if found is None:
         return None
-    pairs = zip(tape.replay(*inputs), derive(*inputs), strict=True)
-    return tape if all(_same_bits(a, b) for a, b in pairs) else None
+    pairs = zip(found.replay(*inputs), derive(*inputs), strict=True)
+    return found if all(_same_bits(a, b) for a, b in pairs) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,13 +217,13 @@ class Script:
             self.moving.add(result)
             self.lines[equal] = Line(heard.function, args, heard.kwargs, result)
 
-    def leading_to(self, ends: Sequence[Place]) -> tuple[Call, ...]:
-        """Return the calls that these places need."""
+    def leading_to(self, ends: Sequence[Place]) -> tuple[Line, ...]:
+        """Return the lines that these places need."""
         needed, kept = set(ends), []
         for line in reversed(self.lines.values()):
             if line.result in needed:
                 needed.update(line.args)
-                kept.append(line.call())
+                kept.append(line)
         return tuple(reversed(kept))
 
 
@@ -222,6 +241,8 @@ def _is_repeatable(heard: Heard) -> bool:
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:
     """Equal in every bit, signs of zeros too; any NaN is like another."""
+    if a.numpy().tobytes() == b.numpy().tobytes():
+        return True
     equal = (a == b) & (a.signbit() == b.signbit()) | (a.isnan() & b.isnan())
     return bool(equal.all())
 

@@ -12,6 +12,8 @@ from tests.problems import notebook, random_problem
 from tests.workers.training.trained import problem_of
 from workers import training
 from workers.training.engine import State
+from workers.training.minibatch import StreamedState
+from workers.training.reel import Reel
 from workers.training.tape import Tape, trusted
 
 WAYS: dict[str, dict[str, object]] = {
@@ -46,6 +48,10 @@ def trained(problem: training.Problem, *, replay: bool) -> tuple[State, list[byt
     return state, [*told, outcome.coef.tobytes(), outcome.intercept.tobytes()]
 
 
+def replayed(state: State) -> Tape | Reel | None:
+    return state.tape if isinstance(state, StreamedState) else state.reel
+
+
 @pytest.mark.parametrize("n_targets", [1, 3])
 @pytest.mark.parametrize("heaviest", [None, 3.0], ids=["", "weighted"])
 @pytest.mark.parametrize("way", WAYS)
@@ -59,8 +65,8 @@ def test_replayed_training_is_training_by_backward(
     by_tape, numbers = trained(problem, replay=True)
     by_backward, expected = trained(problem, replay=False)
 
-    assert by_tape.tape is not None
-    assert by_backward.tape is None
+    assert replayed(by_tape) is not None
+    assert replayed(by_backward) is None
     assert numbers == expected
 
 
@@ -78,9 +84,16 @@ def test_models_that_leave_a_batch_do_not_change_the_replay_of_the_others() -> N
 
 def test_a_tape_with_other_bits_is_not_used() -> None:
     state = training.start([problem_of(notebook(), max_epochs=100, tol=0)], "cpu", [None])
-    wrong = Tape.record(lambda params: (state.design.minus_goal * 2, params * 3), state.params)
+    wrong = Reel.record(
+        lambda params: (params / 2, state.design.minus_goal * 2, params * 3),
+        state.params,
+        carried=1,
+    )
+    assert wrong is not None
 
-    state, _ = training.advance(replace(state, tape=wrong), 100)
+    state, _ = training.advance(replace(state, reel=wrong), 100)
+
+    assert state.reel is None
 
     assert (
         training.outcome(state, 0).coef.tobytes()
@@ -145,6 +158,9 @@ def test_what_a_tape_takes_for_constant_must_be() -> None:
     def derive(x: Tensor) -> tuple[Tensor]:
         return (x * torch.from_numpy(x.numpy() + 1),)  # no operation leads to the sum
 
-    example, inputs = [torch.tensor([1.0, 2.0])], torch.tensor([5.0, 2.0])
+    inputs = torch.tensor([5.0, 2.0])
 
-    assert trusted(None, derive, inputs, example=example) is None
+    def recorded() -> Tape | None:
+        return Tape.record(derive, torch.tensor([1.0, 2.0]))
+
+    assert trusted(None, recorded, derive, inputs) is None
