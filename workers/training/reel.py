@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workers.training.tape import QUICK, Derive, Line, Place, Tape
+from workers.training.tape import QUICK, Derive, Line, Tape
 
 __all__ = ["Reel"]
 
@@ -69,8 +69,7 @@ class Slab:
         begun = self.starts[first]
         spans = zip(self.tensors[first:end], self.starts[first:end], strict=True)
         return [
-            rows[:, at - begun : at - begun + one.numel()].unflatten(1, one.shape)
-            for one, at in spans
+            rows[:, at - begun : at - begun + one.numel()].view(-1, *one.shape) for one, at in spans
         ]
 
 
@@ -156,11 +155,13 @@ class Reel:
         after = self.slab.span(span[1], span[1] + carried)
         kept = torch.empty(count, len(told), dtype=state[0].dtype)
         rows, calls = kept.numpy(), self.calls
-        come = [(place.numpy(), values.numpy()) for place, values in zip(
-            self.inputs[carried:], turns, strict=True)]
+        come = [
+            (place.numpy(), values.numpy())
+            for place, values in zip(self.inputs[carried:], turns, strict=True)
+        ]
         with torch.inference_mode(), np.errstate(all="ignore"):
-            for place, value in zip(self.inputs, state, strict=False):
-                place.copy_(value)
+            for room, value in zip(self.inputs, state, strict=False):
+                room.copy_(value)
             for k in range(count):
                 for place, values in come:
                     place[...] = values[k]
