@@ -335,8 +335,8 @@ def _resume(state: TrainingState, checkpoints: Sequence[bytes | None]) -> Traini
         restore(progress, model, checkpoint)
         for lane in (at for at, of in enumerate(state.lanes) if of == model):
             params[lane] = checkpoint.params
-            for name, values in checkpoint.slots.items():
-                slots[name][lane] = values
+            for name, slot in checkpoint.slots.items():
+                slots[name][lane] = slot
     return _without_finished(state)
 
 
