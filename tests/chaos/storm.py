@@ -156,7 +156,7 @@ def main() -> int:
 def rage(storm: Storm, n_jobs: int) -> int:
     """Submit jobs between accidents until all are submitted, then wait for calm; account."""
     stage, rng = storm.stage, storm.rng
-    lessons = [Lesson(epochs, seed) for epochs in (2_000, 20_000, 80_000) for seed in range(5)]
+    lessons = [Lesson(epochs, seed) for epochs in (8_000, 80_000, 320_000) for seed in range(5)]
     began = time.monotonic()
     for _ in range(WORKERS):
         stage.hire()

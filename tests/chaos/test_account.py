@@ -13,12 +13,12 @@ from tests.servers import until
 def test_a_crash_that_the_storm_caused_is_told_from_one_that_it_did_not(stage: Stage) -> None:
     worker = stage.hire()
     storm = Storm(stage, random.Random(1), None)  # noqa: S311
-    struck = stage.submit(Lesson())
+    struck = stage.submit(Lesson.lasting(seconds=1.5))
     stage.await_progress(struck)
     storm.kill_a_runner()
     stage.await_end(struck)
 
-    unlucky = stage.submit(Lesson())
+    unlucky = stage.submit(Lesson.lasting(seconds=1.5))
     stage.await_progress(unlucky)
     os.kill(worker.runners()[-1], signal.SIGKILL)
     until(lambda: stage.crashes(unlucky) == 1, what="the crash is counted")

@@ -12,9 +12,9 @@ from descend.jobs import Job, JobState, StopReason
 from tests.chaos.stage import UNFENCED, Lesson, Stage
 from tests.servers import Postgres, Program, is_alive, until
 
-LESSON = Lesson(epochs=80_000)  # 1.5 s of one core
-LONG = Lesson(epochs=120_000)
-LONGER = Lesson(epochs=160_000)
+LESSON = Lesson.lasting(seconds=1.5)
+LONG = Lesson.lasting(seconds=2.2)
+LONGER = Lesson.lasting(seconds=3)
 SHORT = Lesson(epochs=4000)
 
 

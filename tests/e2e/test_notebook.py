@@ -72,7 +72,7 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
 def test_a_watched_run_is_drawn_anew_in_the_place_where_it_was_drawn_first(
     notebook: Notebook, url: str
 ) -> None:
-    notebook.run(BEGUN.format(url=url, epochs=30_000))
+    notebook.run(BEGUN.format(url=url, epochs=500_000))
 
     cell = notebook.run(WATCHED)
 
@@ -82,7 +82,7 @@ def test_a_watched_run_is_drawn_anew_in_the_place_where_it_was_drawn_first(
     assert len({one["transient"]["display_id"] for one in cell.outputs}) == 1
     last = cell.pages("update_display_data")[-1]
     assert "succeeded (max_epochs)" in last
-    assert "30,000 of 30,000" in last
+    assert "500,000 of 500,000" in last
     assert "<polyline" in last
 
 

@@ -15,7 +15,7 @@ from tests.chaos.stage import Lesson, Stage
 from tests.servers import Program, api, ending, until
 
 SHORT = Lesson(epochs=50)
-LONG = Lesson(epochs=400_000)
+LONG = Lesson.lasting(seconds=20)
 
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

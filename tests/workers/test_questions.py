@@ -11,8 +11,8 @@ from tests.chaos.stage import Lesson, Stage
 from tests.servers import Program, until
 
 SMALL = Lesson(epochs=100)
-LONG = Lesson(epochs=60_000)
-ENDLESS = Lesson(epochs=5_000_000)
+LONG = Lesson.lasting(seconds=4)
+ENDLESS = Lesson.lasting(seconds=60)
 AT_ONCE_SECONDS = 5.0  # on a busy machine; alone it takes a fifth of a second and the poll
 
 

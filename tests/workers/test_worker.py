@@ -17,8 +17,8 @@ from tests.chaos.stage import LEASE_SECONDS, Lesson, Stage
 from tests.servers import Program, is_alive, until
 
 SHORT = Lesson(epochs=1000)
-LONG = Lesson(epochs=30_000)
-ENDLESS = Lesson(epochs=5_000_000)
+LONG = Lesson.lasting(seconds=2)
+ENDLESS = Lesson.lasting(seconds=60)
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_three_crashes_quarantine_a_job_and_leave_its_neighbour_alone(
     stage: Stage, worker: Program
 ) -> None:
     """The second crash was one too many to be believed: each then runs alone."""
-    poison, neighbour = stage.submit_together([ENDLESS, Lesson(epochs=8_000)])
+    poison, neighbour = stage.submit_together([ENDLESS, Lesson.lasting(seconds=0.5)])
     for attempt in (1, 2, 3):
 
         def on_it(attempt: int = attempt) -> bool:
