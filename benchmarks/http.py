@@ -12,7 +12,6 @@ API calling `.delay()` in the handler (benchmarks/delay_api.py).
 import argparse
 import json
 import os
-import signal
 import socket
 import statistics
 import subprocess
@@ -55,7 +54,7 @@ def process(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]
     try:
         yield child
     finally:
-        child.send_signal(signal.SIGINT)
+        child.terminate()  # a shell's background ignores SIGINT
         child.wait(timeout=20)
 
 

@@ -318,7 +318,8 @@ def _differentiate(
     values = residuals * residuals if criterion is None else criterion.values(residuals)
     terms, parts = [values], [shares]
     if state.l2_root is not None:
-        terms.append((state.l2_root * leaves[0]).square())
+        pulled = state.l2_root * leaves[0]
+        terms.append(pulled * pulled)
         parts.append(state.l2_root.new_ones(()).expand_as(leaves[0]))
     gradients = torch.autograd.grad(terms, leaves, parts)
     values = values.detach()

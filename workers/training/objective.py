@@ -163,7 +163,8 @@ def differentiate(
     residuals = torch.baddbmm(design.minus_goal, design.A, leaf)
     terms, shares = [values(design, residuals)], [design.shares]
     if design.l2_root is not None:
-        terms.append((design.l2_root * leaf).square())
+        pulled = design.l2_root * leaf
+        terms.append(pulled * pulled)
         shares.append(torch.ones_like(design.l2_root))
     (gradient,) = torch.autograd.grad(terms, leaf, shares)
     return residuals.detach(), gradient

@@ -94,7 +94,6 @@ def test_a_tape_with_other_bits_is_not_used() -> None:
     state, _ = training.advance(replace(state, reel=wrong), 100)
 
     assert state.reel is None
-
     assert (
         training.outcome(state, 0).coef.tobytes()
         == trained(problem_of(notebook(), max_epochs=100, tol=0), replay=False)[1][-2]
