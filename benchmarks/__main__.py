@@ -21,6 +21,8 @@ RESULTS = Path(__file__).parent / "results"
 MEASURES = (
     "engine",
     "oracle",
+    "truth",
+    "compression",
     "http",
     "ingest",
     "minibatch",

@@ -25,7 +25,7 @@ from service.dependencies import GUARDS, DatasetCursor, DatasetId, Filter, Limit
 from service.openapi import body_of, refusals
 from service.uploads import Stored, kept_with_row, link, store, stored_source
 from storage.arrow import open_table
-from storage.artefacts import FACTORS
+from storage.artefacts import FACTORS, no_room_is_storage_full
 from storage.ingest import Ingested, canonical_json, ingest_json
 from storage.ingest_files import Order
 from storage.leases import StoredData
@@ -143,7 +143,9 @@ def _appended(
     update: dict[str, object] = {"parent": below}
     if upload.format is UploadFormat.JSON:
         options.refuse_all()
-        upload.path.write_bytes(canonical_json(parse(upload.json, INLINE_DATA)))
+        rows = canonical_json(parse(upload.json, INLINE_DATA))
+        with no_room_is_storage_full():
+            upload.path.write_bytes(rows)
         update["format"] = UploadFormat.ARROW_FILE
     elif upload.format is not UploadFormat.CSV:
         options.refuse_all()

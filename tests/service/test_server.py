@@ -110,6 +110,22 @@ def test_a_full_disk_is_507_and_leaves_nothing(settings: ServiceSettings) -> Non
     assert list((settings.data / "uploads").iterdir()) == []
 
 
+def test_rows_that_no_longer_fit_are_507_and_the_dataset_stays(settings: ServiceSettings) -> None:
+    """Numbers of one digit: four times as long in the canonical file as in JSON."""
+    ones = {"columns": {"a": [1] * 400_000}}
+    with process_serving(settings) as (client, process):
+        path = client.post("/v1/datasets", json={"columns": {"a": [1, 2]}}).headers["location"]
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2**21, 2**21))
+
+        full = client.post(f"{path}/rows", json=ones)
+        dataset = client.get(path)
+
+    assert full.status_code == 507, full.text
+    assert full.json()["code"] == "storage_full"
+    assert dataset.json()["n_rows"] == 2
+    assert list((settings.data / "uploads").iterdir()) == []
+
+
 def test_a_database_that_is_away_is_503(settings: ServiceSettings) -> None:
     away = "postgresql+psycopg://nobody@127.0.0.1:1/none"
     with serving(settings, DESCEND_DATABASE_URL=away) as client:
