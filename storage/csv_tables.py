@@ -28,6 +28,7 @@ from storage.cells import (
 from storage.csv_text import (
     as_utf8,
     count_rows,
+    first_lines,
     found_delimiter,
     glance,
     read_header,
@@ -70,13 +71,18 @@ class _Source:
     delimiter: str
     names: list[str]
     form: CsvForm
+    head: bytes | None = None  # the first lines: to begin with a large file takes polars 20 ms
 
     def scan(self, n_rows: int, **more: Any) -> "pl.LazyFrame":
         import polars as pl
 
         schema = more.pop("schema", dict.fromkeys(self.names, pl.String))
         return pl.scan_csv(
-            self.path, separator=self.delimiter, schema=schema, n_rows=n_rows, **more
+            self.head or self.path,
+            separator=self.delimiter,
+            schema=schema,
+            n_rows=n_rows,
+            **more,
         )
 
 
@@ -125,9 +131,11 @@ def _quickly(source: _Source, target: Path) -> bool:
     n_rows = seen.n_rows if seen.plain else _counted(source)
     if n_rows == 0 or source.form.decimal != ".":
         return False
+    n_head = min(n_rows, _HEAD_ROWS)
+    head = replace(source, head=first_lines(source.path, 1 + n_head) if seen.plain else None)
     try:
-        kinds = _kinds(source, min(n_rows, _HEAD_ROWS))
-        for words in _words_to_try(source, n_rows):
+        kinds = _kinds(head, n_head)
+        for words in _words_to_try(head, n_head):
             if _streamed(source, target, kinds=kinds, words=words, n_rows=n_rows):
                 return True
     except (pl.exceptions.PolarsError, InvalidDataset):
@@ -139,13 +147,13 @@ def _counted(source: _Source) -> int:
     return count_rows(source.path, source.delimiter, len(source.names))
 
 
-def _words_to_try(source: _Source, n_rows: int) -> list[list[str]]:
+def _words_to_try(head: _Source, n_rows: int) -> list[list[str]]:
     """Looking for ten words in every cell costs a third: first only where the head has one."""
     import polars as pl
 
-    words = list(source.form.words)
-    head = source.scan(min(n_rows, _HEAD_ROWS))
-    seen = head.select(pl.any_horizontal(pl.all().is_in(words).any())).collect().item()
+    words = list(head.form.words)
+    cells = head.scan(n_rows)
+    seen = cells.select(pl.any_horizontal(pl.all().is_in(words).any())).collect().item()
     return [words] if seen else [[], words]
 
 

@@ -8,8 +8,10 @@ import codecs
 import csv
 import re
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +28,7 @@ __all__ = [
     "as_utf8",
     "check_names",
     "count_rows",
+    "first_lines",
     "found_delimiter",
     "glance",
     "read_header",
@@ -37,7 +40,8 @@ DELIMITERS = ",;\t|"
 MAX_CELL = 1_000_000
 _BLOCK = 2**24
 _MAX_LINE = 2**26
-_GLANCE = 2**18  # fits into a processor's cache, and so is counted three times for one reading
+_GLANCE = 2**20  # fits into a processor's cache, and so is counted three times for one reading
+_MAX_HEAD = 2**22
 _MAX_HEADER = MAX_COLUMNS * (4 * MAX_NAME_LENGTH + 3)
 
 
@@ -122,6 +126,16 @@ def refuse_missing(wanted: Iterable[str], names: Collection[str]) -> None:
         raise InvalidDataset(f"there is no column {missing!r}", param=missing)
 
 
+def first_lines(path: Path, count: int) -> bytes | None:
+    """Return so many lines, or all that there are; None where they are long ones."""
+    with path.open("rb") as file:
+        text = file.read(_MAX_HEAD)
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    if len(ends) >= count:
+        return text[: ends[count - 1] + 1]
+    return text if len(text) < _MAX_HEAD else None
+
+
 def _first_line(path: Path) -> str:
     """Read the line that must name the columns; a million columns are refused without a parser."""
     with path.open("rb") as file:
@@ -152,19 +166,30 @@ class Glance:
 def glance(path: Path, delimiter: str, width: int) -> Glance:
     """Count lines and delimiters; look for quotes and NUL."""
     end = _end_of_text(path)
+    halves = [range(end // 2), range(end // 2, end)]
+    with ThreadPoolExecutor(len(halves)) as pool:
+        counts = list(pool.map(partial(_signs, path, delimiter), halves))
+    if None in counts:
+        return Glance(plain=False, even=False, n_rows=0)
+    delimiters, newlines = np.sum(counts, axis=0).tolist()
+    return Glance(plain=True, even=delimiters == (width - 1) * (newlines + 1), n_rows=newlines)
+
+
+def _signs(path: Path, delimiter: str, span: range) -> tuple[int, int] | None:
+    """Count the delimiters and newlines in a span of the file; None where a quote or NUL is."""
     buffer = bytearray(_GLANCE)
-    data = np.frombuffer(buffer, np.uint8)
+    data, view = np.frombuffer(buffer, np.uint8), memoryview(buffer)
     delimiters = newlines = 0
+    left = len(span)
     with path.open("rb", buffering=0) as file:
-        while end and (n := file.readinto(buffer)):
-            n = min(n, end)
-            end -= n
+        file.seek(span.start)
+        while left and (n := file.readinto(view[:left])):
+            left -= n
             if buffer.find(b'"', 0, n) >= 0 or buffer.find(b"\0", 0, n) >= 0:
-                return Glance(plain=False, even=False, n_rows=0)
+                return None
             delimiters += int(np.count_nonzero(data[:n] == ord(delimiter)))
             newlines += int(np.count_nonzero(data[:n] == ord("\n")))
-    even = delimiters == (width - 1) * (newlines + 1)
-    return Glance(plain=True, even=even, n_rows=newlines)
+    return delimiters, newlines
 
 
 def _end_of_text(path: Path) -> int:
