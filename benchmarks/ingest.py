@@ -65,7 +65,7 @@ def against_polars(csv: Path, place: Path) -> dict[str, float]:
     for _ in range(ROUNDS):
         theirs.append(seconds(lambda: pl.read_csv(csv)))
         ours.append(seconds(lambda: read_csv(csv, CsvForm(), target)))
-        target.unlink()  # an upload's file is a new one: to give back an old one's memory takes time
+        target.unlink()  # an upload's file is new: none before it has memory to give back
     return {
         "csv_megabytes": csv.stat().st_size / 1e6,
         "polars_read_csv_s": statistics.median(theirs),
