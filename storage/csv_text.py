@@ -168,10 +168,10 @@ def glance(path: Path, delimiter: str, width: int) -> Glance:
     end = _end_of_text(path)
     halves = [range(end // 2), range(end // 2, end)]
     with ThreadPoolExecutor(len(halves)) as pool:
-        counts = list(pool.map(partial(_signs, path, delimiter), halves))
-    if None in counts:
+        first, last = pool.map(partial(_signs, path, delimiter), halves)
+    if first is None or last is None:
         return Glance(plain=False, even=False, n_rows=0)
-    delimiters, newlines = np.sum(counts, axis=0).tolist()
+    delimiters, newlines = (a + b for a, b in zip(first, last, strict=True))
     return Glance(plain=True, even=delimiters == (width - 1) * (newlines + 1), n_rows=newlines)
 
 
