@@ -9,12 +9,12 @@ from scipy.sparse.csgraph import connected_components
 from workers.training.certificate import Certificate
 from workers.training.objective import Matrices, matrices
 from workers.training.problem import Floats, Problem
+from workers.training.rounding import rank_tolerance
 from workers.training.setup import Setup
 from workers.training.spectrum import spectrum
 
 __all__ = ["repeated_columns", "unevenness"]
 
-EPS = float(np.finfo(np.float64).eps)
 INFLATED = 100.0
 # Of columns whose variance is so inflated, those belong together that go together, whatever the
 # others do: a partial correlation. Singular vectors would mix two pairs that are equally close.
@@ -96,7 +96,7 @@ def _columns(problem: Problem) -> tuple[Floats, list[int]]:
 def _precision(A: Floats) -> tuple[Floats, Floats]:
     """Invert the correlations of columns; tell which of them the others determine exactly."""
     R = np.asarray(np.linalg.qr(A, mode="r"))
-    limit = 1 / (max(64, len(A)) * EPS)
+    limit = 1 / rank_tolerance(A.shape)
     inverse = _inverse(R)
     if inverse is not None and np.linalg.norm(R) * np.linalg.norm(inverse) < limit:
         return inverse @ inverse.T, np.zeros(A.shape[1], dtype=bool)

@@ -13,15 +13,12 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from workers.training.problem import Floats
 from workers.training.refinement import Refined, refine
+from workers.training.rounding import rank_tolerance
 
 __all__ = ["Optimum", "Refined", "augmented", "column_norms", "refine", "solve"]
 
 # Columns up to which all singular values are computed: beyond, that costs ten factorisations.
 FEW_COLUMNS = 256
-
-EPS = float(np.finfo(np.float64).eps)
-# A factor of dependent columns keeps some tens of eps of rounding, however few its rows.
-LEAST_TOLERANCE = 64 * EPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +55,8 @@ def solve(A: Floats, B: Floats, *, n_rows: int, l2: float = 0.0, intercept: bool
 
     Notes:
         Householder QR with column pivoting of A with columns scaled to norm 1, under it a row
-        sqrt(l2 n_rows n_targets) for each coefficient. A pivot below max(rows, columns, 64) eps of
-        the first counts as 0.
+        sqrt(l2 n_rows n_targets) for each coefficient. A pivot below
+        `rank_tolerance` of the first counts as 0.
 
     References:
         G. H. Golub, C. F. Van Loan, Matrix Computations (2013), sections 5.3.3, 5.4.2 and 5.5.
@@ -130,7 +127,7 @@ def _condition(R: Floats) -> float:
 
 def _rank(R: Floats, shape: tuple[int, ...]) -> int:
     pivots = np.abs(np.diagonal(R))
-    return int((pivots > max(LEAST_TOLERANCE, max(shape) * EPS) * pivots[0]).sum())
+    return int((pivots > rank_tolerance(shape) * pivots[0]).sum())
 
 
 def _superfluous(

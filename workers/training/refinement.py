@@ -9,6 +9,7 @@ from scipy.linalg import solve_triangular
 from workers.training.accumulator import Factor
 from workers.training.factor import matrices_of, scaling_of
 from workers.training.problem import Floats
+from workers.training.rounding import EPS, rank_tolerance
 from workers.training.scaling import Scaling
 from workers.training.tiles import Block, Rows
 from workers.training.twofold import total, two_product, two_sum
@@ -16,7 +17,6 @@ from workers.training.twofold import total, two_product, two_sum
 __all__ = ["Refined", "refine"]
 
 CHUNK_ROWS = 4096
-EPS = float(np.finfo(np.float64).eps)
 Pair = tuple[Floats, Floats]
 
 
@@ -126,7 +126,7 @@ def _system(factor: Factor, *, intercept: bool, penalty: Floats | None) -> _Syst
     if len(A) < A.shape[1] or not ((norms > 0) & np.isfinite(norms)).all():
         return None
     R: Floats = np.linalg.qr(A / norms, mode="r")  # type: ignore[assignment]
-    if np.abs(np.diagonal(R)).min() < max(64, *A.shape) * EPS:
+    if np.abs(np.diagonal(R)).min() < rank_tolerance(A.shape):
         return None
     return _System(R, norms, mean, intercept)
 

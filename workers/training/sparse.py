@@ -13,6 +13,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 
 from workers.training.exact import augmented, column_norms
 from workers.training.problem import Floats
+from workers.training.rounding import EPS, rank_tolerance
 from workers.training.twofold import dot
 
 Places = NDArray[np.intp]
@@ -27,7 +28,6 @@ LASSO_COST = 5e10
 # a vector.
 STEP, CALL, TWOFOLD, VECTOR = 2e4, 1e6, 100.0, 4.0
 
-EPS = float(np.finfo(np.float64).eps)
 # A pivot of the Cholesky factor of columns of length 1, below which it has lost too many digits.
 GRAM_HOLDS = 1e-4
 SHIFT = 1e-10  # of the Gram matrix of dependent columns: their step is long, but ends
@@ -290,7 +290,7 @@ def _to_minimum(
     if factor is None and columns <= rows:
         Q, R = np.linalg.qr(M / norms)
         work.add(4 * rows * columns**2)
-        if np.abs(np.diagonal(R)).min() > max(rows, 64) * EPS:
+        if np.abs(np.diagonal(R)).min() > rank_tolerance(M.shape):
             left = Q.T @ residual - solve_triangular(R, pull / norms, trans="T")
             return solve_triangular(R, left) / norms, residual - Q @ left
     if factor is None:

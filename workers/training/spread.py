@@ -8,11 +8,10 @@ from scipy.special import stdtrit
 
 from workers.training.factor import Factor, matrices_of, scaling_of
 from workers.training.problem import Floats
+from workers.training.rounding import rank_tolerance
 from workers.training.scaling import Scaling
 
 __all__ = ["Intervals", "Refusal", "Spread", "prediction_intervals", "spread_of", "weighed"]
-
-EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def spread_of(factor: Factor, *, fit_intercept: bool) -> Spread | None:
     if (norms == 0).any() or factor.n_observations < columns:
         return None
     R = np.linalg.qr(A / norms)[1]
-    if np.abs(np.diagonal(R)).min() <= max(64, len(A)) * EPS:
+    if np.abs(np.diagonal(R)).min() <= rank_tolerance(A.shape):
         return None
     root = solve_triangular(R, np.eye(columns)) / norms[:, np.newaxis]
     return Spread(scaling.mean, scaling.scale, root, fit_intercept)

@@ -14,6 +14,7 @@ from workers.training.exact import solve
 from workers.training.factor import Factor, scaling_of
 from workers.training.problem import Floats
 from workers.training.robust import Robust, robust
+from workers.training.rounding import rank_tolerance
 from workers.training.scaling import Scaling
 from workers.training.spread import (
     Intervals,
@@ -37,7 +38,6 @@ __all__ = [
     "variance_inflation",
 ]
 
-EPS = float(np.finfo(np.float64).eps)
 # A feature whose share in the null space is below this only carries its rounding.
 NULL_SHARE = 1e-12
 
@@ -193,7 +193,7 @@ def variance_inflation(factor: Factor, *, fit_intercept: bool) -> Floats:
     A = A[int(fit_intercept) :]
     norms = np.linalg.norm(A, axis=0)
     _, singular, right = np.linalg.svd(A / np.where(norms == 0, 1, norms), full_matrices=False)
-    zero = singular <= max(64, len(A)) * EPS * singular.max(initial=0)
+    zero = singular <= rank_tolerance(A.shape) * singular.max(initial=0)
     inverse = np.where(zero, 0, 1 / np.where(zero, 1, singular))
     within_null = np.square(right[zero]).sum(axis=0)
     vif = np.square(inverse[:, np.newaxis] * right).sum(axis=0)

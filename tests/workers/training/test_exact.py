@@ -190,6 +190,15 @@ def test_the_smallest_weights_are_the_limit_of_ridge() -> None:
     np.testing.assert_allclose(least.params, nearly.params, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_shares", [3, 40, 150, 300])
+def test_shares_that_sum_to_1_are_one_too_many_however_they_were_rounded(n_shares: int) -> None:
+    shares = np.random.default_rng(n_shares).dirichlet(np.ones(n_shares), size=2 * n_shares)
+    f = factor([(shares, shares[:, :1], None)])
+    A, B = matrices_of(f, scaling_of(f, standardize=True, fit_intercept=True), intercept=True)
+
+    assert solve(A, B, n_rows=f.n_rows).rank == n_shares  # and an intercept
+
+
 def test_the_condition_is_that_of_columns_of_norm_1() -> None:
     A = CATALOGUE["shifted and scaled"]().X
     B = CATALOGUE["shifted and scaled"]().Y
