@@ -55,8 +55,8 @@ def solve(A: Floats, B: Floats, *, n_rows: int, l2: float = 0.0, intercept: bool
 
     Notes:
         Householder QR with column pivoting of A with columns scaled to norm 1, under it a row
-        sqrt(l2 n_rows n_targets) for each coefficient. A pivot below
-        `rank_tolerance` of the first counts as 0.
+        sqrt(l2 n_rows n_targets) for each coefficient. A pivot up to `rank_tolerance` of the first
+        counts as 0.
 
     References:
         G. H. Golub, C. F. Van Loan, Matrix Computations (2013), sections 5.3.3, 5.4.2 and 5.5.

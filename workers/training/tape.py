@@ -4,7 +4,7 @@ A backward pass through a small problem takes some 60 us, of which the arithmeti
 operations autograd calls, on which layouts of memory and in which order, is the same in every
 epoch. A tape holds them as autograd called them, so replaying it gives autograd's bits; what
 depends on no input, the transposed design say, is computed once. A tape is trusted only while it
-is proven: see `proven`.
+is proven: see `trusted`.
 """
 
 from collections.abc import Callable, Hashable, Sequence
