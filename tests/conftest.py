@@ -1,6 +1,7 @@
 """Databases for every test that wants one: SQLite and a real PostgreSQL, both migrated."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,13 @@ from sqlalchemy import Engine, create_engine, text
 from storage.database import Database
 from storage.migrate import migrate
 from tests.postgres import PostgresServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """What tests start hears Ctrl-C, even where they run in a shell's background, which does not."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
