@@ -124,7 +124,10 @@ def _started(session: "Session") -> Iterator[str | None]:
                 session.runs_server = True
                 yield running.url
                 last.enter_context(_alone(session))
-            session.note(f"The server has stopped. What it kept is in {session.data}: descend up.")
+            session.note(
+                f"The server has stopped; what it kept is in {session.data}."
+                " Before other commands on it: descend up."
+            )
         except stack.Taken:
             yield None
         except stack.Refused as error:
