@@ -15,7 +15,7 @@ from tests.postgres import PostgresServer
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """What tests start hears Ctrl-C, even where they run in a shell's background, which does not."""
+    """What tests start hears Ctrl-C, even where a shell's background does not."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
