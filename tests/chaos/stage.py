@@ -47,7 +47,7 @@ class Lesson:
 
     @classmethod
     def lasting(cls, seconds: float, seed: int = 0) -> "Lesson":
-        """So many epochs that an idle core of this machine takes `seconds` for them.
+        """So many epochs that an idle core of this machine takes `seconds` for them, if a job may.
 
         An accident strikes in mid-training however fast the training has become.
         """

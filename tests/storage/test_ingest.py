@@ -148,6 +148,16 @@ def test_other_encodings_and_a_byte_order_mark_are_read(csv) -> None:  # type: i
     assert columns_of(marked) == {"a": [1], "b": [2]}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("first", ["x^2", "x^", "x"])
+def test_a_header_that_begins_like_a_compressed_file_is_a_header(  # type: ignore[no-untyped-def]
+    csv, first: str, encoding: str
+) -> None:
+    bytes_ = f"{first},y\n1,2\n3,4.5\n".encode(encoding)
+
+    assert columns_of(csv(bytes_, encoding=encoding)) == {first: [1, 3], "y": [2, 4.5]}
+
+
 NO_NUMBERS = ("1_0", "inf", "1e999", "0x1f", "1e", "--1", "1 2", "1,5 3", "\u0661", f"{SECRET}x")
 
 

@@ -151,7 +151,7 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
     factors = schedules.of_lanes(state.setups, lanes, begun, steps)
     turns = state.optimizer.turns(begun, lanes, steps, factors)
     here = [*state.slots.values(), state.params]
-    state = _wound(state, [*here, *(turn[0] for turn in turns)], steps)
+    state = _with_reel(state, [*here, *(turn[0] for turn in turns)], steps)
     if state.reel is not None and steps >= TAPED_STEPS:
         here, told = state.reel.run(here, turns, steps)
     else:
@@ -162,7 +162,7 @@ def _run(state: TrainingState, steps: int) -> tuple[Block, TrainingState]:
     return block, replace(state, params=here[-1], slots=slots)
 
 
-def _wound(state: TrainingState, inputs: Sequence[Tensor], steps: int) -> TrainingState:
+def _with_reel(state: TrainingState, inputs: Sequence[Tensor], steps: int) -> TrainingState:
     """Record a reel of an epoch where there is none; hold it to autograd where a block begins."""
     if not state.replay or steps < TAPED_STEPS:
         return state
@@ -223,7 +223,7 @@ def _settle(state: TrainingState, block: Block, ledger: Ledger) -> TrainingState
         stops[model] = reason
         count = int(verdicts.counts[place])
         params = block.after if count == len(block.params) else block.params[count]
-        final[model] = params[lanes[place]].cpu()
+        final[model] = params[lanes[place]].cpu().clone()  # a view would keep the block's memory
     return _compacted(_without(replace(state, stops=stops, final=final), stops.keys()))
 
 

@@ -126,7 +126,7 @@ def _system(factor: Factor, *, intercept: bool, penalty: Floats | None) -> _Syst
     if len(A) < A.shape[1] or not ((norms > 0) & np.isfinite(norms)).all():
         return None
     R: Floats = np.linalg.qr(A / norms, mode="r")  # type: ignore[assignment]
-    if np.abs(np.diagonal(R)).min() < rank_tolerance(A.shape):
+    if np.abs(np.diagonal(R)).min() <= rank_tolerance(A.shape):
         return None
     return _System(R, norms, mean, intercept)
 

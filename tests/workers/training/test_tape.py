@@ -14,7 +14,7 @@ from workers import training
 from workers.training.engine import State
 from workers.training.minibatch import StreamedState
 from workers.training.reel import Reel
-from workers.training.tape import Tape, trusted
+from workers.training.tape import QUICK, Tape, trusted
 
 WAYS: dict[str, dict[str, object]] = {
     "sgd": {},
@@ -98,6 +98,30 @@ def test_a_tape_with_other_bits_is_not_used() -> None:
         training.outcome(state, 0).coef.tobytes()
         == trained(problem_of(notebook(), max_epochs=100, tol=0), replay=False)[1][-2]
     )
+
+
+def test_weights_of_0_do_not_hide_how_a_product_is_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def from_behind(room: Tensor, a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
+        return out.copy_(room + a.flip(-1) @ b.flip(-2))
+
+    monkeypatch.setitem(QUICK, torch.ops.aten.baddbmm.default, from_behind)
+    rows = random_problem("any", n_samples=77, n_features=9)
+    problem = problem_of(rows, max_epochs=100, tol=0, learning_rate=0.05)
+
+    state, numbers = trained(problem, replay=True)
+
+    assert replayed(state) is None
+    assert numbers == trained(problem, replay=False)[1]
+
+
+def test_a_model_that_stopped_keeps_its_weights_and_no_more() -> None:
+    several = [problem_of(random_problem(str(k)), max_epochs=50 * k, tol=0) for k in (1, 2, 9)]
+
+    state, _ = training.advance(training.start(several, "cpu", [None] * 3), 200)
+
+    assert len(state.final) == 2
+    for params in state.final.values():
+        assert params.untyped_storage().nbytes() == params.numel() * params.element_size()
 
 
 def test_numbers_that_are_not_finite_are_replayed_too() -> None:
