@@ -1,7 +1,8 @@
 """Optimizers for many models side by side: rates, momenta and penalties are tensors per lane.
 
 torch.optim has one rate per parameter group; here every lane has its own. Each update is made of
-operations on single elements, none fused, so that a lane's bits do not depend on where it stands. The tests hold each optimizer to torch.optim, step for step.
+operations on single elements, none fused, so that a lane's bits do not depend on where it stands.
+The tests hold each optimizer to torch.optim, step for step.
 
 A step takes and returns values: parameters and slots are never changed in place.
 """
