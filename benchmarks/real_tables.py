@@ -119,8 +119,11 @@ def difference(run: Run, expected: dict[str, float]) -> tuple[str, float]:
 
 
 def main(folder: Path) -> None:
+    paths = sorted(folder.glob("*.csv"))
+    if not paths:
+        raise SystemExit(f"there is no CSV file in {folder}")
     with stack() as url, Client(url, timeout_seconds=300) as client:
-        for path in sorted(folder.glob("*.csv")):
+        for path in paths:
             frame = pd.read_csv(path, sep=delimiter_of(path))
             question = next((one for one in QUESTIONS if one.target in frame), None)
             if question is None:
