@@ -121,6 +121,13 @@ def long_job(client: Client, *, epochs: int) -> Run:
     return client.train(X, Y, **LESSON | {"max_epochs": epochs, "learning_rate": 1e-5})
 
 
+def epochs_of(client: Client, *, seconds: float) -> int:
+    """How many take so long here: to reach into a container takes a second."""
+    begun = time.monotonic()
+    long_job(client, epochs=100_000).wait(timeout_seconds=120)
+    return min(10_000_000, int(100_000 * seconds / (time.monotonic() - begun)))
+
+
 def test_the_notebook_job_is_trained_over_http_with_the_key(deployed: Deployment) -> None:
     with deployed.client() as client, timed("notebook job"):
         run = client.train(X, Y, **LESSON).wait(timeout_seconds=60)
@@ -164,8 +171,9 @@ def test_there_is_no_torch_in_the_service(deployed: Deployment) -> None:
 
 def test_a_job_outlives_the_kill_of_its_workers_process(deployed: Deployment) -> None:
     with deployed.client() as client:
-        undisturbed = long_job(client, epochs=100_000).wait(timeout_seconds=120)
-        run = long_job(client, epochs=100_000)
+        epochs = epochs_of(client, seconds=8)
+        undisturbed = long_job(client, epochs=epochs).wait(timeout_seconds=120)
+        run = long_job(client, epochs=epochs)
         until(lambda: run.refresh().progress.fraction > 0.3, seconds=60)
 
         killed = deployed.inside("worker", KILL_WORKER)
