@@ -287,6 +287,7 @@ def test_a_hung_runner_dies_with_its_worker(own_stage: Stage) -> None:
 
     until(lambda: not is_alive(runner), seconds=5, what="the runner is gone")
     until(lambda: not is_alive(server.pid), seconds=5, what="the fork server is gone")
+    assert worker.process.returncode == -signal.SIGKILL
 
 
 def test_a_worker_whose_supervisor_fails_ends_with_an_error_and_cleans_up(
