@@ -36,6 +36,7 @@ from descend.limits import (
     MAX_NAME_LENGTH,
     MAX_TIMEOUT_SECONDS,
 )
+from descend.phases import JobPhase, Progress
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -54,6 +55,7 @@ __all__ = [
     "JobKind",
     "JobOrder",
     "JobPage",
+    "JobPhase",
     "JobSpec",
     "JobState",
     "Metrics",
@@ -86,7 +88,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
     JobState.RUNNING: frozenset(
         {
-            JobState.QUEUED,  # drained, or its worker was lost
+            JobState.QUEUED,  # drained, rebalanced, or its worker was lost
             JobState.SUCCEEDED,
             JobState.FAILED,
             JobState.CANCELLED,
@@ -207,7 +209,11 @@ class JobSpec(BaseModel):
         5, description="9 is served first"
     )
     timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=MAX_TIMEOUT_SECONDS)] | None = (
-        Field(None, description="running longer than this ends the job as expired")
+        Field(
+            None,
+            description="working longer than this ends the job as expired; waiting for its"
+            " worker's other jobs does not count",
+        )
     )
     name: Annotated[str, text(MAX_NAME_LENGTH)] | None = None
     metadata: Annotated[Metadata, Field(max_length=MAX_METADATA_PAIRS)] = {}
@@ -244,14 +250,6 @@ class JobChanges(BaseModel):
     )
 
     hyperparameters: dict[str, JsonValue] | None = {}
-
-
-class Progress(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    epoch: int = Field(description="epochs done")
-    max_epochs: int
-    fraction: float = Field(description="epoch / max_epochs, 0 to 1")
 
 
 class Transition(BaseModel):
@@ -332,6 +330,9 @@ class Job(BaseModel):
     stop_reason: StopReason | None = None
     created_at: datetime
     started_at: datetime | None = None
+    work_started_at: datetime | None = Field(
+        None, description="when its worker's process turned to it, in this attempt"
+    )
     finished_at: datetime | None = None
     estimated_finish: datetime | None = None
     progress: Progress

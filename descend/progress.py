@@ -21,12 +21,13 @@ from rich.text import Text
 from descend.charts import number, sparkline
 from descend.events import HistoryEvent, JobEvent, ProgressEvent, StateEvent
 from descend.history import History
-from descend.jobs import Job, JobState, StopReason
+from descend.jobs import Job, JobPhase, JobState, StopReason
 from descend.views import progress_html
 
 __all__ = ["Display", "Watched", "shown"]
 
 _CURVE_WIDTH = 24
+_BEFORE_EPOCHS = {JobPhase.WAITING, JobPhase.LOADING}
 _NOTEBOOK_SECONDS = 0.2
 _LINE_SECONDS = 2.0
 
@@ -39,6 +40,7 @@ class Watched:
         self.stop_reason: StopReason | None = job.stop_reason
         self.epoch, self.max_epochs = job.progress.epoch, job.progress.max_epochs
         self.intent: str | None = job.intent
+        self.phase: JobPhase | None = job.progress.phase
         self.queue_position: int | None = job.queue_position
         self._since: datetime = job.transitions[-1].at if job.transitions else job.created_at
         self._epochs: list[int] = []
@@ -53,6 +55,7 @@ class Watched:
                 self.epoch = event.data.progress.epoch
         elif isinstance(event, ProgressEvent):
             self.state, self.intent = event.data.state, event.data.intent
+            self.phase = event.data.progress.phase
             self.epoch, self.queue_position = event.data.progress.epoch, event.data.queue_position
         elif isinstance(event, HistoryEvent):
             losses = event.data.train_loss or [None] * len(event.data.epoch)
@@ -66,7 +69,10 @@ class Watched:
             return f"queued, number {self.queue_position} in line"
         if self.state.is_terminal:
             return f"{self.state} ({self.stop_reason})" if self.stop_reason else str(self.state)
-        return f"{self.state}, {self.intent} asked for" if self.intent else str(self.state)
+        if self.intent:
+            return f"{self.state}, {self.intent} asked for"
+        held_up = self.state is JobState.RUNNING and self.phase in _BEFORE_EPOCHS
+        return f"{self.state}, {self.phase}" if held_up else str(self.state)
 
     @property
     def loss(self) -> str:

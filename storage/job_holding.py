@@ -9,11 +9,22 @@ from sqlalchemy import ColumnElement, Connection, Row, RowMapping
 
 from descend.ids import new_id
 from descend.jobs import Hyperparameters, JobError, JobKind, JobSpec, JobState, StopReason
+from storage import claim_statements as claiming
 from storage import lease_statements as sql
 from storage.counters import JOB_FAILURES, JOBS_ENDED, JOBS_REQUEUED, LEASES_LOST, Tally
 from storage.dialects import instant
 from storage.history import chunks
-from storage.leases import DRAINED, Beat, Claim, Expired, Outcome, Parent, Report, StoredData
+from storage.leases import (
+    DRAINED,
+    Beat,
+    Claim,
+    Expired,
+    Outcome,
+    Parent,
+    Report,
+    StoredData,
+    Turn,
+)
 from storage.models import ModelRepository
 from storage.tables import jobs
 
@@ -48,7 +59,7 @@ class JobHolding:
     ) -> bool:
         """Whether a claim would find something; takes no lock."""
         mine = {"my_queues": list(queues), "my_kinds": list(kinds)}
-        return bool(self._connection.scalar(sql.HAS_QUEUED, mine))
+        return bool(self._connection.scalar(claiming.HAS_QUEUED, mine))
 
     def claim(
         self,
@@ -65,7 +76,7 @@ class JobHolding:
         that cannot be read is ended here: it would come again at every claim, for ever.
         """
         taken = self._connection.execute(
-            sql.CLAIM,
+            claiming.CLAIM,
             {
                 "my_worker": worker_id,
                 "at_most": limit,
@@ -78,8 +89,8 @@ class JobHolding:
             return []
         again = [row.id for row in taken if row.attempts > 1]
         if again:
-            self._connection.execute(sql.CUT_HISTORY, {"my_jobs": again})
-        found = self._connection.execute(sql.CLAIMED, {"my_jobs": [row.id for row in taken]})
+            self._connection.execute(claiming.CUT_HISTORY, {"my_jobs": again})
+        found = self._connection.execute(claiming.CLAIMED, {"my_jobs": [row.id for row in taken]})
         rows = found.mappings().all()
         for row in rows:
             self._tally.waited(row["queue"], max(0, row["waited"]) / 1e6)
@@ -118,6 +129,20 @@ class JobHolding:
                 if row.timeout_seconds is not None and row.ran > row.timeout_seconds * 1_000_000
             ),
         )
+
+    def turn(self, turn: Turn) -> bool:
+        """Note what is being done about a running job now; False: fenced.
+
+        The time that counts to its timeout runs from the first turn to it, and stands while the
+        job waits.
+        """
+        values = {
+            "my_job": turn.job_id,
+            "my_fence": turn.fence,
+            "my_phase": turn.phase.value,
+            "my_worked": _worked(turn.worked_seconds),
+        }
+        return self._connection.execute(self._held.turn, values).rowcount > 0
 
     def report(self, report: Report) -> bool:
         """Store progress, new history and checkpoint of a running job; False: fenced."""
@@ -272,6 +297,10 @@ def _microseconds(seconds: float) -> int:
     return round(seconds * 1_000_000)
 
 
+def _worked(seconds: float | None) -> int | None:
+    return None if seconds is None else _microseconds(seconds)
+
+
 def _progress(of: Report | Outcome) -> dict[str, Any]:
     rows = of.history.total if of.history is not None and len(of.history) else None
     saved = isinstance(of, Report) and of.checkpoint is not None
@@ -284,6 +313,7 @@ def _progress(of: Report | Outcome) -> dict[str, Any]:
         "my_engine": of.engine,
         "my_device": of.device,
         "my_warnings": json.dumps(list(of.warnings)) if of.warnings else None,
+        "my_worked": _worked(of.worked_seconds),
     }
 
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, RowMapping, Select, bindparam, func, literal, select, tuple_
 
 from descend.events import Standing, StateChange
-from descend.jobs import JobError, JobKind, JobState, Metrics, Progress, StopReason
+from descend.jobs import JobError, JobKind, JobState, Metrics, StopReason
 from storage.dialects import instant, is_settled
 from storage.job_statements import my_jobs
-from storage.job_views import estimated_finish
+from storage.job_views import estimated_finish, progress_of
 from storage.tables import job_events, jobs
 
 __all__ = ["Change", "ChangePlace", "JobLog", "JobLogRepository"]
@@ -129,15 +129,10 @@ def _standing(row: RowMapping) -> Standing:
         state=state,
         intent="cancel" if asked and not state.is_terminal else None,
         attempt=row["attempts"],
-        progress=_progress(row),
+        progress=progress_of(row),
         history_rows=row["history_rows"],
         estimated_finish=estimated_finish(row),
     )
-
-
-def _progress(row: RowMapping) -> Progress:
-    done, max_epochs = row["epochs_done"], row["max_epochs"]
-    return Progress(epoch=done, max_epochs=max_epochs, fraction=done / max_epochs)
 
 
 def _change(event: RowMapping, job: RowMapping, *, attempt: int) -> Change:
@@ -158,7 +153,7 @@ def _ending(job: RowMapping) -> dict[str, Any]:
     """What only a terminal row says: it never changes, and so neither does its event."""
     return {
         "stop_reason": StopReason(job["stop_reason"]) if job["stop_reason"] else None,
-        "progress": _progress(job),
+        "progress": progress_of(job),
         "metrics": Metrics.model_validate_json(job["metrics"]) if job["metrics"] else None,
         "error": JobError.model_validate_json(job["error"]) if job["error"] else None,
         "model_id": job["model_id"],
@@ -171,6 +166,7 @@ _OF_JOB = (
     jobs.c.stop_reason,
     jobs.c.epochs_done,
     jobs.c.max_epochs,
+    jobs.c.phase,
     jobs.c.metrics,
     jobs.c.error,
     jobs.c.model_id,
@@ -182,6 +178,7 @@ _STANDINGS = select(
     jobs.c.changed_at,
     jobs.c.reported_at,
     jobs.c.claimed_at,
+    jobs.c.work_started_at,
     jobs.c.claimed_epochs,
     jobs.c.cancel_requested_at,
     jobs.c.attempts,

@@ -13,6 +13,7 @@ from descend.jobs import (
     Job,
     JobError,
     JobKind,
+    JobPhase,
     JobSpec,
     JobState,
     Metrics,
@@ -22,7 +23,7 @@ from descend.jobs import (
 )
 from storage.dialects import instant
 
-__all__ = ["estimated_finish", "job_of", "queued_job"]
+__all__ = ["estimated_finish", "job_of", "progress_of", "queued_job"]
 
 NOT_READ = "what was asked for cannot be read: `spec` and `resolved_hyperparameters` are defaults"
 
@@ -66,7 +67,6 @@ def job_of(
     spec, hyperparameters, unread = _asked_for(row)
     state = JobState(row["state"])
     asked = row["cancel_requested_at"] is not None
-    done, max_epochs = row["epochs_done"], row["max_epochs"]
     # Every other part was checked when it was stored.
     return Job.model_construct(
         id=row["id"],
@@ -77,9 +77,10 @@ def job_of(
         stop_reason=StopReason(row["stop_reason"]) if row["stop_reason"] else None,
         created_at=instant(row["created_at"]),
         started_at=_instant(row["started_at"]),
+        work_started_at=_instant(row["work_started_at"]),
         finished_at=_instant(row["finished_at"]),
         estimated_finish=estimated_finish(row),
-        progress=Progress(epoch=done, max_epochs=max_epochs, fraction=done / max_epochs),
+        progress=progress_of(row),
         queue_position=queue_position,
         spec=spec,
         resolved_hyperparameters=hyperparameters,
@@ -99,6 +100,13 @@ def job_of(
         metadata=spec.metadata,
         urls=_urls(row["id"], row["model_id"]),
     )
+
+
+def progress_of(row: RowMapping) -> Progress:
+    """Say how far a job is."""
+    done, max_epochs = row["epochs_done"], row["max_epochs"]
+    phase = JobPhase(row["phase"]) if row["phase"] else None
+    return Progress(epoch=done, max_epochs=max_epochs, fraction=done / max_epochs, phase=phase)
 
 
 def _asked_for(row: RowMapping) -> tuple[JobSpec, Hyperparameters, list[str]]:
@@ -122,14 +130,14 @@ def _instant(microseconds: int | None) -> datetime | None:
 
 
 def estimated_finish(row: RowMapping) -> datetime | None:
-    """The end at max_epochs, at the rate since the claim; a model that converges ends earlier."""
+    """The end at max_epochs, at the rate of the work; a model that converges ends earlier."""
     if row["state"] != JobState.RUNNING or row["reported_at"] is None:
         return None
     trained = row["epochs_done"] - row["claimed_epochs"]
     if trained <= 0:
         return None
     left = row["max_epochs"] - row["epochs_done"]
-    took = row["reported_at"] - row["claimed_at"]
+    took = row["reported_at"] - (row["work_started_at"] or row["claimed_at"])
     return instant(row["reported_at"]) + timedelta(microseconds=took * left // trained)
 
 

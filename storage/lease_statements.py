@@ -1,4 +1,4 @@
-"""Statements of a worker's side: claim, hold, give back. Built once at import.
+"""Statements of a worker's side: hold, give back, finish. Built once at import.
 
 `Held` builds the writes of a running job: each is a compare-and-set on id, fence and state, and
 the fence is compared in one place only, `JobHolding.mine`.
@@ -10,9 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    BindParameter,
     ColumnElement,
-    Delete,
     Insert,
     Integer,
     Select,
@@ -21,7 +19,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
     func,
     insert,
     not_,
@@ -32,13 +29,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from descend.jobs import JobState, StopReason
+from descend.jobs import JobPhase, JobState, StopReason
 from storage.dialects import a_lease_after_start, held_fence, insert_for, now
 from storage.job_statements import CANCELLED, QUARANTINED, QUEUED, RUNNING, my_job, my_jobs
 from storage.tables import (
     checkpoints,
-    dataset_parents,
-    datasets,
     history_chunks,
     job_events,
     job_results,
@@ -47,140 +42,36 @@ from storage.tables import (
 )
 
 MAX_CRASHES = 3
-ALONE_AFTER_CRASHES = 2
 # A lease runs out for many reasons that are no fault of the job; but where each of so many workers
 # was lost with this one job, the next would be too. After some it has no neighbours to take along.
 MAX_LOST_LEASES = 10
-ALONE_AFTER_ATTEMPTS = 4
 LEASE_EXPIRED = "lease expired"
-# Multiplications that one claim takes beside others: about a second of one core.
-SOLO_COST = 10**9
 
 my_fence = bindparam("my_fence", type_=BigInteger)
 my_reason = bindparam("my_reason", type_=Text)
-my_queues: BindParameter[Any] = bindparam("my_queues", expanding=True)
-my_kinds: BindParameter[Any] = bindparam("my_kinds", expanding=True)
 
 Guard = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 
-# Claiming
-
-# Given back without a delay it can be claimed at once, also by a clock that was set back since.
-_not_kept_back = or_(jobs.c.not_before <= now(), jobs.c.not_before <= jobs.c.changed_at)
-_SERVABLE = (
-    jobs.c.state == QUEUED,
-    jobs.c.queue.in_(my_queues),
-    jobs.c.kind.in_(my_kinds),
-    _not_kept_back,
-)
-HAS_QUEUED = select(select(jobs.c.id).where(*_SERVABLE).exists())
-
-_alone = or_(
-    jobs.c.cost > SOLO_COST,
-    jobs.c.crashes >= ALONE_AFTER_CRASHES,
-    jobs.c.attempts >= ALONE_AFTER_ATTEMPTS,
-)
-
-
-def _claim() -> ReturningUpdate[Any]:
-    """The first `at_most` jobs in order, less the large ones; a large one that is first, alone."""
-    waiting = (
-        select(jobs.c.id, jobs.c.priority, case((_alone, 1), else_=0).label("alone"))
-        .where(*_SERVABLE)
-        .order_by(jobs.c.priority.desc(), jobs.c.id)
-        .limit(bindparam("at_most", type_=Integer))
-        .with_for_update(skip_locked=True)
-        .cte("waiting")
-    )
-    order = (waiting.c.priority.desc(), waiting.c.id)
-    first = select(waiting.c.id).order_by(*order).limit(1).scalar_subquery()
-    first_alone = select(waiting.c.alone).order_by(*order).limit(1).scalar_subquery()
-    picked = select(waiting.c.id).where(
-        or_(waiting.c.id == first, and_(waiting.c.alone == 0, first_alone == 0))
-    )
-    lease = bindparam("my_lease", type_=BigInteger)
-    worker = bindparam("my_worker", type_=Text)
-    return (
-        update(jobs)
-        .where(jobs.c.id.in_(picked), jobs.c.state == QUEUED)
-        .values(
-            state=RUNNING,
-            reason="claimed",
-            owner=worker,
-            fence=jobs.c.fence + 1,
-            lease=lease,
-            lease_until=now() + lease,
-            attempts=jobs.c.attempts + 1,
-            started_at=func.coalesce(jobs.c.started_at, now()),
-            claimed_at=now(),
-            reported_at=null(),
-            epochs_done=jobs.c.checkpoint_epochs,
-            claimed_epochs=jobs.c.checkpoint_epochs,
-            history_rows=jobs.c.checkpoint_rows,
-            changed_at=now(),
-            version=jobs.c.version + 1,
-        )
-        .returning(jobs.c.id, jobs.c.attempts)
-    )
-
-
-CLAIM = _claim()
-# A job that was given back says with not_before from when on it could be claimed again.
-_servable_since = case(
-    (jobs.c.not_before > jobs.c.created_at, jobs.c.not_before), else_=jobs.c.created_at
-)
-_validation = datasets.alias("validation")
-CLAIMED = (
-    select(
-        jobs.c.id,
-        jobs.c.queue,
-        jobs.c.kind,
-        jobs.c.fence,
-        (jobs.c.claimed_at - _servable_since).label("waited"),
-        jobs.c.attempts,
-        jobs.c.crashes,
-        jobs.c.epochs_done,
-        jobs.c.started_at,
-        jobs.c.timeout_seconds,
-        job_specs.c.spec,
-        job_specs.c.hyperparameters,
-        job_specs.c.targets,
-        job_specs.c.features,
-        job_specs.c.weight,
-        jobs.c.dataset_id,
-        jobs.c.dataset_sha256,
-        datasets.c.inline,
-        datasets.c.artefact,
-        dataset_parents.c.parent_id,
-        dataset_parents.c.n_rows.label("parent_rows"),
-        jobs.c.validation_id,
-        _validation.c.sha256.label("validation_sha256"),
-        _validation.c.inline.label("validation_inline"),
-        _validation.c.artefact.label("validation_artefact"),
-        checkpoints.c.data.label("checkpoint"),
-    )
-    .join(job_specs, job_specs.c.job_id == jobs.c.id)
-    .outerjoin(datasets, datasets.c.id == jobs.c.dataset_id)
-    .outerjoin(dataset_parents, dataset_parents.c.dataset_id == jobs.c.dataset_id)
-    .outerjoin(_validation, _validation.c.id == jobs.c.validation_id)
-    .outerjoin(checkpoints, checkpoints.c.job_id == jobs.c.id)
-    .where(jobs.c.id.in_(my_jobs))
-    .order_by(jobs.c.priority.desc(), jobs.c.id)
-)
-# What was reported after the checkpoint is computed again: a chunk never reaches across it.
-CUT_HISTORY: Delete = delete(history_chunks).where(
-    history_chunks.c.job_id.in_(my_jobs),
-    history_chunks.c.start
-    >= select(jobs.c.checkpoint_rows).where(jobs.c.id == history_chunks.c.job_id).scalar_subquery(),
-)
-
 # Leaving the running state without a result
 
-_RAN = jobs.c.ran_before + now() - func.coalesce(jobs.c.claimed_at, now())
+# Work is counted from its beginning: neither the queue nor the jobs of the same claim that came
+# first take of a job's time.
+_WORKED = now() - func.coalesce(jobs.c.work_started_at, now())
+_RAN = jobs.c.ran_before + _WORKED
 _asked = jobs.c.cancel_requested_at.is_not(None)
 _END = (jobs.c.state, jobs.c.kind, jobs.c.engine)  # what is counted of it
-_NOT_HELD = {"owner": null(), "lease_until": null(), "version": jobs.c.version + 1}
-_COUNTED = {"changed_at": now(), "ran_before": _RAN, "fence": jobs.c.fence + 1}
+_NOT_HELD = {
+    "owner": null(),
+    "lease_until": null(),
+    "phase": null(),
+    "version": jobs.c.version + 1,
+}
+_COUNTED = {
+    "changed_at": now(),
+    "ran_before": _RAN,
+    "work_started_at": null(),
+    "fence": jobs.c.fence + 1,
+}
 
 
 def _requeued(update_of: Update) -> Update:
@@ -250,6 +141,7 @@ class Held:
     """The writes of a running job by its holder; `mine` compares the fence."""
 
     beat: ReturningUpdate[Any]
+    turn: Update
     report: Update
     finish: ReturningUpdate[Any]
     release: ReturningUpdate[Any]
@@ -261,6 +153,7 @@ class Held:
         running = update(jobs).where(jobs.c.id == my_job, mine(my_fence), jobs.c.state == RUNNING)
         return cls(
             beat=_beat(mine),
+            turn=_turn(running),
             report=_report(running),
             finish=_finish(running),
             release=_requeued(running).returning(*_END),
@@ -273,7 +166,8 @@ class Held:
 
 def _beat(mine: Guard) -> ReturningUpdate[Any]:
     lease = bindparam("my_lease", type_=BigInteger)
-    missed, age = bindparam("my_missed", type_=BigInteger), now() - jobs.c.claimed_at
+    missed = bindparam("my_missed", type_=BigInteger)
+    works_for = jobs.c.lease_until - lease - jobs.c.work_started_at
     # Bare columns are returned: SQLite 3.40 takes `x IS NOT NULL` in RETURNING to be true.
     return (
         update(jobs)
@@ -285,15 +179,33 @@ def _beat(mine: Guard) -> ReturningUpdate[Any]:
         .values(
             lease=lease,
             lease_until=now() + lease,
-            ran_before=jobs.c.ran_before - case((missed < age, missed), else_=age),
+            ran_before=jobs.c.ran_before - case((missed < _WORKED, missed), else_=_WORKED),
         )
         .returning(
             jobs.c.id,
             jobs.c.cancel_requested_at,
             jobs.c.timeout_seconds,
-            (jobs.c.ran_before + jobs.c.lease_until - lease - jobs.c.claimed_at).label("ran"),
+            (jobs.c.ran_before + func.coalesce(works_for, 0)).label("ran"),
         )
     )
+
+
+def _turn(running: Update) -> Update:
+    """A job that is loaded may wait for others before it trains: that is none of its time."""
+    phase = bindparam("my_phase", type_=Text)
+    waits = phase == JobPhase.WAITING.value
+    return running.values(
+        phase=phase,
+        ran_before=case((waits, _RAN), else_=jobs.c.ran_before),
+        work_started_at=case((not_(waits), _began())),
+        version=jobs.c.version + 1,
+    )
+
+
+def _began() -> ColumnElement[int]:
+    """When the work began, as far as is known; null where it did not."""
+    worked = bindparam("my_worked", type_=BigInteger)
+    return func.coalesce(jobs.c.work_started_at, now() - worked)
 
 
 def _report(running: Update) -> Update:
@@ -312,6 +224,8 @@ def _report(running: Update) -> Update:
         engine=or_before("engine", Text),
         device=or_before("device", Text),
         warnings=or_before("warnings", Text),
+        phase=JobPhase.TRAINING.value,
+        work_started_at=_began(),
         lease_until=now() + jobs.c.lease,
         reported_at=now(),
         version=jobs.c.version + 1,

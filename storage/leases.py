@@ -14,9 +14,20 @@ from descend.jobs import (
     StopReason,
 )
 from descend.models import LinearModel
+from descend.phases import JobPhase
 from descend.statistics import Statistics
 
-__all__ = ["DRAINED", "Beat", "Claim", "Expired", "Outcome", "Parent", "Report", "StoredData"]
+__all__ = [
+    "DRAINED",
+    "Beat",
+    "Claim",
+    "Expired",
+    "Outcome",
+    "Parent",
+    "Report",
+    "StoredData",
+    "Turn",
+]
 
 DRAINED = "drained"  # the reason of a release by a worker that ends in good order
 
@@ -79,6 +90,7 @@ class Report:
             which is how a report written twice lands in the same place.
         checkpoint: the state after exactly these epochs and rows.
         warnings: all so far; empty leaves the row's.
+        worked_seconds: since the work on it began, by the worker's clock; None: it did not.
     """
 
     job_id: str
@@ -90,6 +102,7 @@ class Report:
     engine: str | None = None
     device: str | None = None
     warnings: tuple[str, ...] = ()
+    worked_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +114,7 @@ class Outcome:
         statistics: of the model, where there are any.
         covariance: what intervals about predictions need: mean and scale of the features, then
             the square root of all weights, float64, one after the other; see storage.models.Spread.
+        worked_seconds: as in Report.
     """
 
     job_id: str
@@ -119,6 +133,21 @@ class Outcome:
     result: str | None = None
     statistics: Statistics | None = None
     covariance: bytes | None = None
+    worked_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A runner turned to a job, or away from it: what its holder knows of it now.
+
+    Attributes:
+        worked_seconds: since the work on it began, by the holder's clock; None: it waits.
+    """
+
+    job_id: str
+    fence: int
+    phase: JobPhase
+    worked_seconds: float | None
 
 
 @dataclass(frozen=True)

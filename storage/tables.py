@@ -101,7 +101,7 @@ jobs = Table(
     Column("claimed_at", BigInteger),
     Column("reported_at", BigInteger),
     Column("finished_at", BigInteger),
-    Column("ran_before", BigInteger, nullable=False),  # microseconds in earlier claims
+    Column("ran_before", BigInteger, nullable=False),  # microseconds of work before this one
     Column("name", Text),
     Column("dataset_id", Text, nullable=False),
     Column("dataset_sha256", Text, nullable=False),
@@ -121,6 +121,8 @@ jobs = Table(
     Column("error", Text),  # JSON
     Column("kind", Text, nullable=False, server_default="train"),
     Column("validation_id", Text),  # the dataset that is held out
+    Column("phase", Text),  # of a running job
+    Column("work_started_at", BigInteger),  # of work that has not ended; kept at the job's end
     CheckConstraint(
         "state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'expired',"
         " 'quarantined')",

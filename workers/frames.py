@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from descend.jobs import JobPhase
+
 __all__ = [
     "MAX_FRAME_BYTES",
     "Drain",
@@ -68,6 +70,7 @@ class On(_Frame):
 
     type: Literal["on"] = "on"
     job_ids: list[str]
+    phase: JobPhase = JobPhase.TRAINING
 
 
 class GpuMemory(_Frame):

@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 import structlog
 
 from descend.errors import StorageFull, Unavailable
-from descend.jobs import QUESTIONS, JobKind
+from descend.jobs import QUESTIONS, JobKind, JobPhase
 from storage.counters import EPOCHS, Tally
 from storage.database import Database
 from storage.jobs import JobRepository
-from storage.leases import Beat, Claim, Outcome, Report
+from storage.leases import Beat, Claim, Outcome, Report, Turn
 from storage.reconcile import rescue
 from storage.vigil import Vigil
+from workers.frames import On
 from workers.settings import WorkerSettings
 
 __all__ = ["Crash", "Held", "Ledger", "Payment", "Release", "Wish"]
@@ -43,17 +44,38 @@ class Wish(StrEnum):
 
 @dataclass(eq=False)
 class Held:
-    """A job that this worker has the lease of. The claim is kept without its bulk."""
+    """A job that this worker has the lease of. The claim is kept without its bulk.
+
+    Attributes:
+        phase: what a runner does with it, as far as it said.
+        began: when the work on it began, by the monotonic clock; None while it waits.
+        told: the phase that the database knows.
+    """
 
     claim: Claim
     epochs_done: int
     epochs_counted: int
     log: Any
     wish: Wish | None = None
+    phase: JobPhase = JobPhase.WAITING
+    began: float | None = None
+    told: JobPhase = JobPhase.WAITING
 
     @property
     def fence(self) -> int:
         return self.claim.fence
+
+    @property
+    def worked_seconds(self) -> float | None:
+        return None if self.began is None else time.monotonic() - self.began
+
+    def turn(self, phase: JobPhase) -> None:
+        """A runner begins to work on it, goes on to another part of it, or lets it wait."""
+        self.phase = phase
+        if phase is JobPhase.WAITING:
+            self.began = None
+        elif self.began is None:
+            self.began = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -141,6 +163,14 @@ class Ledger:
             named.info("claimed", kind=claim.kind, epochs_done=claim.epochs_done)
         return claims
 
+    def turn(self, fences: Mapping[str, int], to: On, *, was_on: Collection[str]) -> None:
+        """Note what a runner does about its jobs: what it was on, and is no more, waits."""
+        phases = dict.fromkeys(was_on, JobPhase.WAITING) | dict.fromkeys(to.job_ids, to.phase)
+        for job_id, phase in phases.items():
+            held = self.held_under(job_id, fences.get(job_id, 0))
+            if held is not None:
+                held.turn(phase)
+
     def beat(self) -> Beat | None:
         """Renew every lease; the answer names what is lost, cancelled and expired.
 
@@ -149,9 +179,12 @@ class Ledger:
         """
         started = time.monotonic()
         fences = {job_id: held.fence for job_id, held in self.held.items()}
-        beat = self._ask(lambda: self._beaten(fences))
+        turned = [held for held in self.held.values() if held.phase is not held.told]
+        beat = self._ask(lambda: self._beaten(fences, turned))
         if beat is not None:
             self._renewed, self.vigil.missed = started, 0.0
+            for one in turned:
+                one.told = one.phase
             for job_id in beat.lost:
                 held = self.held.pop(job_id, None)
                 (held.log if held else log).warning("lease_lost", job_id=job_id)
@@ -249,8 +282,11 @@ class Ledger:
                 lease_seconds=self._settings.lease_seconds,
             )
 
-    def _beaten(self, fences: dict[str, int]) -> Beat:
+    def _beaten(self, fences: dict[str, int], turned: Sequence[Held]) -> Beat:
+        """Whoever is fenced off is told so by the beat, which comes after."""
         with self._database.begin() as tx:
+            for one in turned:
+                tx.jobs.turn(Turn(one.claim.job_id, one.fence, one.phase, one.worked_seconds))
             return tx.jobs.beat(
                 self._worker_id,
                 fences,

@@ -17,14 +17,14 @@ import structlog
 import torch
 
 from descend.errors import DescendError
-from descend.jobs import JobError, JobKind
+from descend.jobs import JobError, JobKind, JobPhase
 from storage import logs
 from workers import frames
 from workers.answers import answer
 from workers.batch import Trainee, Work, batches, load, rehearse, unloaded, work_on
 from workers.orders import Assignment, read_order
 from workers.process import CUDA_FAULT, NO_ROOM, RunnerOptions
-from workers.reports import Entry, Fate, portions, write_report
+from workers.reports import Entry, Fate, write_report
 from workers.training import CheckpointMismatch
 
 __all__ = ["first_chunk", "main", "next_chunk"]
@@ -102,10 +102,6 @@ class Desk:
         return self._pipe.poll(0)
 
     def report(self, entries: Sequence[Entry], *, step_seconds: float) -> None:
-        for portion in portions(entries):
-            self._report(portion, step_seconds=step_seconds)
-
-    def _report(self, entries: Sequence[Entry], *, step_seconds: float) -> None:
         path = self.options.spool / f"report-{self.options.serial}-{self._n_reports}"
         try:
             write_report(path, entries, step_seconds=step_seconds)
@@ -155,7 +151,8 @@ class Shift:
         self._report()
 
     def _load(self, job: Assignment) -> None:
-        self._desk.send(frames.On(job_ids=[job.job_id]))
+        phase = JobPhase.LOADING if job.kind is JobKind.TRAIN else JobPhase.TRAINING
+        self._desk.send(frames.On(job_ids=[job.job_id], phase=phase))
         self._heed()
         if self._draining:
             return

@@ -9,10 +9,11 @@ from sqlalchemy import text
 from descend.datasets import Column, ColumnType, Dataset
 from descend.history import History
 from descend.ids import new_id
-from descend.jobs import Job, JobKind, JobSpec, JobState, StopReason
+from descend.jobs import Job, JobKind, JobPhase, JobSpec, JobState, StopReason
 from descend.models import LinearModel
 from storage.database import Database
 from storage.jobs import Claim, Outcome, Report
+from storage.leases import Turn
 
 MODEL = LinearModel(features=["x0"], targets=["y"], coef=[[2.0]], intercept=[0.5])
 
@@ -98,6 +99,25 @@ def report(database: Database, held: Claim, epochs_done: int, **more: Any) -> bo
         return tx.jobs.report(
             Report(job_id=held.job_id, fence=held.fence, epochs_done=epochs_done, **more)
         )
+
+
+def turn(
+    database: Database,
+    held: Claim,
+    phase: JobPhase = JobPhase.TRAINING,
+    *,
+    worked_seconds: float | None = None,
+) -> bool:
+    """A runner turned to the job, or let it wait."""
+    with database.begin() as tx:
+        return tx.jobs.turn(Turn(held.job_id, held.fence, phase, worked_seconds))
+
+
+def expired(database: Database, *held: Claim) -> frozenset[str]:
+    """Of the jobs that one worker holds, those that its heartbeat says are past their timeout."""
+    fences = {one.job_id: one.fence for one in held}
+    with database.begin() as tx:
+        return tx.jobs.beat("w1", fences, lease_seconds=30).expired
 
 
 def finish(database: Database, held: Claim, **more: Any) -> bool:

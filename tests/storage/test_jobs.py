@@ -13,6 +13,7 @@ from descend.jobs import (
     Hyperparameters,
     JobError,
     JobKind,
+    JobPhase,
     JobSpec,
     JobState,
     Metrics,
@@ -28,6 +29,7 @@ from tests.storage.acts import (
     claimed,
     crash,
     expire_lease,
+    expired,
     finish,
     get,
     history,
@@ -35,6 +37,7 @@ from tests.storage.acts import (
     report,
     rescue,
     submit,
+    turn,
 )
 
 
@@ -508,8 +511,7 @@ def test_who_renewed_after_the_clock_of_a_judgement_is_not_rescued(database: Dat
 
 def test_time_that_a_worker_missed_does_not_count_to_the_timeout(database: Database) -> None:
     held = claimed(database, timeout_seconds=10)
-    with database.begin() as tx:
-        tx.connection.execute(text("UPDATE jobs SET claimed_at = claimed_at - 12000000"))
+    turn(database, held, worked_seconds=12.0)
 
     def beat(missed_seconds: float) -> frozenset[str]:
         with database.begin() as tx:
@@ -521,7 +523,7 @@ def test_time_that_a_worker_missed_does_not_count_to_the_timeout(database: Datab
     assert beat(11.0) == frozenset()
     assert beat(0.0) == frozenset()
     with database.begin() as tx:
-        tx.connection.execute(text("UPDATE jobs SET claimed_at = claimed_at - 10000000"))
+        tx.connection.execute(text("UPDATE jobs SET work_started_at = work_started_at - 10000000"))
     assert beat(0.0) == {held.job_id}
 
 
@@ -537,13 +539,96 @@ def test_a_heartbeat_renews_the_lease(database: Database) -> None:
 
 def test_a_job_past_its_timeout_is_said_to_be_expired(database: Database) -> None:
     held, untimed = claimed(database, timeout_seconds=1), claimed(database)
-    with database.begin() as tx:
-        tx.connection.execute(text("UPDATE jobs SET claimed_at = claimed_at - 2000000"))
+    for one in (held, untimed):
+        turn(database, one, worked_seconds=2.0)
 
-    with database.begin() as tx:
-        beat = tx.jobs.beat("w1", {held.job_id: 1, untimed.job_id: 1}, lease_seconds=30)
+    assert expired(database, held, untimed) == {held.job_id}
 
-    assert beat.expired == {held.job_id}
+
+def test_time_in_which_a_claimed_job_waits_for_its_neighbours_does_not_count_to_the_timeout(
+    database: Database,
+) -> None:
+    held = claimed(database, timeout_seconds=1)
+    with database.begin() as tx:
+        tx.connection.execute(text("UPDATE jobs SET claimed_at = claimed_at - 60000000"))
+    unbegun = expired(database, held)
+
+    turn(database, held, JobPhase.LOADING, worked_seconds=0.6)
+    turn(database, held, JobPhase.WAITING)
+    waiting = get(database, held.job_id)
+    with database.begin() as tx:
+        tx.connection.execute(text("UPDATE jobs SET claimed_at = claimed_at - 60000000"))
+    loaded = expired(database, held)
+    turn(database, held, JobPhase.TRAINING, worked_seconds=0.6)
+
+    assert (unbegun, loaded) == (frozenset(), frozenset())
+    assert (waiting.state, waiting.work_started_at) == (JobState.RUNNING, None)
+    assert expired(database, held) == {held.job_id}
+
+
+def test_work_of_an_attempt_before_counts_to_the_timeout(database: Database) -> None:
+    held = claimed(database, timeout_seconds=10)
+    turn(database, held, worked_seconds=6.0)
+    release(database, held)
+    (again,) = claim(database)
+    before_it_begins = expired(database, again)
+
+    turn(database, again, worked_seconds=6.0)
+
+    assert before_it_begins == frozenset()
+    assert expired(database, again) == {again.job_id}
+
+
+def test_a_turn_to_other_work_does_not_set_the_clock_back(database: Database) -> None:
+    held = claimed(database, timeout_seconds=1)
+    turn(database, held, JobPhase.LOADING, worked_seconds=2.0)
+
+    turn(database, held, JobPhase.TRAINING, worked_seconds=0.1)
+
+    assert expired(database, held) == {held.job_id}
+
+
+def test_a_running_job_tells_what_is_being_done_about_it_and_an_ended_one_when_it_began(
+    database: Database,
+) -> None:
+    held = claimed(database)
+    told = [get(database, held.job_id).progress.phase]
+    for phase in (JobPhase.LOADING, JobPhase.WAITING, JobPhase.TRAINING):
+        turn(database, held, phase, worked_seconds=None if phase is JobPhase.WAITING else 5.0)
+        told.append(get(database, held.job_id).progress.phase)
+
+    finish(database, held)
+
+    ended = get(database, held.job_id)
+    assert told == [JobPhase.WAITING, JobPhase.LOADING, JobPhase.WAITING, JobPhase.TRAINING]
+    assert ended.progress.phase is None
+    assert ended.work_started_at is not None
+    assert ended.finished_at is not None
+    assert (ended.finished_at - ended.work_started_at).total_seconds() >= 5.0
+
+
+def test_a_report_and_an_end_say_when_the_work_began_where_nothing_did_before(
+    database: Database,
+) -> None:
+    reported, ended = claimed(database), claimed(database)
+
+    report(database, reported, 5, worked_seconds=2.0)
+    finish(database, ended, worked_seconds=2.0)
+
+    assert get(database, reported.job_id).progress.phase is JobPhase.TRAINING
+    for held in (reported, ended):
+        began = get(database, held.job_id).work_started_at
+        assert began is not None
+        assert (datetime.now(UTC) - began).total_seconds() == pytest.approx(2.0, abs=1.0)
+
+
+def test_a_turn_under_an_old_fence_changes_nothing(database: Database) -> None:
+    held = claimed(database)
+    release(database, held)
+    (again,) = claim(database)
+
+    assert not turn(database, held)
+    assert get(database, again.job_id).progress.phase is JobPhase.WAITING
 
 
 def test_time_in_the_queue_does_not_count_to_the_timeout(database: Database) -> None:

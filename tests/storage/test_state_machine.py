@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from descend.jobs import JobState, StopReason
+from descend.jobs import JobPhase, JobState, StopReason
 from storage.database import Database
 from storage.jobs import Claim, Report
 from tests.storage.acts import (
@@ -33,7 +33,10 @@ from tests.storage.acts import (
     report,
     rescue,
     submit,
+    turn,
 )
+
+TIMEOUT_SECONDS = 450
 
 
 @dataclass
@@ -49,9 +52,14 @@ class Modelled:
     asked: bool = False
     epochs: int = 0
     saved: int = 0
+    phase: JobPhase = JobPhase.WAITING
+    worked: int = 0  # seconds of work, as the turns told them
+    began: bool = False
     moves: list[JobState] = field(default_factory=lambda: [JobState.QUEUED])
 
     def go(self, state: JobState) -> None:
+        if state is JobState.RUNNING:
+            self.phase, self.began = JobPhase.WAITING, False
         self.state = state
         self.moves.append(state)
 
@@ -96,7 +104,9 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(key=keys, priority=st.integers(4, 6))
     def submit(self, key: str | None, priority: int) -> None:
-        job, created = submit(self.database, key=key, priority=priority)
+        job, created = submit(
+            self.database, key=key, priority=priority, timeout_seconds=TIMEOUT_SECONDS
+        )
 
         assert created == (key is None or key not in self.keyed)
         if created:
@@ -145,6 +155,22 @@ class Jobs(RuleBasedStateMachine):
         if accepted:
             job.epochs = epochs
             job.saved = epochs if save else job.saved
+            job.phase = JobPhase.TRAINING
+
+    @rule(held=claims, phase=st.sampled_from(JobPhase), worked=st.integers(1, 3))
+    def turn(self, held: Claim, phase: JobPhase, worked: int) -> None:
+        job = self.jobs[held.job_id]
+        waits = phase is JobPhase.WAITING
+        mine = job.holds(held.fence)
+
+        accepted = turn(
+            self.database, held, phase, worked_seconds=None if waits else 100.0 * worked
+        )
+
+        assert accepted == mine
+        if mine:
+            job.worked += 0 if waits or job.began else 100 * worked
+            job.phase, job.began = phase, not waits
 
     @rule(held=claims)
     def beat(self, held: Claim) -> None:
@@ -155,6 +181,7 @@ class Jobs(RuleBasedStateMachine):
         mine = job.holds(held.fence)
         assert (held.job_id in beat.lost) == (not mine)
         assert (held.job_id in beat.cancel) == (mine and job.asked)
+        assert (held.job_id in beat.expired) == (mine and job.worked > TIMEOUT_SECONDS)
 
     @rule(
         held=claims,
@@ -233,6 +260,8 @@ class Jobs(RuleBasedStateMachine):
                 job.attempts,
                 job.epochs,
             )
+            running = job.state is JobState.RUNNING
+            assert row.progress.phase == (job.phase if running else None)
             assert (row.model_id is not None) == (row.state is JobState.SUCCEEDED)
             assert (row.intent == "cancel") == (job.asked and not job.state.is_terminal)
             stored = history(self.database, job_id)
