@@ -12,7 +12,7 @@ __all__ = ["of_several", "param_of"]
 _UNION_TAGS = frozenset({"vector", "matrix", "dataset-id", "inline-xy", "inline-columns"})
 
 _TAKES = {
-    "learning_rate": "a number above 0 (at most 1e12), or auto",
+    "learning_rate": "a number above 0 (at most 1e300), or auto",
     "init": "zeros, torch, a job's id (job_…), or an object with coef, a row of numbers per target",
     "schedule": "an object with a type: constant, step, cosine or inverse",
     "target": "a column's name, or a list of names",

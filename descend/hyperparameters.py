@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 
 from descend.datasets import ColumnName, Matrix, Number, Vector, wrong_field
 from descend.ids import ID_PATTERNS
-from descend.limits import MAX_EPOCHS
+from descend.limits import MAX_EPOCHS, MAX_LEARNING_RATE
 
 __all__ = [
     "DatasetId",
@@ -135,10 +135,12 @@ class Hyperparameters(BaseModel):
     optimizer: Optimizer = Field(
         "sgd", description="exact solves for the optimum instead of training"
     )
-    learning_rate: Literal["auto"] | Annotated[Number, Field(gt=0, le=1e12)] | None = Field(
-        "auto",
-        description="step size; auto takes it from the spectrum of the Hessian; lbfgs and exact"
-        " have none",
+    learning_rate: Literal["auto"] | Annotated[Number, Field(gt=0, le=MAX_LEARNING_RATE)] | None = (
+        Field(
+            "auto",
+            description="step size; auto takes it from the spectrum of the Hessian; lbfgs and exact"
+            " have none",
+        )
     )
     momentum: Annotated[Number, Field(ge=0, lt=1)] | None = Field(None, description="sgd: 0")
     nesterov: Annotated[bool, Field(strict=True)] | None = Field(None, description="sgd: false")

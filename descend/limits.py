@@ -10,6 +10,7 @@ __all__ = [
     "MAX_ENCODED_CELLS",
     "MAX_EPOCHS",
     "MAX_HISTORY_POINTS",
+    "MAX_LEARNING_RATE",
     "MAX_LEVELS",
     "MAX_LIST",
     "MAX_METADATA_PAIRS",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 MAX_EPOCHS = 10_000_000
+MAX_LEARNING_RATE = 1e300  # where X is 1e-150, auto needs that
 MAX_COLUMNS = 10_000
 MAX_COEFFICIENTS = 1_000_000
 MAX_LEVELS = 1000

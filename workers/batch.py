@@ -17,7 +17,7 @@ from descend.jobs import Hyperparameters, JobError, StopReason
 from workers import training
 from workers.loading import Loaded, load_problem
 from workers.orders import Assignment
-from workers.reports import Entry, Fate
+from workers.reports import MAX_BLOB_BYTES, Entry, Fate
 from workers.tables import Block
 
 __all__ = ["Trainee", "Work", "batches", "load", "rehearse", "unloaded", "work_on"]
@@ -152,7 +152,8 @@ class Batch:
                 continue  # the rows in the database are ahead: a checkpoint must end where they do
             with contextlib.suppress(InvalidInput):  # no longer finite: about to be stopped
                 trainee.checkpoint = training.save(self._state, index)
-                trainee.unreported_checkpoint = trainee.checkpoint
+                if len(trainee.checkpoint) <= MAX_BLOB_BYTES:  # more has no place in the database
+                    trainee.unreported_checkpoint = trainee.checkpoint
 
     def _outcome(self, index: int) -> training.TrainingOutcome:
         return training.outcome(self._state, index)

@@ -7,6 +7,7 @@ the process that maps it, whatever ends that.
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,10 @@ __all__ = ["map_rows"]
 
 Floats = NDArray[np.float64]
 
-IN_MEMORY_BYTES = 2**28
+# Below so much a file would cost more than it saves; above it rows are the page cache's, not ours.
+IN_MEMORY_BYTES = 2**24
+# Rows are turned a piece at a time, which stays in the cache while its columns arrive.
+PIECE_ELEMENTS = 2**15
 CHUNK_ROWS = 2**16
 
 
@@ -37,44 +41,63 @@ def map_rows(table: JobTable, part: Part, *, n: int, scratch: Path | None) -> tr
         InvalidInput: names the column that holds a number that is not finite.
         StorageFull: when there is no room for the file.
     """
-    widths = (len(table.features), len(table.columns.targets))
     weighted = table.columns.weight is not None
-    shape = (n, sum(widths) + weighted)
-    rows = _array(shape, scratch)
+    widths = (len(table.features), len(table.columns.targets))
+    X, Y, omega = _arrays(n, widths, weighted=weighted, scratch=scratch)
     names = (*table.features, *table.columns.targets, *([table.columns.weight] if weighted else []))
     begin = 0
-    for X, Y, omega in table.blocks(part):
-        columns = [*X, *Y, *([] if omega is None else [omega])]
-        end = begin + len(columns[0])
-        for place, column in enumerate(columns):
-            if not np.isfinite(column).all():
-                raise InvalidInput(
-                    f"column {names[place]!r} holds a number that is not finite", param=names[place]
-                )
-            rows[begin:end, place] = column
+    for columns_X, columns_Y, weights in table.blocks(part):
+        end = begin + len(columns_Y[0])
+        _turn(columns_X, X[begin:end], names)
+        _turn(columns_Y, Y[begin:end], names[X.shape[1] :])
+        if omega is not None and weights is not None:
+            _turn([weights], omega[begin:end, np.newaxis], names[-1:])
         begin = end
-    d, t = widths
-    if weighted:
-        _quieten(rows)
-    return training.Mapped(rows[:, :d], rows[:, d : d + t], rows[:, d + t] if weighted else None)
+    if omega is not None:
+        _quieten(X, Y, omega)
+    return training.Mapped(X, Y, omega)
 
 
-def _quieten(rows: Floats) -> None:
+def _turn(columns: Sequence[Floats], rows: Floats, names: Sequence[str | None]) -> None:
+    """Write columns as rows, and see that all are finite."""
+    step = max(1, PIECE_ELEMENTS // rows.shape[1])
+    for begin in range(0, len(rows), step):
+        part = rows[begin : begin + step]
+        for place, column in enumerate(columns):
+            part[:, place] = column[begin : begin + step]
+        finite = np.isfinite(part)
+        if not finite.all():
+            name = names[int(np.argmin(finite.all(axis=0)))]
+            raise InvalidInput(f"column {name!r} holds a number that is not finite", param=name)
+
+
+def _quieten(X: Floats, Y: Floats, omega: Floats) -> None:
     """Give rows of weight 0 the values of the first that has one (see Rows.observed)."""
-    weights = rows[:, -1]
-    first = int((weights > 0).argmax())
-    for begin in range(0, len(rows), CHUNK_ROWS):
-        part = rows[begin : begin + CHUNK_ROWS]
-        part[part[:, -1] == 0, :-1] = rows[first, :-1]
+    first = int((omega > 0).argmax())
+    for begin in range(0, len(omega), CHUNK_ROWS):
+        idle = begin + np.flatnonzero(omega[begin : begin + CHUNK_ROWS] == 0)
+        X[idle], Y[idle] = X[first], Y[first]
 
 
-def _array(shape: tuple[int, int], scratch: Path | None) -> Floats:
-    if scratch is None or 8 * shape[0] * shape[1] <= IN_MEMORY_BYTES:
-        return np.empty(shape)
+def _arrays(
+    n: int, widths: Sequence[int], *, weighted: bool, scratch: Path | None
+) -> tuple[Floats, Floats, Floats | None]:
+    """Make X, Y and omega, one behind the other, each without gaps.
+
+    A batch is taken from each of them; numpy copies all of an array with gaps before it takes.
+    """
+    cells = _cells(n * (sum(widths) + weighted), scratch)
+    X, Y, omega = np.split(cells, np.cumsum(np.multiply(n, widths)))
+    return X.reshape(n, -1), Y.reshape(n, -1), omega if weighted else None
+
+
+def _cells(count: int, scratch: Path | None) -> Floats:
+    if scratch is None or 8 * count <= IN_MEMORY_BYTES:
+        return np.empty(count)
     try:
         with tempfile.TemporaryFile(dir=scratch) as file:
             # Room now, or an error now: a page that finds none later is a SIGBUS.
-            os.posix_fallocate(file.fileno(), 0, 8 * shape[0] * shape[1])
-            return np.memmap(file, np.float64, "r+", shape=shape)
+            os.posix_fallocate(file.fileno(), 0, 8 * count)
+            return np.memmap(file, np.float64, "r+", shape=(count,))
     except OSError as error:
         raise StorageFull from error

@@ -1,24 +1,38 @@
 """What a runner hands back: progress, checkpoints and outcomes of its jobs, as one file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from descend.encoding import Encoding
 from descend.history import COLUMNS, History
 from descend.jobs import Hyperparameters, JobError, Metrics, StopReason
 from descend.statistics import Statistics
-from workers.spool import Blobs, Document, read_file, write_file
+from workers.spool import MAX_FILE_BYTES, Blobs, Document, read_file, write_file
 
-__all__ = ["Entry", "Fate", "RunnerReport", "read_report", "write_report"]
+__all__ = [
+    "MAX_BLOB_BYTES",
+    "Entry",
+    "Fate",
+    "RunnerReport",
+    "Unreadable",
+    "portions",
+    "read_report",
+    "told",
+    "write_report",
+]
 
 MAX_COUNT = 2**31 - 1
+# What reading a document that is none may raise, beside ValueError.
+_NONSENSE = (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 MAX_STEP_SECONDS = 24 * 3600.0
+# Of one job's bytes in a report, a checkpoint too: SQLite stores a row of 1e9 bytes at most.
+MAX_BLOB_BYTES = MAX_FILE_BYTES // 2
 
 _COLUMNS = tuple(name for name in COLUMNS if name != "epoch")
 
@@ -64,11 +78,26 @@ class Entry:
     covariance: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """An entry that names its job and is otherwise none.
+
+    Attributes:
+        fate: as the entry has it; running where that is none either.
+        reason: what is wrong with it, and where; no value of the entry's.
+    """
+
+    job_id: str
+    fence: int
+    fate: Fate
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class RunnerReport:
     """All that happened since the runner's last report."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry | Unreadable, ...]
     step_seconds: float  # the median time of a call into the engine, for the hang deadline
 
 
@@ -83,18 +112,43 @@ def write_report(path: Path, entries: Sequence[Entry], *, step_seconds: float) -
     write_file(path, {"entries": rows, "step_seconds": step_seconds}, blobs.parts)
 
 
+def portions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Part entries into reports that may be read: of no more than MAX_FILE_BYTES each."""
+    portion: list[Entry] = []
+    room = MAX_BLOB_BYTES
+    for entry in entries:
+        size = _size(entry)
+        if portion and size > room:
+            yield portion
+            portion, room = [], MAX_BLOB_BYTES
+        portion.append(entry)
+        room -= size
+    if portion:
+        yield portion
+
+
 def read_report(path: Path) -> RunnerReport:
     """Read the file back, trusting nothing in it.
 
+    One entry that cannot be read says nothing about the others: it is `Unreadable`.
+
     Raises:
-        ValueError: when it is not what `write_report` writes.
+        ValueError: when it is not what `write_report` writes, or an entry names no job.
     """
     try:
-        document, blobs = read_file(path)
-        entries = tuple(_entry(row, blobs) for row in document["entries"])
+        document, blobs = read_file(path, max_bytes=MAX_FILE_BYTES)
+        entries = tuple(_entry_or_not(row, blobs) for row in document["entries"])
         return RunnerReport(entries, step_seconds=_seconds(document["step_seconds"]))
-    except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+    except _NONSENSE as error:
         raise ValueError(f"not a report: {error!r}") from error
+
+
+def told(error: Exception) -> str:
+    """Name the field and the fault, never the value: it may be somebody's."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(str(part) for part in (error.title, *first['loc']))}: {first['msg']}"
+    return str(error) if type(error) is ValueError else f"not an entry ({type(error).__name__})"
 
 
 def _row(entry: Entry, blobs: Blobs) -> Document:
@@ -124,6 +178,23 @@ def _row(entry: Entry, blobs: Blobs) -> Document:
         "statistics": _dumped(entry.statistics),
         "covariance": place(entry.covariance),
     }
+
+
+def _entry_or_not(row: Document, blobs: list[bytes]) -> Entry | Unreadable:
+    job_id, fence = str(row["job_id"]), _count(row["fence"])
+    try:
+        return _entry(row, blobs)
+    except (ValueError, *_NONSENSE) as error:
+        fates = [fate for fate in Fate if fate == row.get("fate")]
+        return Unreadable(job_id, fence, (*fates, Fate.RUNNING)[0], told(error))
+
+
+def _size(entry: Entry) -> int:
+    """Bytes of an entry's blobs, and more than enough for the rest."""
+    weights = (0 if part is None else part.nbytes for part in (entry.coef, entry.intercept))
+    blobs = (entry.checkpoint, entry.result, entry.covariance)
+    rows = 0 if entry.history is None else 8 * (1 + len(_COLUMNS)) * len(entry.history)
+    return sum(weights) + sum(len(blob) for blob in blobs if blob is not None) + rows
 
 
 def _entry(row: Document, blobs: list[bytes]) -> Entry:

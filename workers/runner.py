@@ -24,7 +24,7 @@ from workers.answers import answer
 from workers.batch import Trainee, Work, batches, load, rehearse, unloaded, work_on
 from workers.orders import Assignment, read_order
 from workers.process import CUDA_FAULT, NO_ROOM, RunnerOptions
-from workers.reports import Entry, Fate, write_report
+from workers.reports import Entry, Fate, portions, write_report
 from workers.training import CheckpointMismatch
 
 __all__ = ["first_chunk", "main", "next_chunk"]
@@ -102,6 +102,10 @@ class Desk:
         return self._pipe.poll(0)
 
     def report(self, entries: Sequence[Entry], *, step_seconds: float) -> None:
+        for portion in portions(entries):
+            self._report(portion, step_seconds=step_seconds)
+
+    def _report(self, entries: Sequence[Entry], *, step_seconds: float) -> None:
         path = self.options.spool / f"report-{self.options.serial}-{self._n_reports}"
         try:
             write_report(path, entries, step_seconds=step_seconds)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from descend.diagnostics import Diagnostics
 from descend.gradients import Gradients
-from descend.jobs import JobKind, JobPhase, JobState, StopReason
+from descend.jobs import JobError, JobKind, JobPhase, JobState, StopReason
 from descend.models import LinearModel, Provenance, Receipt
 from descend.plans import Plan
 from descend.statistics import INTERCEPT, Statistics
 from storage.leases import DRAINED, Claim, Outcome, Report
 from workers.ledger import Crash, Held, Payment, Release, Wish
-from workers.reports import Entry, Fate
+from workers.reports import Entry, Fate, Unreadable, told
 
 __all__ = ["given_back", "payment_for"]
 
@@ -31,12 +31,20 @@ _GIVEN_UP = {
 }
 
 
-def payment_for(entry: Entry, held: Held, *, torch_version: str) -> Payment:
+def payment_for(entry: Entry | Unreadable, held: Held, *, torch_version: str) -> Payment:
     """Turn an entry into what is owed to the database.
 
-    Raises:
-        ValueError: when the entry does not fit its job; the runner is not to be trusted then.
+    One that cannot be read, or does not fit its job, fails that job: it would come again as it is.
     """
+    if isinstance(entry, Unreadable):
+        return _not_readable(held, entry.reason)
+    try:
+        return _payment_for(entry, held, torch_version)
+    except ValueError as error:
+        return _not_readable(held, told(error))
+
+
+def _payment_for(entry: Entry, held: Held, torch_version: str) -> Payment:
     held.epochs_done = entry.epochs_done
     if entry.fate is Fate.SUCCEEDED and held.claim.kind is not JobKind.TRAIN:
         return _outcome(entry, held, JobState.SUCCEEDED, result=_result(entry, held.claim.kind))
@@ -58,6 +66,22 @@ def given_back(held: Held, reason: str, *, blamed: bool) -> Payment:
     if held.wish is not None:
         return _given_up(held)
     return (Crash if blamed else Release)(held.claim.job_id, held.fence, reason)
+
+
+def _not_readable(held: Held, reason: str) -> Outcome:
+    held.log.error("report_not_readable", reason=reason)
+    return Outcome(
+        job_id=held.claim.job_id,
+        fence=held.fence,
+        state=JobState.FAILED,
+        stop_reason=StopReason.ERROR,
+        epochs_done=held.epochs_done,
+        error=JobError(
+            code="internal_error",
+            message=f"what the training process reported of this job could not be read: {reason}",
+        ),
+        worked_seconds=held.worked_seconds,
+    )
 
 
 def _given_up(held: Held, entry: Entry | None = None) -> Outcome:

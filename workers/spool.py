@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Blobs", "Document", "Spool", "read_file", "write_file"]
+__all__ = ["MAX_FILE_BYTES", "Blobs", "Document", "Spool", "read_file", "write_file"]
 
 Document = dict[str, Any]
 
 MAX_DOCUMENT_BYTES = 256 * 2**20
+MAX_FILE_BYTES = 2**30  # of a file that is not trusted: its reader holds it in memory twice
 _LENGTH_BYTES = 8
 
 
@@ -55,18 +56,25 @@ def write_file(path: Path, document: Document, blobs: Sequence[bytes] = ()) -> N
         raise
 
 
-def read_file(path: Path) -> tuple[Document, list[bytes]]:
+def read_file(path: Path, *, max_bytes: int | None = None) -> tuple[Document, list[bytes]]:
     """Read what `write_file` wrote.
+
+    Args:
+        path: of the file.
+        max_bytes: beyond so many nothing is read; None where the writer is trusted.
 
     Raises:
         ValueError: when the file is not one; its writer is not to be trusted any further.
     """
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if max_bytes is not None and size > max_bytes:
+            raise ValueError(f"a file of {size} bytes; at most {max_bytes}")
         n_head = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if n_head > MAX_DOCUMENT_BYTES:
             raise ValueError(f"a document of {n_head} bytes")
         document = json.loads(file.read(n_head))
-        rest = file.read()
+        rest = file.read(size)  # it may grow meanwhile
     blobs, at = [], 0
     for size in document.pop("blobs"):
         blobs.append(rest[at : at + size])

@@ -31,7 +31,7 @@ from workers.ledger import Ledger, Release, Wish
 from workers.orders import bytes_to_read, write_order
 from workers.pause import Pause
 from workers.process import Cause, Ending, Runner, ending_of, open_nursery
-from workers.reports import Entry, Fate, read_report
+from workers.reports import Entry, Fate, Unreadable, read_report
 from workers.settings import WorkerSettings
 from workers.settle import given_back, payment_for
 from workers.spool import Spool
@@ -338,7 +338,7 @@ class Supervisor(threading.Thread):
         for entry in report.entries:
             self._take_entry(runner, entry)
 
-    def _take_entry(self, runner: Runner, entry: Entry) -> None:
+    def _take_entry(self, runner: Runner, entry: Entry | Unreadable) -> None:
         if runner.jobs.get(entry.job_id) != entry.fence:
             raise ValueError(f"a report about {entry.job_id}, which was not handed over")
         held = self._ledger.held_under(entry.job_id, entry.fence)
@@ -348,6 +348,8 @@ class Supervisor(threading.Thread):
             del runner.jobs[entry.job_id]
             runner.drops.pop(entry.job_id, None)
             (held.log if held else log).info("let_go", job_id=entry.job_id, fate=entry.fate)
+        elif isinstance(entry, Unreadable):
+            self._drop(entry.job_id)  # it has failed; the runner does not know
 
     def _take_idle(self, runner: Runner, *, retire: bool) -> None:
         """The order is served; in a drain, what had not begun goes back as it came."""

@@ -65,7 +65,7 @@ def test_a_field_that_takes_several_kinds_says_so_in_one_sentence() -> None:
     every = ["Input should be 'auto'", "Input should be a valid number"]
 
     assert of_several("hyperparameters.learning_rate", every) == (
-        "learning_rate is a number above 0 (at most 1e12), or auto"
+        "learning_rate is a number above 0 (at most 1e300), or auto"
     )
     assert of_several("hyperparameters.tol", every[1:]) == every[1]
 

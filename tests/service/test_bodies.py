@@ -147,7 +147,7 @@ def test_a_field_of_several_kinds_is_refused_in_one_sentence(client: TestClient,
     problem = refused(client, job_with("hyperparameters.learning_rate", text))
 
     assert problem["errors"][0]["message"] == (
-        "learning_rate is a number above 0 (at most 1e12), or auto"
+        "learning_rate is a number above 0 (at most 1e300), or auto"
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.workers.tables import assignment, written
 from workers.batch import load, rehearse, work_on
 from workers.loading import load_problem, load_rows
+from workers.mapping import IN_MEMORY_BYTES
 from workers.orders import Assignment
 from workers.training import Mapped
 
@@ -24,6 +25,7 @@ MOST_BYTES = TABLE_BYTES // 8
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     columns: dict[str, object] = {name: rng.normal(size=N) for name in (*FEATURES, "y")}
+    columns["w"] = rng.uniform(0.5, 2, size=N)
     columns["gaps"] = [None if i % 50 == 7 else float(i % 7) for i in range(N)]
     return written(tmp_path_factory.mktemp("large") / "t.arrow", columns, rows=BATCH)
 
@@ -84,3 +86,22 @@ def test_batches_are_drawn_from_rows_that_weigh_or_look_like_one(tmp_path: Path)
     assert trained.X[:, 0].tolist() == [1.0, 1.0, 1.0, 3.0]
     assert trained.Y[:, 0].tolist() == [2.0, 2.0, 2.0, 6.0]
     assert np.asarray(trained.omega).tolist() == [0.0, 1.0, 0.0, 2.0]
+
+
+@pytest.mark.parametrize("asked", [{}, {"validation_fraction": 0.3}], ids=str)
+def test_rows_for_batches_lie_in_a_file_without_gaps(
+    path: Path, tmp_path: Path, asked: dict[str, object]
+) -> None:
+    job = assignment(path, FEATURES, weight="w", hyperparameters={"batch_size": 64, **asked})
+
+    problem = load_problem(job, scratch=tmp_path).problem
+
+    for rows in (problem.trained, problem.held):
+        if rows is None or rows.n * rows.n_features * 8 < IN_MEMORY_BYTES:
+            continue
+        assert isinstance(rows, Mapped)
+        assert rows.omega is not None
+        for part in (rows.X, rows.Y, rows.omega):
+            assert isinstance(part, np.memmap)
+            assert part.flags.c_contiguous
+    assert list(tmp_path.iterdir()) == []

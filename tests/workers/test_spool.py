@@ -14,8 +14,16 @@ import pytest
 from descend.history import History
 from descend.jobs import Metrics, StopReason
 from tests.servers import until
-from workers.reports import Entry, Fate, read_report, write_report
-from workers.spool import Blobs, Spool, read_file, write_file
+from workers.reports import (
+    MAX_BLOB_BYTES,
+    Entry,
+    Fate,
+    Unreadable,
+    portions,
+    read_report,
+    write_report,
+)
+from workers.spool import MAX_FILE_BYTES, Blobs, Spool, read_file, write_file
 
 
 def rows(n: int, *, total: int) -> History:
@@ -97,6 +105,7 @@ def test_a_report_brings_every_bit_of_its_numbers(tmp_path: Path) -> None:
     report = read_report(tmp_path / "r")
 
     (read,) = report.entries
+    assert isinstance(read, Entry)
     assert report.step_seconds == 0.25
     for name in ("job_id", "fence", "fate", "epochs_done", "checkpoint", "stop_reason", "warnings"):
         assert getattr(read, name) == getattr(entry, name)
@@ -143,13 +152,8 @@ PARTS = {"step_seconds", "blobs", "entries"}
         report(fence=float("inf")),
         report(fence=float("nan")),
         report(fence=2**64),
-        report(epochs_done=-1),
-        report(epochs_done=2**31),
         report(step_seconds=float("inf")),
         report(step_seconds=float("nan")),
-        report(engine=["eager"]),
-        report(device="cpu\0"),
-        report(device="\ud800"),
     ],
 )
 def test_whatever_else_a_report_holds_it_is_refused_as_a_value(
@@ -161,6 +165,57 @@ def test_whatever_else_a_report_holds_it_is_refused_as_a_value(
     assert read_report(tmp_path / "good").entries[0].job_id == "job_1"
     with pytest.raises(ValueError):  # noqa: PT011  JSON's and ours
         read_report(tmp_path / "bad")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"epochs_done": -1}, "a count that is none"),
+        ({"epochs_done": 2**31}, "a count that is none"),
+        ({"engine": ["eager"]}, "a word that is none"),
+        ({"device": "cpu\0"}, "a word that is none"),
+        ({"device": "\ud800"}, "a word that is none"),
+        ({"coef": 0}, "IndexError"),
+        ({"resolved": {"learning_rate": 1e301}}, "Hyperparameters.learning_rate"),
+        ({"metrics": {"n_samples": 3, "epochs": "many"}}, "Metrics.epochs: Input should be"),
+        ({"stop_reason": "boredom"}, "is not a valid StopReason"),
+    ],
+)
+def test_an_entry_that_is_none_names_its_job_and_leaves_the_others_alone(
+    tmp_path: Path, changed: dict[str, object], reason: str
+) -> None:
+    good, bad = (json.loads(report(**more)[8:])["entries"][0] for more in ({}, changed))
+    whole = {"entries": [bad, good | {"job_id": "job_2"}], "step_seconds": 1.0, "blobs": []}
+    (tmp_path / "r").write_bytes(document(json.dumps(whole).encode()))
+
+    one, other = read_report(tmp_path / "r").entries
+
+    assert isinstance(one, Unreadable)
+    assert (one.job_id, one.fence, one.fate) == ("job_1", 1, Fate.RUNNING)
+    assert reason in one.reason
+    assert isinstance(other, Entry)
+    assert other.job_id == "job_2"
+
+
+def test_a_report_of_more_bytes_than_may_be_read_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "r").write_bytes(report())
+    os.truncate(tmp_path / "r", MAX_FILE_BYTES + 1)  # a hole: it takes no room
+
+    with pytest.raises(ValueError, match=f"a file of {MAX_FILE_BYTES + 1} bytes; at most"):
+        read_report(tmp_path / "r")
+
+
+def test_entries_of_more_bytes_than_a_report_holds_are_parted() -> None:
+    bulk = bytes(MAX_BLOB_BYTES // 2 - 1)
+    entries = [
+        Entry(f"job_{n}", 1, fate=Fate.RUNNING, epochs_done=1, checkpoint=bulk) for n in range(5)
+    ]
+
+    parted = list(portions(entries))
+
+    assert [len(portion) for portion in parted] == [2, 2, 1]
+    assert [entry for portion in parted for entry in portion] == entries
+    assert list(portions([])) == []
 
 
 def test_a_new_worker_removes_the_spool_of_a_dead_one_and_leaves_that_of_a_living_one(

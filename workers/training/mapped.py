@@ -25,7 +25,16 @@ class Mapped(Rows):
     The arrays may be np.memmap; rows of weight 0 are to hold an observation's values. Scaling,
     moments and losses take one or two passes, a chunk at a time; matrices are those of evenly
     spaced rows (2^14 at most) and of the longest, enough for a rate and a spectrum.
+
+    Arrays with gaps (a table's columns, a transposed matrix) are copied once, here: numpy's `take`
+    into given memory would copy all of them for every batch.
     """
+
+    def __post_init__(self) -> None:
+        for name in ("X", "Y", "omega"):
+            values = getattr(self, name)
+            if values is not None and not values.flags.c_contiguous:
+                object.__setattr__(self, name, np.ascontiguousarray(values))
 
     @property
     def chunk_rows(self) -> int:

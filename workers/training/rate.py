@@ -3,6 +3,7 @@
 import numpy as np
 
 from descend.jobs import Hyperparameters
+from descend.limits import MAX_LEARNING_RATE
 from workers.training.batch_rate import Noise, batch_rate, n_steps
 from workers.training.losses import Loss
 from workers.training.objective import Matrices
@@ -15,6 +16,8 @@ __all__ = ["adam_rate", "auto_rate", "best_rate", "sgd_rate", "stability_bound"]
 # decides. A twentieth below it the steepest direction shrinks by 0.9 an epoch, and the slow ones
 # lose 5 % of their speed.
 BELOW_THE_BOUND = 0.95
+# A rate above it is infinite in float32, and an infinite rate times a gradient of 0 is no number.
+LARGEST_SINGLE = 1e38
 
 
 def stability_bound(hyperparameters: Hyperparameters, spectrum: Spectrum) -> float | None:
@@ -89,6 +92,10 @@ def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
     """
     if problem.hyperparameters.optimizer != "sgd":
         return adam_rate(problem, matrices, start)
+    return _within(problem.hyperparameters, _descent_rate(problem, matrices, start))
+
+
+def _descent_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
     h, found = problem.hyperparameters, spectrum(problem, matrices)
     noise = None if h.batch_size is None else Noise.of(problem, matrices, found.largest)
     smooth = sgd_rate(h, found) if noise is None else batch_rate(problem, found, noise)
@@ -131,10 +138,10 @@ def _bounded_rate(problem: Problem, matrices: Matrices, start: Floats, *, larges
     """
     h = problem.hyperparameters
     slope, steps = Loss.of(h).slope or 1.0, n_steps(h, problem.n_train)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         residual = np.abs(matrices.B - matrices.A @ start).mean(axis=1)
-        size = float(np.average(residual, weights=matrices.weights))
-        rate = (1 - (h.momentum or 0.0)) * size / (slope * largest * steps**0.5)
+        size = np.average(residual, weights=matrices.weights)
+        rate = float((1 - (h.momentum or 0.0)) * size / (slope * largest * steps**0.5))
     rate = rate if 0 < rate < np.inf else 0.001
     return min(rate, BELOW_THE_BOUND / h.l2) if h.l2 else rate
 
@@ -153,7 +160,14 @@ def adam_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
     rate = distance / _steps(n_steps(problem.hyperparameters, problem.n_train))
     rate = rate if 0 < rate < np.inf else 0.001
     decay = problem.hyperparameters.weight_decay or 0.0
-    return min(rate, 0.1 / decay) if decay else rate
+    return _within(problem.hyperparameters, min(rate, 0.1 / decay) if decay else rate)
+
+
+def _within(h: Hyperparameters, rate: float) -> float:
+    """Keep a rate to what its field and its dtype hold: of columns of 1e-160 it would be more."""
+    largest = MAX_LEARNING_RATE if h.dtype == "float64" else LARGEST_SINGLE
+    smallest = float(np.finfo(np.float64).tiny)
+    return min(max(rate, smallest), largest)
 
 
 def _root_mean_square(values: Floats) -> Floats:

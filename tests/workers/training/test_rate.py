@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from descend.jobs import StopReason
+from descend.jobs import Hyperparameters, StopReason
 from tests.problems import CATALOGUE, RegressionProblem, random_problem
 from tests.workers.training.trained import problem_of, train
 from workers.training.rate import best_rate, stability_bound
@@ -111,3 +111,49 @@ def test_targets_of_zero_give_adam_a_rate_all_the_same() -> None:
 
     assert trained.outcome.resolved.learning_rate == 0.001
     assert trained.outcome.stop_reason is StopReason.CONVERGED
+
+
+SPANS = (1e-170, 1e-150, 1e-7, 1.0, 1e150)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("asked", [*WAYS.values(), {"optimizer": "adam"}, {"optimizer": "adamw"}])
+@pytest.mark.parametrize("loss", ["squared", "huber", "absolute", "quantile"])
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_what_auto_becomes_is_a_value_that_its_field_takes(
+    asked: dict[str, object], loss: str, batch_size: int | None, dtype: str
+) -> None:
+    rows = np.array([[0.31], [0.44], [0.62], [0.79]])
+    for x in SPANS:
+        for y in SPANS:
+            problem = problem_of(
+                RegressionProblem("any", x * rows, y * (1 + rows)),
+                **asked,
+                loss=loss,
+                batch_size=batch_size,
+                dtype=dtype,
+                standardize=False,
+                fit_intercept=False,
+            )
+
+            with np.errstate(all="ignore"):
+                resolved = prepare(problem)[0].hyperparameters
+
+            assert Hyperparameters.model_validate_json(resolved.model_dump_json()) == resolved
+            assert resolved.learning_rate is not None
+            assert np.isfinite(np.dtype(dtype).type(resolved.learning_rate))
+
+
+def test_columns_of_1e_minus_7_are_trained_at_the_rate_that_they_need() -> None:
+    rows = np.array([[3.1e-7], [4.4e-7], [6.2e-7], [7.9e-7]])
+    targets = np.array([[0.9], [1.4], [1.9], [2.5]])
+
+    trained = train(
+        RegressionProblem("small", rows, targets), fit_intercept=False, standardize=False
+    )
+
+    rate = trained.outcome.resolved.learning_rate
+    assert isinstance(rate, float)
+    assert rate > 1e12
+    assert trained.outcome.stop_reason is StopReason.CONVERGED
+    assert trained.outcome.coef[0, 0] == pytest.approx(3118163.61, rel=1e-6)

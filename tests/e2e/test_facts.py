@@ -1,0 +1,35 @@
+"""What a job says of itself over HTTP is a fact: rates, fates, and whether it has converged."""
+
+from typing import Any
+
+import pytest
+
+from descend.client import Client, Run
+from descend.jobs import JobState
+
+
+def trained(client: Client, X: Any, y: Any, **asked: Any) -> Run:
+    return client.train(X, y, **asked).wait(timeout_seconds=60)
+
+
+def test_columns_of_1e_minus_7_train_at_a_rate_above_1e12(client: Client) -> None:
+    X, y = [[3.1e-7], [4.4e-7], [6.2e-7], [7.9e-7]], [0.9, 1.4, 1.9, 2.5]
+
+    run = trained(client, X, y, fit_intercept=False, standardize=False)
+    rate = run.job.resolved_hyperparameters.learning_rate
+    again = trained(client, X, y, fit_intercept=False, standardize=False, learning_rate=rate)
+
+    assert run.model.coef[0] == pytest.approx([3118163.61], rel=1e-6)
+    assert isinstance(rate, float)
+    assert rate > 1e12
+    assert again.model.coef == run.model.coef
+
+
+@pytest.mark.parametrize("asked", [{"optimizer": "adam"}, {"loss": "huber"}, {"loss": "absolute"}])
+def test_targets_of_1e15_end_with_a_fact_at_the_first_attempt(
+    client: Client, asked: dict[str, Any]
+) -> None:
+    run = trained(client, [[1], [2], [3], [4], [5]], [2e14, 9e14, -3e14, 1e15, 4e14], **asked)
+
+    assert run.job.state is JobState.SUCCEEDED
+    assert run.job.attempt == 1
