@@ -58,6 +58,12 @@ class Receipt(BaseModel):
     dtype: str
     device: str
     engine: str
+    cpu: str | None = Field(None, description="processor; null where it was not recorded")
+    kernel: str | None = Field(
+        None,
+        description="BLAS and vector kernels: another one may give other last bits;"
+        " null where it was not recorded",
+    )
     data_sha256: str
     spec_sha256: str = Field(
         description="of columns and hyperparameters: equal for equal training, whatever its name"

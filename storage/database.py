@@ -34,7 +34,7 @@ from storage.workers import WorkerRepository
 __all__ = ["HEAD", "Database", "Transaction"]
 
 # The schema that this code reads and writes: the last revision in storage/migrations.
-HEAD = "0006"
+HEAD = "0007"
 
 _BUSY_SECONDS = 5
 

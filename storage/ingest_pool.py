@@ -24,6 +24,7 @@ from descend.errors import DescendError, InvalidDataset, Unavailable, error_clas
 from storage.arrow import Table, open_table
 from storage.ingest import Ingested, ingested_at
 from storage.ingest_files import Order
+from storage.kernels import kernel_environment
 
 __all__ = ["IngestPool"]
 
@@ -181,7 +182,12 @@ class _Child:
         try:
             self._process = subprocess.Popen(
                 command,
-                env={"PYTHONPATH": str(_ROOT), "POLARS_MAX_THREADS": threads},
+                env={
+                    **kernel_environment(),
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "POLARS_MAX_THREADS": threads,
+                    "PYTHONPATH": str(_ROOT),
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # polars would show cells there

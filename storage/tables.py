@@ -267,6 +267,7 @@ workers = Table(
     Column("started_at", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
     Column("stats", Text, nullable=False, server_default="{}"),  # JSON: name to number
+    Column("kernel", Text, nullable=False, server_default=""),  # what its last bits depend on
 )
 
 # What has happened, whatever became of the rows that it happened to (storage.counters).

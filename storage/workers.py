@@ -23,7 +23,7 @@ __all__ = ["WorkerRepository"]
 
 def _seen(dialect: str) -> Insert:
     given: dict[str, BindParameter[Any]] = {
-        name: bindparam(name) for name in ("id", "host", "pid", "queues", "stats")
+        name: bindparam(name) for name in ("id", "host", "pid", "queues", "stats", "kernel")
     }
     return (
         insert_for(dialect, workers)
@@ -34,6 +34,7 @@ def _seen(dialect: str) -> Insert:
                 "last_seen": now(),
                 "queues": bindparam("queues"),
                 "stats": bindparam("stats"),
+                "kernel": bindparam("kernel"),
             },
         )
     )
@@ -43,6 +44,10 @@ _SEEN = {dialect: _seen(dialect) for dialect in ("sqlite", "postgresql")}
 _FORGET = delete(workers).where(workers.c.id == bindparam("my_worker"))
 _FORGET_SILENT = delete(workers).where(
     workers.c.last_seen < now() - bindparam("my_within", type_=BigInteger)
+)
+_KERNELS = select(workers.c.id, workers.c.kernel, workers.c.queues).where(
+    workers.c.last_seen >= now() - bindparam("my_within", type_=BigInteger),
+    workers.c.kernel != "",
 )
 _LIVE = select(func.count()).where(
     workers.c.last_seen >= now() - bindparam("my_within", type_=BigInteger),
@@ -64,6 +69,7 @@ class WorkerRepository:
         pid: int,
         queues: Collection[str],
         stats: Mapping[str, float] = {},
+        kernel: str = "",
     ) -> None:
         """Note that this worker is alive now, and what it says of itself."""
         self._connection.execute(
@@ -74,6 +80,7 @@ class WorkerRepository:
                 "pid": pid,
                 "queues": f",{','.join(queues)},",
                 "stats": json.dumps(dict(stats)),
+                "kernel": kernel,
             },
         )
 
@@ -90,3 +97,17 @@ class WorkerRepository:
         """Count the workers of this queue that were seen within the last seconds."""
         within = round(within_seconds * 1_000_000)
         return self._connection.scalar(_LIVE, {"my_within": within, "my_queue": f",{queue},"}) or 0
+
+    def other_kernels(
+        self, kernel: str, *, queues: Collection[str], within_seconds: float
+    ) -> dict[str, str]:
+        """Find the live workers of these queues that compute with other kernels, by their ids.
+
+        A job that moves between such workers may get other last bits than on one of them alone.
+        """
+        within = {"my_within": round(within_seconds * 1_000_000)}
+        return {
+            worker_id: other
+            for worker_id, other, serves in self._connection.execute(_KERNELS, within)
+            if other != kernel and set(queues) & set(serves.strip(",").split(","))
+        }

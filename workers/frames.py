@@ -20,6 +20,7 @@ __all__ = [
     "GpuMemory",
     "Idle",
     "On",
+    "Platform",
     "Ready",
     "Reported",
     "ToRunner",
@@ -57,12 +58,20 @@ class Drain(_Frame):
     type: Literal["drain"] = "drain"
 
 
+class Platform(_Frame):
+    """What a runner computes with: `kernel` names all that its last bits depend on."""
+
+    torch_version: str
+    cpu: str
+    kernel: str
+
+
 class Ready(_Frame):
     """From the runner: awake. `preloaded`: torch came with the fork, as it should."""
 
     type: Literal["ready"] = "ready"
     preloaded: bool
-    torch_version: str
+    platform: Platform
 
 
 class On(_Frame):

@@ -30,6 +30,7 @@ __all__ = ["Crash", "Held", "Ledger", "Payment", "Release", "Wish"]
 
 PAID_AT_ONCE = 256
 LONGEST_PAUSE_SECONDS = 1.0
+LIVE_SECONDS = 30.0
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -112,6 +113,7 @@ class Ledger:
         self._settings = settings
         self._owed: deque[Payment] = deque()
         self.vigil = Vigil()
+        self._compared = False  # with the kernels of the workers beside it
         self._renewed = time.monotonic()
         self._pause_seconds = 0.0
         self._retry_at = 0.0
@@ -235,10 +237,15 @@ class Ledger:
             log.warning("rescued", job_ids=rescued)
         return bool(rescued)
 
-    def announce(self, stats: Mapping[str, float]) -> None:
-        """Say that this worker lives, how it is doing, and what it has counted."""
-        if self._ask(lambda: self._seen(stats)):
+    def announce(self, stats: Mapping[str, float], *, kernel: str) -> None:
+        """Say that this worker lives, how it is doing, and what it has counted.
+
+        The first time it also looks whether others of its queues compute with other kernels.
+        """
+        if self._ask(lambda: self._seen(stats, kernel)):
             self.tally.clear()
+            if not self._compared:
+                self._compared = self._ask(lambda: self._compare(kernel)) or False
 
     def sign_off(self) -> None:
         """Take this worker off the list of the living."""
@@ -308,7 +315,7 @@ class Ledger:
             self.held[job_id].epochs_counted = done
         return answers
 
-    def _seen(self, stats: Mapping[str, float]) -> bool:
+    def _seen(self, stats: Mapping[str, float], kernel: str) -> bool:
         with self._database.begin() as tx:
             self.tally.move_to(tx.tally)
             tx.workers.seen(
@@ -317,6 +324,23 @@ class Ledger:
                 pid=os.getpid(),
                 queues=self._settings.queues,
                 stats=stats,
+                kernel=kernel,
+            )
+        return True
+
+    def _compare(self, kernel: str) -> bool:
+        with self._database.read() as tx:
+            others = tx.workers.other_kernels(
+                kernel, queues=self._settings.queues, within_seconds=LIVE_SECONDS
+            )
+        for worker_id, other in others.items():
+            log.warning(
+                "worker_of_other_kernel",
+                kernel=kernel,
+                other_worker_id=worker_id,
+                other_kernel=other,
+                meaning="the same job may get other last bits there: start both with the same"
+                " OPENBLAS_CORETYPE, MKL_CBWR and ATEN_CPU_CAPABILITY, or on like processors",
             )
         return True
 

@@ -22,6 +22,7 @@ from storage import logs
 from workers import frames
 from workers.answers import answer
 from workers.batch import Trainee, Work, batches, load, rehearse, unloaded, work_on
+from workers.kernels import platform
 from workers.orders import Assignment, read_order
 from workers.process import CUDA_FAULT, NO_ROOM, RunnerOptions
 from workers.reports import Entry, Fate, portions, write_report
@@ -49,7 +50,7 @@ def main(pipe: "Connection[bytes, bytes]", options: RunnerOptions, *, preloaded:
     structlog.contextvars.bind_contextvars(worker_id=options.worker_id)
     rehearse()
     desk = Desk(pipe, options)
-    desk.send(frames.Ready(preloaded=preloaded, torch_version=torch.__version__))
+    desk.send(frames.Ready(preloaded=preloaded, platform=platform()))
     while True:
         frame = desk.receive()
         # A drop or a drain that arrives here speaks of jobs that have been reported meanwhile.

@@ -14,6 +14,7 @@ from descend.models import LinearModel, Provenance, Receipt
 from descend.plans import Plan
 from descend.statistics import INTERCEPT, Statistics
 from storage.leases import DRAINED, Claim, Outcome, Report
+from workers.frames import Platform
 from workers.ledger import Crash, Held, Payment, Release, Wish
 from workers.reports import Entry, Fate, Unreadable, told
 
@@ -31,7 +32,7 @@ _GIVEN_UP = {
 }
 
 
-def payment_for(entry: Entry | Unreadable, held: Held, *, torch_version: str) -> Payment:
+def payment_for(entry: Entry | Unreadable, held: Held, *, platform: Platform) -> Payment:
     """Turn an entry into what is owed to the database.
 
     One that cannot be read, or does not fit its job, fails that job: it would come again as it is.
@@ -39,18 +40,17 @@ def payment_for(entry: Entry | Unreadable, held: Held, *, torch_version: str) ->
     if isinstance(entry, Unreadable):
         return _not_readable(held, entry.reason)
     try:
-        return _payment_for(entry, held, torch_version)
+        return _payment_for(entry, held, platform)
     except ValueError as error:
         return _not_readable(held, told(error))
 
 
-def _payment_for(entry: Entry, held: Held, torch_version: str) -> Payment:
+def _payment_for(entry: Entry, held: Held, platform: Platform) -> Payment:
     held.epochs_done = entry.epochs_done
     if entry.fate is Fate.SUCCEEDED and held.claim.kind is not JobKind.TRAIN:
         return _outcome(entry, held, JobState.SUCCEEDED, result=_result(entry, held.claim.kind))
     if entry.fate is Fate.SUCCEEDED:
-        model = _model(entry, held.claim, torch_version)
-        return _outcome(entry, held, JobState.SUCCEEDED, model)
+        return _outcome(entry, held, JobState.SUCCEEDED, _model(entry, held.claim, platform))
     if entry.fate is Fate.FAILED:
         return _outcome(entry, held, JobState.FAILED)
     if entry.fate is Fate.RUNNING:
@@ -168,7 +168,7 @@ def _statistics(entry: Entry, model: LinearModel) -> Statistics | None:
     return statistics
 
 
-def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
+def _model(entry: Entry, claim: Claim, platform: Platform) -> LinearModel:
     coef, intercept, encoding = entry.coef, entry.intercept, entry.encoding
     if coef is None or intercept is None or encoding is None:
         raise ValueError("a success without weights")
@@ -184,13 +184,13 @@ def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
         intercept=intercept.tolist(),
         encoding=None if encoding.is_plain else encoding,
         metrics={} if entry.metrics is None else entry.metrics.model_dump(exclude_none=True),
-        receipt=_receipt(entry, claim, n_features=len(features)),
+        receipt=_receipt(entry, claim, platform, n_features=len(features)),
         provenance=Provenance(
             job_id=claim.job_id,
             dataset_id=claim.dataset.dataset_id,
             dataset_sha256=claim.dataset.sha256,
             code_version=CODE_VERSION,
-            torch_version=torch_version,
+            torch_version=platform.torch_version,
             device=entry.device or "cpu",
             dtype=claim.hyperparameters.dtype,
             seed=claim.hyperparameters.seed or 0,
@@ -202,7 +202,7 @@ def _model(entry: Entry, claim: Claim, torch_version: str) -> LinearModel:
     )
 
 
-def _receipt(entry: Entry, claim: Claim, *, n_features: int) -> Receipt:
+def _receipt(entry: Entry, claim: Claim, platform: Platform, *, n_features: int) -> Receipt:
     h, metrics = claim.hyperparameters, entry.metrics
     condition = None if metrics is None else metrics.condition_number
     return Receipt(
@@ -213,6 +213,8 @@ def _receipt(entry: Entry, claim: Claim, *, n_features: int) -> Receipt:
         dtype=h.dtype,
         device=entry.device or "cpu",
         engine=entry.engine or "eager",
+        cpu=platform.cpu,
+        kernel=platform.kernel,
         data_sha256=claim.dataset.sha256,
         spec_sha256=_spec_sha256(claim),
         code_sha256=_code_sha256(),

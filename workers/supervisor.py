@@ -82,7 +82,7 @@ class Supervisor(threading.Thread):
         self._rung = True  # jobs may be waiting already
         self._draining = False
         self._drain_until: float | None = None
-        self._torch_version = ""
+        self._platform = frames.Platform(torch_version="", cpu="", kernel="")
         self._n_orders = 0
         self._no_room = Pause()
         self._look_at = self._beat_at = self._announce_at = 0.0
@@ -147,7 +147,7 @@ class Supervisor(threading.Thread):
                 self._obey(beat)
         if now >= self._announce_at and any(runner.ready for runner in self._crew):
             self._announce_at = now + ANNOUNCE_SECONDS
-            self._ledger.announce(self._crew.stats())
+            self._ledger.announce(self._crew.stats(), kernel=self._platform.kernel)
         if now >= self._rescue_at:
             self._rescue_at = now + self._until_rescue()
             self._rung |= self._ledger.rescue()
@@ -314,7 +314,7 @@ class Supervisor(threading.Thread):
     def _take(self, runner: Runner, frame: frames.FromRunner) -> None:
         match frame:
             case frames.Ready():
-                self._torch_version = frame.torch_version
+                self._platform = frame.platform
                 self._crew.started(runner)
                 self._rung = True
                 if not frame.preloaded:
@@ -343,7 +343,7 @@ class Supervisor(threading.Thread):
             raise ValueError(f"a report about {entry.job_id}, which was not handed over")
         held = self._ledger.held_under(entry.job_id, entry.fence)
         if held is not None:
-            self._ledger.owe(payment_for(entry, held, torch_version=self._torch_version))
+            self._ledger.owe(payment_for(entry, held, platform=self._platform))
         if entry.fate is not Fate.RUNNING:
             del runner.jobs[entry.job_id]
             runner.drops.pop(entry.job_id, None)

@@ -21,7 +21,8 @@ import torch  # noqa: E402
 # The first gradient imports this, and sympy with it: 0.5 to 2 s of every runner's start.
 import torch.fx.experimental.symbolic_shapes  # noqa: E402
 
-import workers.runner  # noqa: E402, F401
+import workers.kernels  # noqa: E402
+import workers.runner  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -29,9 +30,10 @@ _THREADS = Path("/proc/self/task")
 
 
 def _tune() -> None:
-    """Run one forward operation, so that the children need not set up torch's dispatcher."""
+    """Do once what each child would: set up torch's dispatcher, look which kernels compute."""
     design = torch.ones(2, 3, 2, dtype=torch.float64)
     torch.bmm(design, design.transpose(1, 2)).sum()
+    workers.kernels.platform()
 
 
 _tune()

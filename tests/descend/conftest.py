@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.kernels import kernel_environment
 from tests.e2e.conftest import start_stack, stop_stack
 
 PROGRAM = str(Path(sys.executable).with_name("descend"))
@@ -45,8 +46,8 @@ Command = Callable[..., Ended]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Not the caller's environment: a developer's settings must not leak into a test."""
-    return {"PATH": os.defpath, "PYTHONUNBUFFERED": "1", **more}
+    """Not the caller's environment, but for the kernels: a developer's settings must not leak."""
+    return {**kernel_environment(), "PATH": os.defpath, "PYTHONUNBUFFERED": "1", **more}
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from service.examples import RESPONSES
 from service.settings import ServiceSettings
 from storage.database import Database, Transaction
 from storage.jobs import Claim
+from storage.kernels import kernel_environment
 from storage.migrate import migrate
 from tests.storage import acts
 
@@ -201,7 +202,12 @@ def process_serving(
         fd = listening.fileno()
         process = subprocess.Popen(
             [sys.executable, "-m", "service", "--fd", str(fd)],
-            env={"DESCEND_DATA": str(settings.data), "PATH": "/usr/bin:/bin", **environment},
+            env={
+                **kernel_environment(),
+                "DESCEND_DATA": str(settings.data),
+                "PATH": "/usr/bin:/bin",
+                **environment,
+            },
             pass_fds=(fd,),
             stderr=stderr,
         )

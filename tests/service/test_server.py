@@ -22,6 +22,7 @@ import uvicorn
 from service.__main__ import Server
 from service.app import create_app
 from service.settings import ServiceSettings
+from storage.kernels import kernel_environment
 from tests.service.conftest import NOTEBOOK, answers, process_serving, serving, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -199,7 +200,12 @@ def start_and_wait(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
-        env={"DESCEND_DATA": str(settings.data), "PATH": "/usr/bin:/bin", **environment},
+        env={
+            **kernel_environment(),
+            "DESCEND_DATA": str(settings.data),
+            "PATH": "/usr/bin:/bin",
+            **environment,
+        },
         pass_fds=() if fd is None else (fd,),
         cwd=ROOT,
         capture_output=True,

@@ -312,6 +312,18 @@ def test_a_child_has_no_socket_no_database_and_no_secret(client: TestClient) -> 
     assert "DESCEND" not in environment
 
 
+def test_a_child_computes_with_the_kernels_of_its_parent_and_with_one_thread_of_blas(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    create(client, TABLE)
+    (child,) = children()
+
+    environment = Path(f"/proc/{child}/environ").read_text().split("\0")
+
+    assert {"OPENBLAS_CORETYPE=Haswell", "OPENBLAS_NUM_THREADS=1"} <= set(environment)
+
+
 def test_samples_are_the_cells_themselves(client: TestClient) -> None:
     big = [2**53 + 1, 2**53, -(2**63), 2**63 - 1]
     table = "id,sold\n" + "".join(f"{cell},true\n" for cell in big) + ",\n"
