@@ -31,6 +31,7 @@ __all__ = [
     "Ending",
     "Runner",
     "RunnerOptions",
+    "ended_by",
     "ending_of",
     "open_nursery",
     "start_runner",
@@ -195,6 +196,16 @@ def start_runner(options: RunnerOptions, *, now: float, patience_seconds: float)
     finally:
         theirs.close()  # else the runner's end would never read end-of-file
     return Runner(process, ours, options.serial, heard=now, patience_seconds=patience_seconds)
+
+
+def ended_by(cause: Cause) -> Ending:
+    """Say how a runner ended that the worker killed."""
+    reason, blame = {
+        Cause.HUNG: ("runner hung", True),
+        Cause.NOT_LET_GO: ("runner did not let go in time", False),
+        Cause.UNREADABLE: ("the runner's report could not be read", True),
+    }[cause]
+    return Ending(reason, blame=blame, cause=cause)
 
 
 def ending_of(exit_code: int | None) -> Ending:

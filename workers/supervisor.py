@@ -30,7 +30,7 @@ from workers.crew import Crew
 from workers.ledger import Ledger, Release, Wish
 from workers.orders import bytes_to_read, write_order
 from workers.pause import Pause
-from workers.process import Cause, Ending, Runner, ending_of, open_nursery
+from workers.process import Cause, Ending, Runner, ended_by, ending_of, open_nursery
 from workers.reports import Entry, Fate, Unreadable, read_report
 from workers.settings import WorkerSettings
 from workers.settle import given_back, payment_for
@@ -190,9 +190,7 @@ class Supervisor(threading.Thread):
         if now >= self._deadline(runner):
             hung = not runner.drops and self._drain_until is None
             log.warning("runner_overdue", hung=hung, job_ids=list(runner.jobs))
-            reason = "runner hung" if hung else "runner did not let go in time"
-            cause = Cause.HUNG if hung else Cause.NOT_LET_GO
-            self._lose(runner, Ending(reason, blame=hung, cause=cause))
+            self._lose(runner, ended_by(Cause.HUNG if hung else Cause.NOT_LET_GO))
         elif runner.retired and not runner.busy:
             self._crew.dismiss(runner)
             self._count_restart(Cause.RETIRED)
@@ -308,8 +306,7 @@ class Supervisor(threading.Thread):
             self._lose(runner)
         except (ValueError, OSError):
             log.exception("runner_talks_nonsense")
-            reason = "the runner's report could not be read"
-            self._lose(runner, Ending(reason, blame=True, cause=Cause.UNREADABLE))
+            self._lose(runner, ended_by(Cause.UNREADABLE))
 
     def _take(self, runner: Runner, frame: frames.FromRunner) -> None:
         match frame:
