@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import sys
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from multiprocessing import forkserver
@@ -134,6 +135,11 @@ class Runner:
     @property
     def busy(self) -> bool:
         return bool(self.jobs)
+
+    def take(self, jobs: dict[str, int], *, patience_seconds: float) -> None:
+        """Begin with an order of these jobs."""
+        self.serving, self.jobs, self.on = True, jobs, frozenset()
+        self.heard, self.patience_seconds = time.monotonic(), patience_seconds
 
     def send(self, frame: frames.ToRunner) -> None:
         """Send, if anybody is there: that nobody is shows at the sentinel, not here."""

@@ -259,11 +259,9 @@ class Supervisor(threading.Thread):
                     Release(claim.job_id, claim.fence, "the spool could not be written")
                 )
             return
-        runner.serving, runner.jobs = True, {claim.job_id: claim.fence for claim in claims}
-        runner.on = frozenset()
-        runner.heard = time.monotonic()
         n_bytes = bytes_to_read(claims, artefact_path=self._artefacts.path)
-        runner.patience_seconds = self._settings.hang_seconds + n_bytes / READ_BYTES_PER_SECOND
+        patience = self._settings.hang_seconds + n_bytes / READ_BYTES_PER_SECOND
+        runner.take({claim.job_id: claim.fence for claim in claims}, patience_seconds=patience)
         runner.send(frames.Train(number=self._n_orders))
 
     # Listening
