@@ -1,15 +1,30 @@
-"""The minimum of a problem's objective, computed rather than approached (numpy)."""
+"""The minimum of a problem's objective, computed rather than approached (numpy).
+
+Squared loss on full batches by a linear solve, with l1 by a search; huber, absolute and quantile
+loss by their duals. What a loss and its penalties have no proof for has no certificate.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from descend.jobs import Hyperparameters
 from workers.training.exact import solve
+from workers.training.losses import Loss
 from workers.training.objective import Matrices
+from workers.training.piecewise import best_constant, minimise
 from workers.training.problem import Floats, Problem
 from workers.training.sparse import LASSO_COST, lasso
 
-__all__ = ["CERTIFICATE_COST", "NOISE", "Certificate", "certify", "excess"]
+__all__ = [
+    "CERTIFICATE_COST",
+    "NEAR_NOTHING",
+    "NOISE",
+    "Certificate",
+    "certify",
+    "excess",
+    "is_provable",
+]
 
 # Multiplications (rows * columns^2) beyond which no minimum is computed: some seconds of a core.
 # With l2 the penalty's rows count, too.
@@ -19,13 +34,18 @@ CERTIFICATE_COST = 1e10
 # zero weights.
 PROVED = 1e-7
 PROVED_OF_START = 1e-12
+# Of huber, absolute and quantile loss: a minimum below this part of the best constant's loss counts
+# as that part of it, where something is measured by it.
+NEAR_NOTHING = 1e-9
+# Steps of n columns^2 multiplications that the minimum of one of these takes.
+PIECEWISE_STEPS = 25
 # Residuals of so many units in the last place of the targets are rounding.
 NOISE = 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """Where the objective of a squared loss is least, in the coordinates of training.
+    """Where the objective is least, in the coordinates of training.
 
     Attributes:
         params: [W; b] at the minimum, shape (columns, n_targets); of minimum norm where the
@@ -35,11 +55,15 @@ class Certificate:
         loss: the data term at the minimum.
         rank: independent columns of A.
         condition: of A with columns of equal length.
-        duality_gap: a bound on the error of `objective`, as a part of J at zero weights; 0 where
-            the minimum is a linear solve.
+        duality_gap: a bound on the error of `objective`, as a part of J at zero weights, or of
+            `baseline`; 0 where the minimum is a linear solve.
         error: the same bound in units of J.
         exhausted: whether the search ended because its budget of work was spent.
         noise: what is left of J by rounding where the fit is perfect; `objective` may be less.
+        baseline: loss of the best constant; None for squared loss.
+        unique: for each target whether there is no other minimiser, but for dependent columns;
+            found out for optimizer exact under another loss than squared, else empty.
+        at_kink: rows that are fitted exactly, for each target, under absolute and quantile loss.
     """
 
     params: Floats
@@ -52,11 +76,21 @@ class Certificate:
     error: float
     exhausted: bool
     noise: float
+    baseline: float | None = None
+    unique: tuple[bool, ...] = ()
+    at_kink: tuple[int, ...] = ()
 
     @property
     def proved(self) -> bool:
         """Whether `objective` is the minimum, and not only the lowest value found."""
+        if self.baseline is not None:
+            return self.error <= max(PROVED * self.size, self.noise)
         return self.duality_gap <= PROVED_OF_START or self.error <= PROVED * self.objective
+
+    @property
+    def size(self) -> float:
+        """What a gap is measured by under another loss than squared: the minimum, if it is any."""
+        return max(self.objective, NEAR_NOTHING * (self.baseline or 0.0))
 
     def part(self, gap: float) -> float | None:
         """Say what part of the minimum a gap is; of one that is rounding there is no part."""
@@ -67,22 +101,31 @@ class Certificate:
 def certify(
     problem: Problem, matrices: Matrices, *, budget: float = LASSO_COST
 ) -> Certificate | None:
-    """Compute the minimum of J(W, b), the squared objective with its penalties.
+    """Compute the minimum of J(W, b), the objective with its penalties.
+
+    Args:
+        problem: on full batches. For optimizer exact nothing is too large under another loss than
+            squared, and it is found out whether the minimiser is unique.
+        matrices: its rows, or their factor, in the coordinates of training.
+        budget: multiplications that the search may take under squared loss with l1.
 
     Returns:
         The minimum; with l1 the lowest point found, which may lack its proof. None where nothing
-        is known: another loss, mini-batches' own minimum, a matrix too large (`CERTIFICATE_COST`),
-        or numbers that leave the range of float64.
+        is known: what `is_provable` excludes, a matrix too large (`CERTIFICATE_COST`), or numbers
+        that leave the range of float64.
 
     Notes:
         Cost: one pivoted QR factorisation of A; with l1, the search for the signs
-        besides, of at most `budget` multiplications.
+        besides, of at most `budget` multiplications. Another loss: see `minimise`.
     """
     h = problem.hyperparameters
     A, B = matrices.A, matrices.B
-    if not h.has_certificate or _cost(A, penalised=h.l2 > 0) > CERTIFICATE_COST:
+    if not is_provable(h) or not np.isfinite(np.square(A).sum() + np.square(B).sum()):
         return None
-    if not np.isfinite(np.square(A).sum() + np.square(B).sum()):
+    if h.loss != "squared":
+        dear = PIECEWISE_STEPS * A.size * A.shape[1] * B.shape[1] > CERTIFICATE_COST
+        return None if dear and h.optimizer != "exact" else _certified_by_dual(problem, matrices)
+    if _cost(A, penalised=h.l2 > 0) > CERTIFICATE_COST:
         return None
     found = solve(A, B, n_rows=len(A), l2=h.l2, intercept=h.fit_intercept)
     params, sparse = found.params, None
@@ -111,20 +154,76 @@ def certify(
     )
 
 
+def is_provable(h: Hyperparameters) -> bool:
+    """Whether there is a method that proves the minimum of such an objective."""
+    if h.batch_size is not None:
+        return False
+    return h.loss == "squared" or (h.l1 == 0 if h.loss == "huber" else h.l2 == 0)
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def excess(problem: Problem, matrices: Matrices, minimum: Certificate, params: Floats) -> float:
-    """Compute J(params) - J*, without cancellation, in float64.
+    """Compute J(params) - J*, of squared loss without cancellation, in float64.
 
     With d = params - params*:  mean (A d)^2 + l2 ||d_W||^2 + <g*, d> + l1 (||W||_1 - ||W*||_1).
+    Of another loss it is the difference, from which rounding takes what `Certificate.noise` says.
     """
     h = problem.hyperparameters
     moved = params - minimum.params
     n = problem.n_features
+    if h.loss != "squared":
+        W, values = params[:n], Loss.of(h).values(matrices.A @ params - matrices.B)
+        weights = np.ones(len(values)) if matrices.weights is None else matrices.weights
+        objective = (weights @ values).sum() / values.size
+        objective += h.l1 * np.abs(W).sum() + h.l2 * np.square(W).sum()
+        return max(float(objective - minimum.objective), 0.0)
     above = np.square(matrices.A @ moved).mean(axis=0).mean() + h.l2 * np.square(moved[:n]).sum()
     if h.l1 > 0:
         above += (minimum.gradient * moved).sum()
         above += h.l1 * (np.abs(params[:n]).sum() - np.abs(minimum.params[:n]).sum())
     return max(float(above), 0.0)
+
+
+def _certified_by_dual(problem: Problem, matrices: Matrices) -> Certificate | None:
+    h, loss = problem.hyperparameters, Loss.of(problem.hyperparameters)
+    found = minimise(
+        matrices.A,
+        matrices.B,
+        matrices.weights,
+        loss,
+        intercept=h.fit_intercept,
+        l1=h.l1,
+        l2=h.l2,
+        unique=h.optimizer == "exact",
+    )
+    if not (np.isfinite(found.params).all() and np.isfinite(found.objective)):
+        return None
+    baseline = _baseline(matrices, loss)
+    error = max(found.objective - found.bound, 0.0)
+    return Certificate(
+        params=found.params,
+        gradient=np.zeros_like(found.params),
+        objective=found.objective,
+        loss=found.loss,
+        rank=found.rank,
+        condition=found.condition if found.rank == len(found.params) else np.inf,
+        duality_gap=error / baseline if baseline > 0 else 0.0,
+        error=error,
+        exhausted=False,
+        noise=found.noise,
+        baseline=baseline,
+        unique=found.unique,
+        at_kink=found.at_kink,
+    )
+
+
+def _baseline(matrices: Matrices, loss: Loss) -> float:
+    """Compute the loss of the best constant; under huber of the median."""
+    B, weights = matrices.B, matrices.weights
+    omega = np.ones(len(B)) if weights is None else weights
+    seen = omega > 0
+    constant = best_constant(B[seen], omega[seen], loss)
+    return float((omega @ loss.values(constant - B)).sum() / B.size)
 
 
 def _noise(A: Floats, B: Floats, params: Floats) -> float:

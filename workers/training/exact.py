@@ -15,7 +15,7 @@ from workers.training.problem import Floats
 from workers.training.refinement import Refined, refine
 from workers.training.rounding import rank_tolerance
 
-__all__ = ["Optimum", "Refined", "augmented", "column_norms", "refine", "solve"]
+__all__ = ["Optimum", "Refined", "augmented", "column_norms", "refine", "shortest", "solve"]
 
 # Columns up to which all singular values are computed: beyond, that costs ten factorisations.
 FEW_COLUMNS = 256
@@ -70,7 +70,7 @@ def solve(A: Floats, B: Floats, *, n_rows: int, l2: float = 0.0, intercept: bool
     params[pivots[:rank]] = solve_triangular(R[:rank, :rank], Q[:, :rank].T @ goal)
     params /= norms[:, np.newaxis]
     if rank < columns:
-        params -= _superfluous(R, pivots, norms, params, intercept=intercept)
+        params = shortest(R, pivots, norms, params, intercept=intercept)
     residuals = M @ params - goal
     return Optimum(
         params=params,
@@ -130,10 +130,18 @@ def _rank(R: Floats, shape: tuple[int, ...]) -> int:
     return int((pivots > rank_tolerance(shape) * pivots[0]).sum())
 
 
-def _superfluous(
+def shortest(
     R: Floats, pivots: Floats, norms: Floats, params: Floats, *, intercept: bool
 ) -> Floats:
-    """Compute the part of params that changes no residual and lengthens W."""
+    """Take from params what changes no prediction and lengthens W.
+
+    Args:
+        R: pivoted triangle of the columns scaled to norm 1.
+        pivots: its columns' places.
+        norms: of the columns before.
+        params: [W; b], shape (columns, n_targets).
+        intercept: whether the last column is the intercept's.
+    """
     columns = len(norms)
     rank = _rank(R, R.shape)
     null = np.zeros((columns, columns - rank))
@@ -142,4 +150,4 @@ def _superfluous(
     null /= norms[:, np.newaxis]
     null /= np.linalg.norm(null, axis=0)
     W = slice(0, columns - intercept)
-    return np.asarray(null @ np.linalg.lstsq(null[W], params[W], rcond=None)[0])
+    return np.asarray(params - null @ np.linalg.lstsq(null[W], params[W], rcond=None)[0])
