@@ -2,8 +2,7 @@
 
 It owns the database connection, every runner's handle and every pipe, so its state is plain
 attributes and events have one order. The price: nothing in it may block, hence small frames, bulk
-in files, and statements that time out. `ring` and `drain` may be called from any thread and from
-a signal handler.
+in files, and statements that time out. Any thread or signal handler may call `ring` and `drain`.
 
     watch: hire -> settle -> beat -> enforce deadlines -> claim -> wait for [ear, pipes, sentinels]
 """
