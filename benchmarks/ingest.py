@@ -29,7 +29,8 @@ import numpy as np
 import polars as pl
 import psutil
 
-from storage.csv_tables import CsvForm, read_csv
+from storage.csv_form import CsvForm
+from storage.csv_tables import read_csv
 from storage.migrate import migrate
 
 ROUNDS = 7

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, Unpack
 
 import httpx2
 import numpy as np
@@ -28,6 +28,7 @@ from descend.jobs import Job, JobKind, JobState, Page
 from descend.limits import MAX_HISTORY_POINTS, MAX_LIST, MAX_WAIT_SECONDS, Limits
 from descend.models import LinearModel
 from descend.predictions import Predictions
+from descend.specs import ReadingOptions
 from descend.statistics import Covariance, Summary
 from descend.transport import Body, Transport, asked_pause, read
 
@@ -35,7 +36,7 @@ __all__ = ["Catalog", "Data"]
 
 _WAIT_STEP_SECONDS = 20.0
 _INGEST_SECONDS = 600.0  # a server answers an upload when it has read the whole of it
-_NO_OPTIONS: Mapping[str, str | None] = MappingProxyType({})
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 Contract = TypeVar("Contract", bound=BaseModel)
 Data = Any  # a path, a data frame, columns by name, an array: what frames.py can send
@@ -58,7 +59,7 @@ class Catalog:
     # -- datasets ---------------------------------------------------------------------------
 
     def upload(
-        self, source: Data, *, name: str | None = None, **csv_options: str | None
+        self, source: Data, *, name: str | None = None, **csv_options: Unpack[ReadingOptions]
     ) -> Dataset:
         """Upload a table; its rows are profiled and kept until deleted.
 
@@ -67,7 +68,9 @@ class Catalog:
                 or npz, by its suffix, each also with .gz); a pandas or polars frame; a dictionary
                 of columns; an array.
             name: by default the file's.
-            csv_options: `delimiter`, `decimal`, `encoding`, `null_values`, `text`.
+            csv_options: `delimiter`, `decimal`, `encoding`, `null_values`, `text`; and
+                `thousands`, `strip`, `dates`: a value for all columns, `"COLUMN:value"` for one,
+                or a list of these.
 
         Raises:
             InvalidInput: when the table cannot be used; `param` names the column.
@@ -86,10 +89,17 @@ class Catalog:
         """Read the first rows of a dataset."""
         return self._get(f"/v1/datasets/{dataset_id}/preview", Preview, rows=rows)
 
-    def append(self, dataset_id: str, source: Data, *, name: str | None = None) -> Dataset:
+    def append(
+        self,
+        dataset_id: str,
+        source: Data,
+        *,
+        name: str | None = None,
+        **csv_options: Unpack[ReadingOptions],
+    ) -> Dataset:
         """Make a new dataset: that one's rows, and below them those of `source`."""
         path = f"/v1/datasets/{dataset_id}/rows"
-        return self._upload(_body_of(source), path, name=name)
+        return self._upload(_body_of(source), path, name=name, csv_options=csv_options)
 
     def delete_dataset(self, dataset_id: str) -> None:
         """Delete a dataset; refused with DatasetInUse while jobs that use it have not ended."""
@@ -196,7 +206,7 @@ class Catalog:
         *,
         interval: float | None = None,
         unseen: Unseen = "error",
-        **csv_options: str | None,
+        **csv_options: Unpack[ReadingOptions],
     ) -> Predictions:
         """Let the server predict; with `interval`, between what ends a new observation lies.
 
@@ -207,7 +217,7 @@ class Catalog:
                 Parquet, Arrow, NDJSON), which the server reads as it reads an upload.
             interval: its level, such as 0.95.
             unseen: a level that was not in the training data: refused, or the base level.
-            csv_options: of a file: `delimiter`, `decimal`, `encoding`, `null_values`.
+            csv_options: of a CSV, as of an upload, but `text`: the model knows its columns.
 
         Raises:
             InvalidInput: when X does not fit the model.
@@ -285,7 +295,7 @@ class Catalog:
         path: str = "/v1/datasets",
         *,
         name: str | None = None,
-        csv_options: Mapping[str, str | None] = _NO_OPTIONS,
+        csv_options: Mapping[str, Any] = _NO_OPTIONS,
     ) -> Dataset:
         if name is None and isinstance(body.content, Path):
             name = body.content.name

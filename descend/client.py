@@ -21,14 +21,15 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from descend.catalog import Catalog, Data
-from descend.errors import NOTHING_MADE, DescendError
+from descend.datasets import MEDIA_TYPES, UploadFormat
+from descend.errors import NOTHING_MADE, DescendError, InvalidInput
 from descend.gradients import Gradients
 from descend.jobs import Job, JobSpec
 from descend.limits import MAX_WAIT_SECONDS
 from descend.plans import Plan
 from descend.runs import Run
 from descend.settings import ClientSettings
-from descend.specs import Given, Options, given, job_spec, spec_changes
+from descend.specs import Given, Options, TrainOptions, given, job_spec, parted, spec_changes
 from descend.transport import Body, Transport, read
 
 __all__ = ["Client", "Run"]
@@ -106,7 +107,7 @@ class Client(Catalog):
         sample_weight: ArrayLike | None = None,
         dataset: Data = None,
         wait_seconds: float = 0.0,
-        **options: Unpack[Options],
+        **options: Unpack[TrainOptions],
     ) -> Run:
         """Submit a job and return at once with what it has become so far.
 
@@ -117,7 +118,8 @@ class Client(Catalog):
             sample_weight: a weight >= 0 for each row of X.
             dataset: a Dataset or its id, instead of X.
             wait_seconds: answer when the job has ended, or that time has passed.
-            options: target, features, … and every hyperparameter (see Options).
+            options: target, features, … and every hyperparameter (see Options); of a CSV also
+                how it is written (see `upload`).
 
         Raises:
             InvalidInput: when a value cannot be used; `param` names it.
@@ -174,7 +176,7 @@ class Client(Catalog):
         sample_weight: ArrayLike | None = None,
         dataset: Data = None,
         wait_seconds: float = 60.0,
-        **options: Unpack[Options],
+        **options: Unpack[TrainOptions],
     ) -> Plan:
         """Say what `train` with the same arguments would do, without training.
 
@@ -193,7 +195,7 @@ class Client(Catalog):
         sample_weight: ArrayLike | None = None,
         dataset: Data = None,
         wait_seconds: float = 60.0,
-        **options: Unpack[Options],
+        **options: Unpack[TrainOptions],
     ) -> Gradients:
         """Compute the gradient at the weights of `init` (zeros, torch, a job's id, weights).
 
@@ -236,10 +238,14 @@ class Client(Catalog):
 
     def _spec(self, data: Given, options: Mapping[str, Any]) -> JobSpec:
         """Make the JobSpec; what cannot be used is refused before anything is uploaded."""
-        spec = job_spec(data.reference or _NOT_YET, {**data.options, **options})
+        about_job, reading = parted(options)
+        if reading and not _is_csv(data.body):
+            name = next(iter(reading))
+            raise InvalidInput(f"{name} says how a CSV is written: the data is none", param=name)
+        spec = job_spec(data.reference or _NOT_YET, {**data.options, **about_job})
         if data.body is None:
             return spec
-        dataset = self._upload(data.body, name=spec.name)
+        dataset = self._upload(data.body, name=spec.name, csv_options=reading)
         return spec.model_copy(update={"dataset": dataset.id})
 
     def _forget(self, spec: JobSpec, data: Given) -> None:
@@ -247,6 +253,10 @@ class Client(Catalog):
         if data.body is not None:
             with suppress(DescendError):
                 self.delete_dataset(str(spec.dataset))
+
+
+def _is_csv(body: Body | None) -> bool:
+    return body is not None and MEDIA_TYPES.get(body.media_type) is UploadFormat.CSV
 
 
 def _json(spec: JobSpec) -> Body:

@@ -26,7 +26,10 @@
 A docstring is the class's default message. HTTP statuses are service/errors.py's table.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+from descend.field_errors import FieldError
 
 __all__ = [
     "NOTHING_MADE",
@@ -67,10 +70,12 @@ class DescendError(Exception):
         *,
         param: str | None = None,
         retry_after_seconds: float | None = None,
+        errors: Sequence[FieldError] = (),
     ) -> None:
         self.message = message or (type(self).__doc__ or "").strip()
         self.param = param
         self.retry_after_seconds = retry_after_seconds
+        self.errors = tuple(errors)  # each field or column that is wrong, where several may be
         super().__init__(self.message)
 
 

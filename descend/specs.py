@@ -1,7 +1,7 @@
 """From the arguments of `Client.train` to a JobSpec: what they hold, and every option there is."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
@@ -18,7 +18,16 @@ from descend.ids import ID_PATTERNS
 from descend.jobs import JobSpec
 from descend.transport import Body
 
-__all__ = ["Given", "Options", "given", "job_spec", "spec_changes"]
+__all__ = [
+    "Given",
+    "Options",
+    "ReadingOptions",
+    "TrainOptions",
+    "given",
+    "job_spec",
+    "parted",
+    "spec_changes",
+]
 
 # What the values of an option may have for members.
 _MEMBERS: dict[str, frozenset[str]] = {
@@ -28,6 +37,19 @@ _MEMBERS: dict[str, frozenset[str]] = {
     ),
 }
 DATASET_ID = re.compile(ID_PATTERNS["ds"])
+
+
+class ReadingOptions(TypedDict, total=False):
+    """Everything that can be said about how a CSV is written; see the reference, uploads."""
+
+    delimiter: str | None
+    decimal: str | None
+    encoding: str | None
+    null_values: str | None
+    text: str | Sequence[str] | None
+    thousands: str | Sequence[str] | None
+    strip: str | Sequence[str] | None
+    dates: str | Sequence[str] | None
 
 
 class Options(TypedDict, total=False):
@@ -71,6 +93,16 @@ class Options(TypedDict, total=False):
     seed: int | None
     dtype: Literal["float64", "float32"]
     deterministic: Literal[True]
+
+
+class TrainOptions(Options, ReadingOptions, total=False):
+    """What can be said about a job, and about the CSV that it is given."""
+
+
+def parted(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part options into those of a job and those of reading a CSV."""
+    reading = {name: v for name, v in options.items() if name in ReadingOptions.__annotations__}
+    return {name: v for name, v in options.items() if name not in reading}, reading
 
 
 @dataclass(frozen=True)

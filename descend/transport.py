@@ -17,9 +17,10 @@ from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from descend.errors import DescendError, Unreachable, error_class
+from descend.field_errors import FieldError
 
 __all__ = ["Body", "Content", "Transport", "asked_pause", "read"]
 
@@ -225,10 +226,19 @@ def _accepted(answer: httpx2.Response, *, resent: bool) -> httpx2.Response:
         str(problem.get("detail") or problem.get("title")),
         param=problem.get("param"),
         retry_after_seconds=float(asked) if asked.isdecimal() else None,
+        errors=_field_errors(problem.get("errors")),
     )
     if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         error.add_note(f"request {problem.get('request_id')}")
     raise error
+
+
+def _field_errors(found: object) -> list[FieldError]:
+    """Read what a refusal says of single fields; a newer server may say it otherwise."""
+    try:
+        return TypeAdapter(list[FieldError]).validate_python(found or [])
+    except ValidationError:
+        return []
 
 
 def _is_gone(answer: httpx2.Response, *, resent: bool) -> bool:

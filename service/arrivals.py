@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import Query, Request
+from pydantic import StringConstraints
 
-from descend.datasets import UploadFormat
+from descend.datasets import NULL_WORDS, UploadFormat
 from descend.errors import InvalidInput, UnsupportedMediaType
 from descend.limits import Limits
 from service.bodies import content_encoding, content_type, limited
@@ -17,10 +18,11 @@ from service.compression import inflated
 from service.dependencies import Parts
 from service.digests import held_to
 from service.uploads import receive
-from storage.csv_tables import NULL_WORDS
 from storage.ingest_files import Order
 
 __all__ = ["CsvOptions", "Upload", "UploadOptions", "arrived"]
+
+Option = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,30 @@ class CsvOptions:
         ),
     ] = None
 
+    thousands: Annotated[
+        list[Option] | None,
+        Query(
+            description="what stands between groups of three digits: `,`, `.`, `'` or a space, for"
+            " all columns, or COLUMN:value for one; may be repeated",
+        ),
+    ] = None
+    strip: Annotated[
+        list[Option] | None,
+        Query(
+            description="a text to take off either end of numbers, such as $ or %, for all columns,"
+            " or COLUMN:text for one; `()` reads (12) as -12, `-` reads 12- as -12; may be"
+            " repeated",
+        ),
+    ] = None
+    dates: Annotated[
+        list[Option] | None,
+        Query(
+            description="what to make of ISO dates: days (since the column's first), year, month"
+            " or weekday (1 is Monday), for all columns of dates, or COLUMN:value for one; may be"
+            " repeated",
+        ),
+    ] = None
+
     @property
     def null_words(self) -> tuple[str, ...] | None:
         if self.null_values is None:
@@ -69,17 +95,17 @@ class UploadOptions(CsvOptions):
     """How a CSV is written, and which of its columns are text though they look like numbers."""
 
     text: Annotated[
-        str | None,
+        list[Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00-\x1f]*$")]]
+        | None,
         Query(
-            max_length=10_000,
-            pattern=r"^[^\x00-\x1f]*$",
-            description="columns to be kept as text whatever their cells are, as a line of CSV",
+            description="columns to be kept as text whatever their cells are, as a line of CSV;"
+            " may be repeated",
         ),
     ] = None
 
     @property
     def columns_of_text(self) -> tuple[str, ...]:
-        return tuple(next(csv.reader([self.text]), [])) if self.text else ()
+        return tuple(name for row in csv.reader(self.text or ()) for name in row)
 
 
 @dataclass(frozen=True)
@@ -92,6 +118,11 @@ class Upload:
 
     def order(self, options: CsvOptions, limits: Limits, **more: object) -> Order:
         """Say how the file is to be read; `more` are further fields of the order."""
+        if options.decimal is not None and options.decimal in (options.thousands or ()):
+            raise InvalidInput(
+                f"{options.decimal!r} is the decimal sign: it cannot group thousands, too",
+                param="thousands",
+            )
         order = Order(
             path=self.path,
             target=self.path.with_suffix(".arrow"),
@@ -100,6 +131,9 @@ class Upload:
             decimal=options.decimal or ".",
             encoding=options.encoding or "utf-8",
             null_values=options.null_words,
+            thousands=tuple(options.thousands or ()),
+            strip=tuple(options.strip or ()),
+            dates=tuple(options.dates or ()),
             most_bytes=limits.upload_bytes,
         )
         return order.model_copy(update=more)

@@ -1,6 +1,7 @@
 """One table from exceptions to HTTP, and the handlers that read it. Nobody else names a status."""
 
 import math
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import structlog
@@ -40,8 +41,8 @@ class InvalidFields(errors.InvalidInput):
 
     def __init__(self, fields: list[FieldError]) -> None:
         first = fields[0]
-        super().__init__(f"{first.param or 'body'}: {first.message}", param=first.param or None)
-        self.fields = fields
+        message = f"{first.param or 'body'}: {first.message}"
+        super().__init__(message, param=first.param or None, errors=fields)
 
 
 def status_of(error: type[errors.DescendError]) -> int:
@@ -56,7 +57,7 @@ def problem_response(
     code: str,
     detail: str,
     param: str | None = None,
-    fields: list[FieldError] | None = None,
+    fields: Sequence[FieldError] = (),
     headers: dict[str, str] | None = None,
 ) -> Response:
     """Write a problem document, or what the inference protocol has in its place; count it."""
@@ -75,7 +76,7 @@ def problem_response(
         code=code,
         param=param,
         request_id=request_id,
-        errors=fields or [],
+        errors=list(fields),
     )
     return Response(body.model_dump_json(), status, headers, MEDIA_TYPE)
 
@@ -100,7 +101,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
         code=error.code,
         detail=error.message,
         param=error.param,
-        fields=error.fields if isinstance(error, InvalidFields) else None,
+        fields=error.errors,
         headers=_headers(error, status),
     )
 

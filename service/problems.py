@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
 from descend.choices import of_several, param_of
+from descend.field_errors import FieldError
 
 __all__ = [
     "MEDIA_TYPE",
@@ -21,16 +22,6 @@ MEDIA_TYPE = "application/problem+json"
 PLAIN_PREFIX = "/v2"  # the inference protocol's: its clients expect refusals of their own form
 MOST_ERRORS = 20
 LONGEST_TEXT = 400
-
-
-class FieldError(BaseModel):
-    """One field that is wrong."""
-
-    model_config = ConfigDict(frozen=True)
-
-    param: str = Field(description="dotted path of the field, e.g. hyperparameters.learning_rate")
-    message: str
-    code: str
 
 
 class PlainError(BaseModel):
@@ -78,7 +69,9 @@ class Problem(BaseModel):
     code: str = Field(description="stable; one of descend.errors")
     param: str | None = Field(None, description="the field to change, where there is one")
     request_id: str
-    errors: list[FieldError] = Field([], description=f"each wrong field, at most {MOST_ERRORS}")
+    errors: list[FieldError] = Field(
+        [], description=f"each wrong field, at most {MOST_ERRORS}; or each column of a file"
+    )
 
 
 def field_errors(found: Iterable[ErrorDetails], body: Any) -> list[FieldError]:

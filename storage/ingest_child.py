@@ -62,7 +62,12 @@ def _done(order: Order) -> dict[str, Any]:
             return {"read": True}
         return {"dataset": ingest_file(order).model_dump(mode="json")}
     except DescendError as error:
-        return {"code": error.code, "message": error.message, "param": error.param}
+        return {
+            "code": error.code,
+            "message": error.message,
+            "param": error.param,
+            "errors": [one.model_dump() for one in error.errors],
+        }
     except MemoryError:
         return {"no_memory": True}
 

@@ -16,7 +16,8 @@ from storage.appending import append_rows
 from storage.arrow import open_table
 from storage.arrow_uploads import file_of_stream
 from storage.artefacts import NO_ROOM, no_room_is_storage_full
-from storage.csv_tables import CsvForm, read_csv
+from storage.csv_form import CsvForm
+from storage.csv_tables import read_csv
 from storage.csv_text import refuse_missing
 from storage.frames import check_size, write_frame
 from storage.ingest import dataset_of
@@ -47,6 +48,9 @@ class Order(BaseModel):
     decimal: str = "."
     encoding: str = "utf-8"
     null_values: tuple[str, ...] | None = None
+    thousands: tuple[str, ...] = ()
+    strip: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
     most_bytes: int = 10 * 2**30
     parent: Path | None = None
@@ -172,6 +176,9 @@ def _form(order: Order) -> CsvForm:
         null_values=order.null_values,
         decimal=order.decimal,
         encoding=order.encoding,
+        thousands=order.thousands,
+        strip=order.strip,
+        dates=order.dates,
         kinds=kinds if order.parent is None else open_table(order.parent).kinds,
         only=order.columns is not None,
     )

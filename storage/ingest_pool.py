@@ -21,6 +21,7 @@ import structlog
 
 from descend.datasets import Dataset
 from descend.errors import DescendError, InvalidDataset, Unavailable, error_class
+from descend.field_errors import FieldError
 from storage.arrow import Table, open_table
 from storage.ingest import Ingested, ingested_at
 from storage.ingest_files import Order
@@ -98,7 +99,9 @@ class IngestPool:
 
     def _refusal(self, answer: dict[str, Any]) -> DescendError:
         if "code" in answer:
-            return error_class(answer["code"])(answer["message"], param=answer["param"])
+            errors = [FieldError.model_validate(one) for one in answer["errors"]]
+            kind = error_class(answer["code"])
+            return kind(answer["message"], param=answer["param"], errors=errors)
         self.lost[next((cause for cause in ("late", "no_memory") if cause in answer), "died")] += 1
         if "late" in answer:
             return InvalidDataset(f"reading the file took longer than {self._seconds:g} s")

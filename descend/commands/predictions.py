@@ -37,7 +37,7 @@ _OF_ROWS = re.compile(r"\brows? \d+(?:, \d+)*")
 class Asked:
     """How a table is read and what is asked of its rows."""
 
-    csv_options: Mapping[str, str]
+    csv_options: Mapping[str, Any]
     interval: float | None
     unseen: Unseen
 

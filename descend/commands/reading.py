@@ -47,12 +47,14 @@ _JSON = re.compile(rb'\{\s*"(columns|X|rows)"\s*:\s*[\[{]')
 _PEEK_BYTES = 512
 
 
-def _option(name: str, words: str, metavar: str) -> inspect.Parameter:
+def _option(name: str, words: str, metavar: str, *, several: bool = False) -> inspect.Parameter:
     option = typer.Option(
         f"--{name.replace('_', '-')}", help=words, metavar=metavar, rich_help_panel=_PANEL
     )
+    kind: Any = list[str] if several else str
+    annotation: Any = Annotated[kind | None, option]
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str | None, option], default=None
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=None
     )
 
 
@@ -62,7 +64,26 @@ CSV = (
     _option("decimal", "CSV: the decimal sign, a point by default.", ".|,"),
     _option("encoding", "CSV: of the text, utf-8 by default.", "utf-8|latin-1"),
     _option("null_values", "CSV: words for a missing cell, separated by commas.", "WORDS"),
-    _option("text", "CSV: columns to keep as text, separated by commas.", "COLUMNS"),
+    _option("text", "CSV: columns to keep as text, separated by commas.", "COLUMNS", several=True),
+    _option(
+        "thousands",
+        "CSV: what groups digits by three, in all columns or one; may be repeated.",
+        "[COLUMN:],|.|'|SPACE",
+        several=True,
+    ),
+    _option(
+        "strip",
+        "CSV: a text beside numbers to take off, such as $ or %; may be repeated. () reads (12)"
+        " as -12, - reads 12- as -12.",
+        "[COLUMN:]TEXT",
+        several=True,
+    ),
+    _option(
+        "dates",
+        "CSV: what to make of ISO dates; days count from the first. May be repeated.",
+        "[COLUMN:]days|year|month|weekday",
+        several=True,
+    ),
 )
 FORMAT = _option(
     "format", "What standard input holds; by default found in its first bytes.", "|".join(_SUFFIXES)
@@ -73,7 +94,7 @@ READING = (FORMAT, *CSV)
 class Source:
     """Where a table comes from, and how its text is written."""
 
-    def __init__(self, words: str, *, form: str | None, csv_options: Mapping[str, str]) -> None:
+    def __init__(self, words: str, *, form: str | None, csv_options: Mapping[str, Any]) -> None:
         self.words = words
         self.dataset_id = words if re.fullmatch(ID_PATTERNS["ds"], words) else None
         self.form = form
@@ -91,7 +112,7 @@ def source_of(words: str, given: dict[str, Any]) -> Source:
         raise InvalidInput(f"give one of {', '.join(UploadFormat)}", param="format")
     options = {one.name: given.pop(one.name, None) for one in CSV}
     source = Source(
-        words, form=form, csv_options={k: v for k, v in options.items() if v is not None}
+        words, form=form, csv_options={k: v for k, v in options.items() if v not in (None, [])}
     )
     if source.dataset_id is None and words != _STDIN and not Path(words).is_file():
         raise InvalidInput(_no_file(words))

@@ -13,7 +13,16 @@ from descend.commands.options import OPTIONS, dashed
 __all__ = ["in_options", "refusal"]
 
 # Of the upload, and of a model's file; the others are a JobSpec's.
-_READING = ("delimiter", "decimal", "encoding", "null_values", "text")
+_READING = (
+    "delimiter",
+    "decimal",
+    "encoding",
+    "null_values",
+    "text",
+    "thousands",
+    "strip",
+    "dates",
+)
 _WRITING = ("unseen",)
 _FIELDS = frozenset({*OPTIONS, *_READING, *_WRITING})
 # Of a question about a model; a column may have such a name, so they count where they were typed.

@@ -22,6 +22,7 @@ from typer.core import TyperCommand
 
 from descend.commands import servers
 from descend.commands.refusals import refusal
+from descend.commands.remedies import about_columns, remedies
 from descend.errors import (
     Conflict,
     DescendError,
@@ -32,6 +33,7 @@ from descend.errors import (
     Unreachable,
     WrongHost,
 )
+from descend.field_errors import FieldError
 
 if TYPE_CHECKING:
     from descend.client import Client
@@ -245,17 +247,23 @@ def _tell(session: Session, error: Exception) -> NoReturn:
     exit_code = next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
     param = getattr(error, "param", None)
     message = _message(error)
+    errors = getattr(error, "errors", ())
     if session.as_json:
         code = getattr(error, "code", "usage" if exit_code == USAGE else "unreachable")
-        _tell_json(code, message, param)
+        _tell_json(code, message, param, errors)
         raise typer.Exit(exit_code)
-    words = refusal(message, param, session.given)
-    complain(words, exit_code, hint="\n".join([*_notes(error), _hint(session, error)]).strip("\n"))
+    words = about_columns(errors) or refusal(message, param, session.given)
+    hints = [*_notes(error), *remedies(errors), _hint(session, error)]
+    complain(words, exit_code, hint="\n".join(hints).strip("\n"))
 
 
-def _tell_json(code: str, message: str, param: str | None) -> None:
-    told = {"error": {"code": code, "message": message, "param": param}}
-    typer.echo(json.dumps(told), err=True)
+def _tell_json(
+    code: str, message: str, param: str | None, errors: Sequence[FieldError] = ()
+) -> None:
+    told: dict[str, object] = {"code": code, "message": message, "param": param}
+    if errors:
+        told["errors"] = [one.model_dump(exclude_defaults=True) for one in errors]
+    typer.echo(json.dumps({"error": told}), err=True)
 
 
 def _message(error: Exception) -> str:

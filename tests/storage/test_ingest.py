@@ -132,12 +132,13 @@ def test_decimal_commas_other_delimiters_and_words_for_nothing(csv) -> None:  # 
 
 
 def test_points_in_a_file_with_decimal_commas_are_not_guessed_at(csv) -> None:  # type: ignore[no-untyped-def]
-    ingested = csv("a;b\n1,5;1\n1.234;2\n", delimiter=";", decimal=",")
+    text = "a;b\n1,5;1\n1.234;2\n"
 
-    assert ingested.dataset.columns[0].dtype is ColumnType.STRING
-    assert ingested.dataset.warnings == [
-        "column 'a' is text: 1 of its 2 cells is no number, that in row 2"
-    ]
+    with pytest.raises(InvalidDataset, match=r"groups of three with '\.': row 2\. Send thousands"):
+        csv(text, delimiter=";", decimal=",")
+
+    ingested = csv(text, delimiter=";", decimal=",", thousands=("a:.",))
+    assert columns_of(ingested)["a"] == [1.5, 1234]
 
 
 def test_other_encodings_and_a_byte_order_mark_are_read(csv) -> None:  # type: ignore[no-untyped-def]
