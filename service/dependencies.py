@@ -97,13 +97,13 @@ async def known_query(request: Request) -> None:
     """Refuse query parameters that the OpenAPI document does not list."""
     if not request.scope["query_string"]:
         return
-    known: frozenset[str] = request.app.state.query_names[request.scope["endpoint"].__name__]
+    known: dict[str, bool] = request.app.state.query_names[request.scope["endpoint"].__name__]
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         family = re.sub(r"\[[^\]]*\]$", "[]", name)
         if family not in known:
             raise InvalidFields([_parameter(name, "there is no such query parameter", "unknown")])
-        if name in seen:
+        if name in seen and not known[family]:
             raise InvalidFields([_parameter(name, "is given more than once", "repeated")])
         seen.add(name)
 

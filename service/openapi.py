@@ -239,18 +239,22 @@ def _state_choices(place: Any) -> None:
             choice["enum"] = [choice.pop("const")]
 
 
-def query_names(found: Json) -> dict[str, frozenset[str]]:
-    """Map each operation to the query parameters that the document lists."""
+def query_names(found: Json) -> dict[str, dict[str, bool]]:
+    """Map each operation to the query parameters that the document lists: may they be repeated."""
     return {
-        operation["operationId"]: frozenset(
+        operation["operationId"]: {
             f"{parameter['name']}[]"
             if parameter.get("style") == "deepObject"
-            else parameter["name"]
+            else parameter["name"]: _is_list(parameter["schema"])
             for parameter in operation.get("parameters", [])
             if parameter["in"] == "query"
-        )
+        }
         for _, operation in _operations(found)
     }
+
+
+def _is_list(schema: Json) -> bool:
+    return "array" in {schema.get("type"), *(one.get("type") for one in schema.get("anyOf", []))}
 
 
 def allowed_methods(found: Json) -> list[tuple[re.Pattern[str], str]]:

@@ -26,7 +26,9 @@ def remedies(errors: Sequence[FieldError]) -> Iterator[str]:
         yield "Correct them; or name what stands for a missing cell: --null-values WORDS"
     first = _typed(*(one.options[0] for one in columns if one.options))
     if first:
-        yield f"To have {'it' if len(columns) == 1 else 'them'} read, add: {first}"
+        only = columns[0].options[0] if len(columns) == 1 else {}
+        it = "have it read" if only else "have them read"
+        yield f"To {'keep it as text' if 'text' in only else it}, add: {first}"
     for one in columns:
         whose = "" if len(columns) == 1 else f" for {one.column!r}"
         for way in one.options[1:]:

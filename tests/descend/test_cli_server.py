@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -109,6 +110,47 @@ def test_options_of_a_csv_go_with_the_upload(descend: Command) -> None:
         ("a", 2.0, 0),
         ("b", 4.0, 1),
     ]
+
+
+RENTS = "day,rent,area\n2024-01-01,$950,33\n2024-01-02,$887,32\n2024-01-09,$1200,58\n"
+
+
+def test_a_refusal_says_what_to_type_and_typed_it_is_read(descend: Command, folder: Path) -> None:
+    (folder / "rents.csv").write_text(RENTS)
+
+    refused = descend("train", "rents.csv", "--target", "rent", "--optimizer", "exact")
+    found = re.search(r"To have them read, add: (.*)", refused.err)
+    assert found is not None
+    typed = shlex.split(found[1])
+    ended = descend("train", "rents.csv", "--target", "rent", "--optimizer", "exact", *typed)
+
+    assert refused.code == 2
+    assert typed == ["--dates", "day:days", "--strip", "rent:$"]
+    assert "or for 'rent': --text rent" in refused.err
+    assert ended.code == 0, ended.err
+    assert "day [days since 2024-01-01]" in ended.out
+
+
+def test_columns_of_dates_and_signs_are_predicted_from_the_file_as_it_is(
+    descend: Command, folder: Path, client: Client
+) -> None:
+    (folder / "rents.csv").write_text(RENTS)
+    reading = {"dates": "day:days", "strip": ["rent:$"]}
+    run = client.train(folder / "rents.csv", target="rent", optimizer="exact", **reading)  # type: ignore[misc]
+    model_id = str(run.wait().job.model_id)
+    (folder / "later.csv").write_text("day,area\n2024-01-02,32\n")
+
+    ended = descend("predict", model_id, "later.csv")
+
+    assert float(ended.out.split()[1]) == pytest.approx(887)
+
+
+def test_a_json_refusal_has_the_options_too(descend: Command) -> None:
+    ended = descend("upload", "-", "--json", stdin=RENTS)
+
+    error = json.loads(ended.err)["error"]
+    assert [one["column"] for one in error["errors"]] == ["day", "rent"]
+    assert error["errors"][1]["options"][0] == {"strip": ["rent:$"]}
 
 
 def test_no_word_at_all_stands_for_a_missing_cell_where_none_is_given(descend: Command) -> None:

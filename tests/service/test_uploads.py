@@ -85,6 +85,49 @@ def test_every_format_is_read_and_shown(client: TestClient, format_: str, *, pac
     assert preview.json()["columns"] == [column["name"] for column in created.json()["columns"]]
 
 
+RENTS = "day|rent|y\n2024-01-01|$1,950|1\n2024-01-02|$887|2\n2024-01-05|$12,000|3\n"
+
+
+def test_a_refusal_of_columns_names_rows_and_the_options_that_read_them(
+    client: TestClient,
+) -> None:
+    response = client.post("/v1/datasets", content=RENTS, headers=CSV)
+
+    assert response.status_code == 422
+    problem = response.json()
+    found = [(one["column"], one["code"], one["rows"]) for one in problem["errors"]]
+    assert found == [("day", "dates", [1, 2, 3]), ("rent", "written_numbers", [1, 2, 3])]
+    assert [one["options"][0] for one in problem["errors"]] == [
+        {"dates": ["day:days"]},
+        {"thousands": ["rent:,"], "strip": ["rent:$"]},
+    ]
+    assert "1,950" not in response.text
+
+
+def test_options_are_repeated_and_dates_count_on_in_rows_that_come_later(
+    client: TestClient,
+) -> None:
+    query = {"dates": ["day:days", "day:year"], "thousands": "rent:,", "strip": ["$", "€"]}
+
+    created = client.post("/v1/datasets", params=query, content=RENTS, headers=CSV).json()
+    more = "rent|day|y\n€5|2024-02-01|4\n"
+    path = f"/v1/datasets/{created['id']}/rows"
+    both = client.post(path, params={"strip": "rent:€"}, content=more, headers=CSV).json()
+
+    names = [column["name"] for column in created["columns"]]
+    assert names == ["day [days since 2024-01-01]", "day [year]", "rent", "y"]
+    assert [column["max"] for column in created["columns"]] == [4, 2024, 12000, 3]
+    assert [column["max"] for column in both["columns"]] == [31, 2024, 12000, 4]
+
+
+def test_a_sign_cannot_be_decimal_and_group_digits(client: TestClient) -> None:
+    query = {"decimal": ",", "thousands": ","}
+
+    problem = client.post("/v1/datasets", params=query, content=RENTS, headers=CSV).json()
+
+    assert (problem["status"], problem["param"]) == (422, "thousands")
+
+
 def test_a_preview_has_as_many_rows_as_asked_for(client: TestClient) -> None:
     text = "a,b,c\n" + "".join(f"{2**53 + i},{i / 7},{i % 2 == 0}\n" for i in range(500))
     url = create(client, text.encode())["urls"]["preview"]

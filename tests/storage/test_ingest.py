@@ -212,7 +212,7 @@ def test_a_delimiter_is_found_in_the_header_and_said(csv, delimiter: str) -> Non
 
 def test_numbers_with_decimal_commas_are_never_taken_for_text(csv) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(
-        InvalidDataset, match="'b' holds numbers written with a comma: send decimal"
+        InvalidDataset, match=r"'b' holds numbers written with a comma: .*decimal=,"
     ):
         csv("a;b\n1;1,5\n2;7\n3;-2,25\n")
 
@@ -238,7 +238,6 @@ def test_words_that_were_not_given_are_no_words_for_nothing(csv) -> None:  # typ
     [
         ("2.5,,,", ["float64", "float64", "bool"]),
         (",town,,", ["int64", "string", "bool"]),
-        (",,Ulm,", ["int64", "float64", "string"]),
         (",,, 9007199254740993 ", ["int64", "float64", "bool"]),
     ],
 )
