@@ -131,6 +131,7 @@ class StopReason(StrEnum):
     """Why training stopped: the numerical fate, which is no exception."""
 
     CONVERGED = "converged"
+    SETTLED = "settled"
     TARGET_GAP = "target_gap"
     SOLVED = "solved"
     ANSWERED = "answered"
@@ -308,10 +309,11 @@ class Metrics(BaseModel):
         None, description="of the design trained on, its columns scaled to equal length"
     )
     r2: float | None = Field(None, description="1 - train_loss / variance of y")
-    converged: bool = Field(
-        False,
-        description="the gap is at most 1e-6 of min_objective (of a perfect fit: 1e-9 of the"
-        " variance of y); where no minimum is known, stopped by tol",
+    converged: bool | None = Field(
+        None,
+        description="true: the gap is at most 1e-6 of min_objective (of a perfect fit: 1e-9 of the"
+        " variance of y); false: it is more, or the loss diverged; null: no minimum is known to"
+        " compare with",
     )
     train_seconds: float | None = None
 

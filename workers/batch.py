@@ -23,7 +23,13 @@ from workers.tables import Block
 __all__ = ["Trainee", "Work", "batches", "load", "rehearse", "unloaded", "work_on"]
 
 _SUCCESS = frozenset(
-    {StopReason.CONVERGED, StopReason.TARGET_GAP, StopReason.SOLVED, StopReason.MAX_EPOCHS}
+    {
+        StopReason.CONVERGED,
+        StopReason.SETTLED,
+        StopReason.TARGET_GAP,
+        StopReason.SOLVED,
+        StopReason.MAX_EPOCHS,
+    }
 )
 Blocks = Callable[[], Iterator[Block]]
 

@@ -156,13 +156,10 @@ function succeeded(job: Job, facts: Facts): Said {
   if (job.stop_reason === 'solved') return plain('Solved exactly.', penalized ? best(job) : least)
   if (job.stop_reason === 'target_gap')
     return near(job, `Stopped after ${epochs}, as near to the minimum as was asked.`, far, but, over)
-  if (job.stop_reason === 'converged' && metrics?.converged) {
-    if (penalized) return plain(`Converged after ${epochs}.`, best(job) + over)
-    if (floor === null) return plain(`Converged after ${epochs}.`, `The loss no longer changed.${over}`)
-    return plain(`Converged after ${epochs}.`, least + over)
-  }
   if (job.stop_reason === 'converged')
-    return warn(`Settled after ${epochs}, short of the minimum:`,
+    return plain(`Converged after ${epochs}.`, (penalized ? best(job) : least) + over)
+  if (job.stop_reason === 'settled')
+    return warn(`Settled after ${epochs}, ${far ? '' : 'perhaps '}short of the minimum:`,
       `${far ? `${far.long}. ` : ''}Each step had become too small to go on.`, [exactly(job)])
   if (far && !far.near) return short(job, facts, far)
   if (!far) return plain(`Finished after ${epochs}.`, `The training loss is ${number(loss)}.${over}`)

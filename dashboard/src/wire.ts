@@ -103,7 +103,7 @@ export interface Metrics {
   rank: number | null
   condition_number: number | null
   r2: number | null
-  converged: boolean
+  converged: boolean | null
   train_seconds: number | null
 }
 

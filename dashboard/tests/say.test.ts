@@ -138,10 +138,17 @@ test('converged with a penalty claims the objective, not the loss', () => {
 })
 
 test('settled by tol short of the minimum says so', () => {
-  const said = say(job({ state: 'succeeded', stop_reason: 'converged', metrics: { converged: false, train_loss: 10 } }))
+  const said = say(job({ state: 'succeeded', stop_reason: 'settled', metrics: { converged: false, train_loss: 10 } }))
 
   assert.match(text(said), /Settled after 74 epochs, short of the minimum: 15.8 % above/)
   assert.deepEqual(labels(said), ['Solve exactly'])
+})
+
+test('settled where no minimum is known does not say that it is there', () => {
+  const metrics = { converged: null, min_loss: null, min_objective: null, gap: null, relative_gap: null }
+  const said = say(job({ state: 'succeeded', stop_reason: 'settled', metrics, of: { loss: 'huber' } }))
+
+  assert.match(text(said), /^Settled after 74 epochs, perhaps short of the minimum: Each step had become too small/)
 })
 
 test('solved exactly', () => {

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from descend.client import Client, Run
-from descend.jobs import JobState
+from descend.jobs import JobState, StopReason
 
 
 def trained(client: Client, X: Any, y: Any, **asked: Any) -> Run:
@@ -33,3 +33,34 @@ def test_targets_of_1e15_end_with_a_fact_at_the_first_attempt(
 
     assert run.job.state is JobState.SUCCEEDED
     assert run.job.attempt == 1
+
+
+def test_a_tiny_rate_settles_and_has_not_converged(client: Client) -> None:
+    run = trained(client, [[1], [2], [3], [4], [5]], [3, 6, 9, 12, 15], learning_rate=1e-12)
+    listed = [job for job in client.jobs() if job.id == run.job.id]
+
+    assert run.job.state is JobState.SUCCEEDED
+    assert run.job.stop_reason is StopReason.SETTLED
+    assert run.job.metrics is not None
+    assert run.job.metrics.converged is False
+    assert any("100 % above" in text or "first gap left" in text for text in run.job.warnings)
+    assert listed[0].stop_reason is StopReason.SETTLED
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"batch_size": 2, "learning_rate": 1e-12},
+        {"loss": "absolute", "schedule": {"type": "step", "every": 5, "factor": 0.1}},
+        {"loss": "quantile", "learning_rate": 1e-12},
+        {"loss": "huber", "learning_rate": 1e-12},
+    ],
+)
+def test_small_steps_are_never_called_convergence(client: Client, asked: dict[str, Any]) -> None:
+    run = trained(client, [[1], [2], [3], [4], [5]], [3, 6, 9, 12, 15], **asked)
+
+    assert run.job.state is JobState.SUCCEEDED
+    assert run.job.stop_reason is StopReason.SETTLED
+    assert run.job.metrics is not None
+    assert not run.job.metrics.converged
+    assert any("settled within tol" in text for text in run.job.warnings)

@@ -1,4 +1,4 @@
-"""When a model stops: converged, diverged, at max_epochs. On the host, a block at a time."""
+"""When a model stops: settled, diverged, at max_epochs. On the host, a block at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,8 +122,9 @@ def judge(
         setups: of all models, for the stability bound, computed only for a model whose loss grew.
 
     Notes:
-        At the same epoch divergence goes before the target gap before convergence before
-        max_epochs.
+        At the same epoch divergence goes before the target gap before settling before max_epochs.
+        Steps become small where the minimum is near, and where a rate is tiny, too: whether a
+        model that settled has converged is for `outcome` to say, which knows the minimum.
     """
     steps = len(readings.loss)
     fresh = progress.epoch[models] == 0
@@ -133,11 +134,11 @@ def judge(
     with np.errstate(invalid="ignore", over="ignore"):
         diverged = _diverged(readings, models, progress, limits=limits, setups=setups)
         stale = _stale(readings.objective, models, progress, limits)
-    converged = _never(models) if stale is None else _first(stale >= limits.patience[models])
+    settled = _never(models) if stale is None else _first(stale >= limits.patience[models])
     fates = (
         (diverged, StopReason.DIVERGED),
         (_near(readings.gap, models, progress, limits), StopReason.TARGET_GAP),
-        (converged, StopReason.CONVERGED),
+        (settled, StopReason.SETTLED),
         (limits.max_epochs[models] - 1 - progress.epoch[models], StopReason.MAX_EPOCHS),
     )
     ends = np.min([at for at, _ in fates], axis=0)

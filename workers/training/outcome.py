@@ -21,7 +21,9 @@ from workers.training.state import TrainingState
 
 __all__ = ["TrainingOutcome", "distance", "engine_of", "outcome", "unrepresentable"]
 
-_SUCCESSES = frozenset({StopReason.CONVERGED, StopReason.TARGET_GAP, StopReason.MAX_EPOCHS})
+_SUCCESSES = frozenset({StopReason.SETTLED, StopReason.TARGET_GAP, StopReason.MAX_EPOCHS})
+# What a run that is at its minimum in fact is not called, however it came to stop there.
+_OF_CHANCE = frozenset({StopReason.SETTLED, StopReason.MAX_EPOCHS})
 # Converged in fact: so near to the minimum, as a part of it; or where that is almost nothing, as a
 # part of the targets' variance, or of the first epoch's distance if that is less.
 CONVERGED_GAP = 1e-6
@@ -77,6 +79,8 @@ def outcome(state: TrainingState | StreamedState, index: int) -> TrainingOutcome
     error = None
     if stop in _SUCCESSES and not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         stop, error = StopReason.ERROR, unrepresentable(setup, coef)
+    elif metrics.converged and stop in _OF_CHANCE:
+        stop = StopReason.CONVERGED
     elif stop is StopReason.DIVERGED:
         epoch = int(state.progress.epoch[index]) - 1
         error = diagnose(setup, epoch=epoch, loss=float(state.progress.last_loss[index]))
@@ -163,11 +167,11 @@ def _metrics(
 
 
 def _closeness(state: TrainingState | StreamedState, index: int, params: Floats) -> dict[str, Any]:
-    """Say how far the result is from the certified minimum; where none is known, trust tol."""
+    """Say how far the result is from the certified minimum; nothing where none is known."""
     setup, minimum = state.setups[index], state.setups[index].certificate
-    settled = state.stops.get(index) in {StopReason.CONVERGED, StopReason.TARGET_GAP}
     if minimum is None:
-        return {"converged": settled}
+        refuted = setup.lowest is not None or state.stops.get(index) is StopReason.DIVERGED
+        return {"converged": False if refuted else None}
     gap = excess(setup.problem, setup.matrices(), minimum, params)
     allowed = _allowed(setup, minimum, first_gap=float(state.progress.first_gap[index]))
     return {
@@ -205,6 +209,19 @@ def distance(metrics: Metrics) -> str:
     return f"{100 * metrics.relative_gap:.3g} % above the lowest loss there is"
 
 
+def _short(setup: Setup, metrics: Metrics) -> str:
+    """Say what settling means where it is no convergence."""
+    if metrics.gap is not None:
+        return f"while it is still {distance(metrics)}: lower tol, or use optimizer exact"
+    told = "; no minimum is known to hold it against"
+    if setup.lowest is not None:
+        told = "; the minimum is not proved"
+    h = setup.hyperparameters
+    other = "" if h.optimizer == "lbfgs" else " or a larger learning_rate"
+    other = ", a schedule that falls slower" + other if falls(h) else other
+    return f"for its steps became small{told}: a lower tol{other} may bring it closer"
+
+
 def _closer(setup: Setup, metrics: Metrics) -> str:
     """Say what would bring a run that max_epochs ended closer to the optimum."""
     far = metrics.gap is not None and not metrics.converged
@@ -223,7 +240,7 @@ def _method(h: Hyperparameters) -> str:
         return f"the gradient of {h.loss} loss does not fade, but a schedule that falls"
     if h.loss == "huber" and h.optimizer == "sgd":
         return "more epochs, a larger huber_delta or optimizer adam"
-    return "more epochs" if falling or h.optimizer == "lbfgs" else "more epochs or a momentum"
+    return "more epochs" if falling or h.optimizer != "sgd" else "more epochs or a momentum"
 
 
 def _finite(value: float | None) -> float | None:
@@ -234,11 +251,8 @@ def _warnings(
     setup: Setup, stop: StopReason | None, params: Floats, metrics: Metrics
 ) -> tuple[str, ...]:
     h, told = setup.hyperparameters, []
-    if stop is StopReason.CONVERGED and metrics.gap is not None and not metrics.converged:
-        told.append(
-            f"the objective settled within tol ({h.tol:g}) while it is still"
-            f" {distance(metrics)}: lower tol, or use optimizer exact"
-        )
+    if stop is StopReason.SETTLED:
+        told.append(f"the objective settled within tol ({h.tol:g}) {_short(setup, metrics)}")
     if stop is StopReason.MAX_EPOCHS and h.tol > 0:
         told.append(
             f"stopped at max_epochs ({h.max_epochs}) before the objective settled within tol"

@@ -136,7 +136,7 @@ def test_huber_loss_ends_where_its_gradient_is_zero() -> None:
 
     residuals = rows.X @ trained.outcome.coef[0] + trained.outcome.intercept - rows.Y[:, 0]
     pull = np.clip(residuals, -0.5, 0.5)
-    assert trained.outcome.stop_reason is StopReason.CONVERGED
+    assert trained.outcome.stop_reason is StopReason.SETTLED
     assert np.abs(rows.X.T @ pull).max() <= 1e-6 * len(rows.X)
     assert abs(pull.mean()) <= 1e-6
 

@@ -53,7 +53,7 @@ def test_a_run_in_two_halves_is_the_run_in_one(way: str, n_samples: int) -> None
 def test_a_resumed_run_stops_by_tol_at_the_same_epoch(before_the_end: int) -> None:
     problem = problem_of(random_problem("any"), tol=1e-4, patience=6)
     whole = train_batch([problem])[0]
-    assert whole.outcome.stop_reason is StopReason.CONVERGED
+    assert whole.outcome.stop_reason is StopReason.SETTLED
     state, _ = training.advance(started(problem), whole.history.total - before_the_end)
 
     resumed, segments = training.advance(started(problem, training.save(state, 0)), 10**6)
@@ -89,7 +89,8 @@ def test_a_checkpoint_of_the_last_epoch_has_nothing_left_to_do() -> None:
     resumed = started(short, ended)
 
     assert resumed.live == ()
-    assert training.outcome(resumed, 0).stop_reason is StopReason.MAX_EPOCHS
+    assert resumed.stops == {0: StopReason.MAX_EPOCHS}
+    assert training.outcome(resumed, 0).stop_reason is StopReason.CONVERGED
 
 
 def test_a_stopped_model_is_not_saved() -> None:

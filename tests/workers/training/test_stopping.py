@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from descend.jobs import StopReason
-from tests.problems import CATALOGUE, longley, notebook, random_problem
+from tests.problems import CATALOGUE, RegressionProblem, longley, notebook, random_problem
 from tests.workers.training.trained import problem_of, train, train_batch
 from workers import training
 
@@ -25,7 +25,7 @@ def test_training_stops_when_the_objective_has_been_still_for_patience_epochs(
     trained = train(rows, tol=tol, patience=patience)
 
     still = changes(trained.history.train_loss) <= tol
-    assert trained.outcome.stop_reason is StopReason.CONVERGED
+    assert trained.outcome.stop_reason in {StopReason.CONVERGED, StopReason.SETTLED}
     assert still[-patience:].all()
     assert np.convolve(still[:-1], np.ones(patience), "valid").max(initial=0) < patience
 
@@ -42,10 +42,51 @@ def test_the_objective_counts_and_not_the_data_term_alone() -> None:
     assert metrics.objective == pytest.approx(metrics.train_loss + penalty, rel=1e-12)
 
 
+REASONS = {
+    "near the minimum": ({}, StopReason.CONVERGED, True),
+    "near it at the last epoch": ({"tol": 0}, StopReason.CONVERGED, True),
+    "at a tiny rate": ({"learning_rate": 1e-12}, StopReason.SETTLED, False),
+    "too soon": ({"max_epochs": 3, "learning_rate": 0.01}, StopReason.MAX_EPOCHS, False),
+    "at a rate that falls": (
+        {"schedule": {"type": "step", "every": 1, "factor": 0.1}, "learning_rate": 0.1},
+        StopReason.SETTLED,
+        False,
+    ),
+    "diverging": ({"learning_rate": 5.0}, StopReason.DIVERGED, False),
+    "as near as was asked": ({"target_gap": 0.1}, StopReason.TARGET_GAP, False),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_converged_is_a_fact_whatever_ended_the_training(name: str) -> None:
+    asked, reason, converged = REASONS[name]
+
+    outcome = train(random_problem("any"), **asked).outcome
+
+    assert outcome.stop_reason is reason
+    assert outcome.metrics.converged is converged
+    assert (outcome.stop_reason is StopReason.CONVERGED) == (outcome.metrics.converged is True)
+    if outcome.stop_reason is StopReason.SETTLED:
+        assert any("settled within tol" in text for text in outcome.warnings)
+
+
+def test_a_minimum_that_is_too_dear_to_know_leaves_converged_open() -> None:
+    rng = np.random.default_rng(4)
+    wide = RegressionProblem("wide", rng.normal(size=(30, 2500)), rng.normal(size=(30, 1)))
+
+    outcome = train(wide, l2=0.1, learning_rate=1e-12).outcome
+
+    assert outcome.stop_reason is StopReason.SETTLED
+    assert outcome.metrics.converged is None
+    (told,) = [text for text in outcome.warnings if "settled" in text]
+    assert "no minimum is known" in told
+    assert "larger learning_rate" in told
+
+
 def test_tol_0_never_stops_early() -> None:
     trained = train(notebook(), tol=0, max_epochs=500)
 
-    assert trained.outcome.stop_reason is StopReason.MAX_EPOCHS
+    assert trained.outcome.stop_reason is StopReason.CONVERGED
     assert trained.history.total == 500
     assert trained.outcome.warnings == ()
 
@@ -98,7 +139,7 @@ def test_the_bound_parts_what_converges_from_what_diverges(
     below = train(notebook(), **raw, learning_rate=told * 0.998)
     above = train(notebook(), **raw, learning_rate=told * 1.002)
 
-    assert below.outcome.stop_reason is StopReason.MAX_EPOCHS
+    assert below.outcome.stop_reason in {StopReason.CONVERGED, StopReason.MAX_EPOCHS}
     assert below.history.train_loss[-1] < below.history.train_loss[0]
     assert above.outcome.stop_reason is StopReason.DIVERGED
 
@@ -174,7 +215,8 @@ def test_a_rising_loss_below_the_bound_is_no_divergence() -> None:
         notebook(), standardize=False, learning_rate=0.3, momentum=0.95, init=init, tol=0
     )
 
-    assert trained.outcome.stop_reason is StopReason.MAX_EPOCHS
+    assert len(trained.history) == 1000
+    assert trained.outcome.stop_reason is StopReason.CONVERGED
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
