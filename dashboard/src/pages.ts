@@ -1,15 +1,34 @@
-// The pages by the first word of their address. All are in one script: in parts they compress worse,
-// and the sum of what is built has a limit.
+// The pages by the first word of their address: a script each, loaded when it is first shown.
 import type { ComponentType } from 'preact'
-import Compare from './pages/compare'
-import Data from './pages/data'
-import Job from './pages/job'
-import Jobs from './pages/jobs'
-import Learn from './pages/learn'
-import Model from './pages/model'
-import NewJob from './pages/new'
 import type { PageProps } from './router'
 
-export const PAGES: Record<string, ComponentType<PageProps>> = {
-  jobs: Jobs, job: Job, new: NewJob, data: Data, compare: Compare, model: Model, learn: Learn,
+export type View = ComponentType<PageProps>
+
+const SCRIPTS: Record<string, () => Promise<{ default: View }>> = {
+  jobs: () => import('./pages/jobs'),
+  job: () => import('./pages/job'),
+  new: () => import('./pages/new'),
+  data: () => import('./pages/data'),
+  compare: () => import('./pages/compare'),
+  model: () => import('./pages/model'),
+  learn: () => import('./pages/learn'),
+}
+const views = new Map<string, View>()
+
+export const isPage = (name: string): boolean => name in SCRIPTS
+
+/** The page, if its script is here already: shown at once, without a moment of nothing. */
+export const loaded = (name: string): View | undefined => views.get(name)
+
+export async function load(name: string): Promise<View> {
+  const { default: view } = await SCRIPTS[name]!()
+  views.set(name, view)
+  return view
+}
+
+/** Fetch the other pages while the browser is idle: they open at once, and without the server. */
+export function preload(): void {
+  const all = () => Object.keys(SCRIPTS).forEach((name) => load(name).catch(() => undefined))
+  if ('requestIdleCallback' in window) requestIdleCallback(all)
+  else setTimeout(all, 1000)
 }

@@ -6,8 +6,10 @@ import { Dialog, Icon, Toasts } from './controls'
 import { clock } from './format'
 import { allowShortcuts, shortcuts, useKeys } from './keys'
 import logo from './logo.svg'
-import { PAGES } from './pages'
+import { isPage, load, loaded, preload } from './pages'
+import { useResource } from './resource'
 import { go, href, useRoute } from './router'
+import type { PageProps } from './router'
 import { useStore } from './store'
 import { DropAnywhere } from './upload'
 import { chooseTheme, nextTheme, theme } from './theme'
@@ -131,15 +133,41 @@ function inWords(now: Connection): string {
 function Page() {
   const route = useRoute()
   const main = useRef<HTMLElement>(null)
-  const View = PAGES[route.page]
   useEffect(() => {
     main.current?.focus({ preventScroll: true })
     scrollTo(0, 0)
   }, [route.page, route.id])
   return (
     <main ref={main} id="main" tabIndex={-1}>
-      {View ? <View key={route.page + route.id} route={route} /> : <NoSuchPage />}
+      {isPage(route.page) ? <Loaded key={route.page + route.id} route={route} /> : <NoSuchPage />}
     </main>
+  )
+}
+
+/** A page is a script of its own; the others are fetched once the first is shown. */
+function Loaded({ route }: PageProps) {
+  const here = loaded(route.page)
+  const page = useResource(here ? null : () => load(route.page), [route.page])
+  const View = here ?? page.value
+  useEffect(() => {
+    if (View) preload()
+  }, [View])
+  if (View) return <View route={route} />
+  return page.error ? <NotLoaded /> : <p class="muted" role="status">Loading…</p>
+}
+
+/** Only what the server has replaced since, or a server that is away, is not loaded. */
+function NotLoaded() {
+  return (
+    <>
+      <h1>This page did not load</h1>
+      <p>
+        The server is away, or has a newer version of it.{' '}
+        <button type="button" class="button" onClick={() => location.reload()}>
+          Load again
+        </button>
+      </p>
+    </>
   )
 }
 
@@ -218,9 +246,3 @@ function Help({ onClose }: { onClose: () => void }) {
     </Dialog>
   )
 }
-
-/** Name the tab: it tells the state of a job from the background. */
-export function setTitle(text: string): void {
-  document.title = text ? `${text} · Descend` : 'Descend'
-}
-

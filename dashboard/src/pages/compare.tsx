@@ -12,8 +12,8 @@ import { smooth } from '../math'
 import { useResource } from '../resource'
 import { go, href, setQuery } from '../router'
 import type { PageProps } from '../router'
-import { setTitle } from '../shell'
 import { ownSettings } from '../spec'
+import { setTitle } from '../title'
 import type { History, Job, Model, Page } from '../wire'
 
 interface Entry {

@@ -8,7 +8,7 @@ import { Profile } from '../profile'
 import { useResource } from '../resource'
 import { go, href } from '../router'
 import type { PageProps } from '../router'
-import { setTitle } from '../shell'
+import { setTitle } from '../title'
 import { FileButton } from '../upload'
 import type { Dataset, Job, Page, Preview } from '../wire'
 

@@ -14,14 +14,12 @@ import type { Method } from '../math'
 import { useResource } from '../resource'
 import { go, href, setQuery } from '../router'
 import type { PageProps } from '../router'
-import { setTitle } from '../shell'
-import { guessTarget } from '../spec'
+import { setTitle } from '../title'
 import type { Dataset, Gradients, History, Job, JobSpec, Page } from '../wire'
+import { NOTEBOOK, chosen } from './learn/choice'
 import { Rate } from './learn/rate'
 import { Setup } from './learn/setup'
 import { Steps } from './learn/steps'
-
-const NOTEBOOK = 'notebook'
 
 /** The lesson's three points are a data set like others, stored by the first visit. */
 async function datasetsWith(wanted: string | null, signal: AbortSignal): Promise<Dataset[]> {
@@ -68,16 +66,6 @@ function specOf(query: URLSearchParams, dataset: Dataset): JobSpec {
   const { target, features, raw } = chosen(query, dataset)
   const init = query.get('start') ?? 'zeros'
   return { dataset: dataset.id, target, features, missing: 'drop', hyperparameters: { standardize: !raw, init, seed: 0 } }
-}
-
-/** Target and columns: those of the address, else the likeliest target and its first column. */
-export function chosen(query: URLSearchParams, dataset: Dataset): { target: string; features: string[]; raw: boolean } {
-  const all = dataset.columns.map((one) => one.name)
-  const numeric = dataset.columns.filter((one) => one.dtype !== 'string').map((one) => one.name)
-  const target = query.get('target') ?? guessTarget(dataset)
-  const asked = query.getAll('x').filter((name) => all.includes(name))
-  const features = asked.length ? asked : numeric.filter((name) => name !== target).slice(0, 2)
-  return { target, features, raw: (query.get('raw') ?? (dataset.name === NOTEBOOK ? '1' : '0')) === '1' }
 }
 
 function crumbs(job: Job | undefined, query: URLSearchParams, dataset: Dataset | undefined) {

@@ -1,7 +1,7 @@
 // Which rows the lesson is about: data set, target, columns, start.
 import { go, href } from '../../router'
 import type { Dataset } from '../../wire'
-import { chosen } from '../learn'
+import { chosen } from './choice'
 
 interface SetupProps { query: URLSearchParams; datasets: Dataset[]; dataset: Dataset }
 
