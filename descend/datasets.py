@@ -112,6 +112,11 @@ class InlineXY(BaseModel):
 
     @model_validator(mode="after")
     def _as_many_rows(self) -> Self:
+        self.refuse_unequal_lengths()
+        return self
+
+    def refuse_unequal_lengths(self) -> None:
+        """Refuse a y or weights of another number of rows than X: a PydanticCustomError."""
         if len(self.y) != len(self.X):
             raise wrong_field("y", f"y has {len(self.y)} rows, X has {len(self.X)}")
         if self.sample_weight is not None and len(self.sample_weight) != len(self.X):
@@ -119,7 +124,6 @@ class InlineXY(BaseModel):
                 "sample_weight",
                 f"sample_weight has {len(self.sample_weight)} numbers, X has {len(self.X)} rows",
             )
-        return self
 
 
 class InlineColumns(BaseModel):

@@ -84,13 +84,16 @@ class Encoding(BaseModel):
             for one in self.inputs
         )
 
-    def encode(self, records: Sequence[Record], *, unseen: Unseen = "error") -> NDArray[np.float64]:
+    def encode(
+        self, records: Sequence[Record], *, unseen: Unseen = "error", first_row: int = 0
+    ) -> NDArray[np.float64]:
         """Compute the design matrix of raw records.
 
         Args:
             records: each with a value for every input and nothing else; None is a missing cell.
             unseen: what becomes of a level that was not in the training data: an error, or the
                 base level.
+            first_row: the number of the first record, for refusals.
 
         Returns:
             Shape (n_records, n_features), float64.
@@ -100,12 +103,12 @@ class Encoding(BaseModel):
         """
         X = np.zeros((len(records), len(self.features)))
         for column, block in self._blocks(X):
+            cells = [record.get(column.name) for record in records]
             if isinstance(column, NumericInput):
-                block[:, 0] = _numbers(column, [record.get(column.name) for record in records])
+                block[:, 0] = _numbers(column, cells, first_row=first_row)
             else:
-                cells = [record.get(column.name) for record in records]
-                _fill_levels(block, column, cells, unseen=unseen)
-        _refuse_unknown(records, {column.name for column in self.inputs})
+                _fill_levels(block, column, cells, unseen=unseen, first_row=first_row)
+        _refuse_unknown(records, {column.name for column in self.inputs}, first_row=first_row)
         return X
 
     def encode_columns(
@@ -201,8 +204,8 @@ def _fill_levels(
             block[i - first_row, known - 1] = 1.0
 
 
-def _refuse_unknown(records: Sequence[Record], names: set[str]) -> None:
-    for i, record in enumerate(records):
+def _refuse_unknown(records: Sequence[Record], names: set[str], *, first_row: int) -> None:
+    for i, record in enumerate(records, first_row):
         for name in record:
             if name not in names:
                 raise InvalidInput("the model has no such feature", param=_param(i, name[:100]))

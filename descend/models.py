@@ -136,9 +136,12 @@ class LinearModel(BaseModel):
         coef = np.asarray(self.coef, dtype=np.float64)
         return product(rows, coef, np.asarray(self.intercept, dtype=np.float64))
 
-    def encode(self, records: Sequence[Record], *, unseen: Unseen = "error") -> NDArray[np.float64]:
+    def encode(
+        self, records: Sequence[Record], *, unseen: Unseen = "error", first_row: int = 0
+    ) -> NDArray[np.float64]:
         """Compute the design matrix of raw records (see Encoding.encode)."""
-        return Encoding.model_construct(inputs=self.inputs).encode(records, unseen=unseen)
+        encoding = Encoding.model_construct(inputs=self.inputs)
+        return encoding.encode(records, unseen=unseen, first_row=first_row)
 
     def __rich__(self) -> "Table":
         from descend.views import model_page

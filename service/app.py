@@ -38,6 +38,7 @@ from service.routes import (
 )
 from service.security import ApiKey, Envelope, read_key
 from service.settings import ServiceSettings
+from service.shares import Shares
 from service.streams import Seats
 from service.uploads import Uploads
 from service.watcher import Watcher
@@ -148,6 +149,7 @@ def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
         change_logs=change_logs,
         feed=Feed(change_logs),
         seats=Seats(settings.most_streams),
+        shares=Shares(settings.body_memory_bytes),
         overview=Overview(),
         key=ApiKey(read_key(settings.api_key_file)),
     )

@@ -13,7 +13,7 @@ from pydantic import StringConstraints
 from descend.datasets import NULL_WORDS, UploadFormat
 from descend.errors import InvalidInput, UnsupportedMediaType
 from descend.limits import Limits
-from service.bodies import content_encoding, content_type, limited
+from service.bodies import content_encoding, content_type, held, limited
 from service.compression import inflated
 from service.dependencies import Parts
 from service.digests import held_to
@@ -162,12 +162,12 @@ async def arrived(
     chunks = _plain(request, chunks, limit)
     with parts.uploads.workspace() as folder:
         path = folder / "upload"
-        body = b""
         if is_json:
-            body = b"".join([chunk async for chunk in chunks])
+            async with held(request, chunks) as body:
+                yield Upload(format_, body, path)
         else:
             await receive(chunks, path)
-        yield Upload(format_, body, path)
+            yield Upload(format_, b"", path)
 
 
 def _plain(request: Request, chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:

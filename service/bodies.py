@@ -1,29 +1,40 @@
-"""Bodies: read with a limit, parsed once for their form and once, strictly, for their meaning."""
+"""Bodies: read with a limit, parsed once for their form and once, strictly, for their meaning.
+
+A large one waits in a file until it is whole and there is memory for it (service.shares); its long
+arrays are read in pieces (service.pieces).
+"""
 
 import gc
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter, ValidationError
 
 from descend.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from descend.limits import MAX_COLUMNS
 from service.errors import InvalidFields
+from service.long_arrays import put_back
+from service.pieces import LONG_BYTES, cut_out
 from service.problems import FieldError, field_errors
+from service.shares import TIMES
+from service.uploads import receive
 
 __all__ = [
     "JsonBody",
     "OptionalJsonBody",
     "content_encoding",
     "content_type",
+    "held",
+    "held_json",
     "limited",
     "media_type",
     "parse",
-    "read_json_body",
+    "read_piece",
 ]
 
 T = TypeVar("T")
@@ -69,36 +80,112 @@ async def limited(request: Request, limit: int) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def read_json_body(request: Request) -> bytes:
-    """Read a JSON body, unparsed: parsing belongs in the handler's thread."""
+@asynccontextmanager
+async def held(request: Request, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Read a body into memory for the length of a block; a large one, when there is room for it.
+
+    Until then it is in a file, however slowly it comes.
+
+    Raises:
+        StorageFull: when the disk is.
+        Unavailable: when too many large ones are being read.
+    """
+    beginning, n_bytes = [], 0
+    async for chunk in chunks:
+        beginning.append(chunk)
+        n_bytes += len(chunk)
+        if n_bytes >= LONG_BYTES:
+            break
+    else:
+        yield b"".join(beginning)
+        return
+    parts = request.app.state.parts
+    with parts.uploads.workspace() as folder:
+        path = folder / "body"
+        await receive(_behind(beginning, chunks), path)
+        async with parts.shares.one(TIMES * path.stat().st_size):
+            yield await run_in_threadpool(path.read_bytes)
+
+
+async def _behind(beginning: list[bytes], chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    while beginning:
+        yield beginning.pop(0)
+    async for chunk in chunks:
+        yield chunk
+
+
+@asynccontextmanager
+async def held_json(request: Request) -> AsyncIterator[bytes]:
+    """Hold a JSON body, unparsed: parsing belongs in the handler's thread."""
     if media_type(request) != "application/json":
         raise UnsupportedMediaType("send application/json")
     limit: int = request.app.state.parts.settings.limits.inline_json_bytes
-    return b"".join([chunk async for chunk in limited(request, limit)])
+    async with held(request, limited(request, limit)) as raw:
+        yield raw
 
 
-async def read_optional_json_body(request: Request) -> bytes:
+async def _json_body(request: Request) -> AsyncIterator[bytes]:
+    async with held_json(request) as raw:
+        yield raw
+
+
+async def _optional_json_body(request: Request) -> AsyncIterator[bytes]:
     """Read a JSON body, unparsed, or none at all."""
     limit: int = request.app.state.parts.settings.limits.inline_json_bytes
-    raw = b"".join([chunk async for chunk in limited(request, limit)])
-    if raw and media_type(request) != "application/json":
-        raise UnsupportedMediaType("send application/json")
-    return raw
+    async with held(request, limited(request, limit)) as raw:
+        if raw and media_type(request) != "application/json":
+            raise UnsupportedMediaType("send application/json")
+        yield raw
 
 
-JsonBody = Annotated[bytes, Depends(read_json_body)]
-OptionalJsonBody = Annotated[bytes, Depends(read_optional_json_body)]
+# The memory is another's when the handler has ended, not when the answer has been taken.
+JsonBody = Annotated[bytes, Depends(_json_body, scope="function")]
+OptionalJsonBody = Annotated[bytes, Depends(_optional_json_body, scope="function")]
 
 
-def parse(raw: bytes, adapter: TypeAdapter[T]) -> T:
+def parse(raw: bytes, adapter: TypeAdapter[T], *, within: str = "") -> T:
     """Validate a JSON document strictly.
+
+    Long arrays of numbers, of the document or of its member `within`, are put into the result as
+    float64, and `rows` as a LongArray, for `records` to read.
 
     Raises:
         MalformedBody: where it is no JSON, not UTF-8, or names a member twice.
         InvalidFields: where it is JSON of another shape; every wrong field is named.
     """
     with _uncollected():
-        return _parse(raw, adapter)
+        cut = cut_out(raw, within=within)
+        if cut is None:
+            return _parse(raw, adapter)
+        return put_back(_parse(cut.rest, adapter), cut.arrays, within=within, read=read_piece)
+
+
+def read_piece(piece: bytes, adapter: TypeAdapter[list[T]], *, name: str, first: int) -> list[T]:
+    """Validate a part of an array; `first` is the number of its first element.
+
+    Raises:
+        MalformedBody, InvalidFields: as of the whole body.
+    """
+    try:
+        if b"{" not in piece:  # nothing in it has a name
+            with suppress(ValidationError):
+                return _some(adapter.validate_json(piece))
+        return _some(_parse(piece, adapter))
+    except InvalidFields as error:
+        raise InvalidFields([_moved(field, name, first) for field in error.errors]) from None
+
+
+def _some(values: list[T]) -> list[T]:
+    if not values:
+        raise MalformedBody("the body is not JSON: a comma ends an array")
+    return values
+
+
+def _moved(field: FieldError, name: str, first: int) -> FieldError:
+    place, dot, rest = field.param.partition(".")
+    if not place.isdecimal():
+        return field.model_copy(update={"param": name})
+    return field.model_copy(update={"param": f"{name}.{first + int(place)}{dot}{rest}"})
 
 
 def _parse(raw: bytes, adapter: TypeAdapter[T]) -> T:

@@ -20,6 +20,7 @@ from service.places import JobPlace
 from service.problems import FieldError
 from service.security import ApiKey
 from service.settings import ServiceSettings
+from service.shares import Shares
 from service.streams import Seats
 from service.uploads import Uploads
 from service.watcher import Watcher
@@ -65,6 +66,7 @@ class Parts:
     change_logs: ChangeLogs
     feed: Feed[ChangePlace]
     seats: Seats
+    shares: Shares
     overview: Overview
     key: ApiKey
 

@@ -40,26 +40,33 @@ def prediction_response(predicted: Predicted, accept: str) -> Response:
 
 
 def _json_body(predicted: Predicted) -> bytes:
+    """Write y and the ends of intervals rows by rows into what is written about them."""
+    ends = predicted.ends
     body = Predictions.model_construct(
         object="predictions",
         model_id=predicted.model.id or "",
         targets=predicted.model.targets,
-        y=predicted.y.tolist(),
-        interval=_interval(predicted),
+        y=[],
+        interval=None
+        if ends is None
+        else Interval.model_construct(
+            level=ends.asked.level, kind=ends.asked.kind, low=[], high=[]
+        ),
     )
-    return to_json(body, exclude_none=True)
+    rest = to_json(body, exclude_none=True)
+    parts = []
+    tables = {"y": predicted.y} | ({"low": ends.low, "high": ends.high} if ends else {})
+    for name, numbers in tables.items():
+        # A name or an id may hold anything but these quotes, which are escaped in it.
+        before, empty, rest = rest.partition(f'"{name}":[]'.encode())
+        parts += [before, empty[:-1], *_json_rows(numbers), b"]"]
+    return b"".join([*parts, rest])
 
 
-def _interval(predicted: Predicted) -> Interval | None:
-    ends = predicted.ends
-    if ends is None:
-        return None
-    return Interval.model_construct(
-        level=ends.asked.level,
-        kind=ends.asked.kind,
-        low=ends.low.tolist(),
-        high=ends.high.tolist(),
-    )
+def _json_rows(numbers: NDArray[np.float64]) -> Iterator[bytes]:
+    for start in range(0, len(numbers), CSV_ROWS):
+        rows = to_json(numbers[start : start + CSV_ROWS].tolist())[1:-1]
+        yield rows if start == 0 else b"," + rows
 
 
 def _columns(predicted: Predicted) -> dict[str, NDArray[np.float64]]:

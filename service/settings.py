@@ -26,6 +26,12 @@ class ServiceSettings(StorageSettings):
     most_streams: int = Field(
         1000, ge=1, description="event streams that may be open at once; 503 beyond"
     )
+    body_memory_bytes: int = Field(
+        512 * 2**20,
+        ge=16 * 2**20,
+        description="what JSON bodies above 256 KiB may cost together, each ten times its bytes;"
+        " others wait, 503 after 30 s",
+    )
     reconcile_seconds: float = Field(
         2.0, gt=0, description="between two searches for lost leases and unheard bells, jittered"
     )

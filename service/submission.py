@@ -45,7 +45,7 @@ def submit(
     parts: Parts, raw: bytes, idempotency_key: str | None, *, kind: JobKind = JobKind.TRAIN
 ) -> Job:
     """Queue the job that a body describes, or find the one that it made before."""
-    spec = parse(raw, JOB_SPEC)
+    spec = parse(raw, JOB_SPEC, within="dataset")
     keys = (idempotency_key, _digest(raw, kind))
     # Also where the dataset was deleted since; and nothing is made only to be thrown away.
     return _earlier(parts, keys) or _submit(parts, spec, keys=keys, kind=kind)

@@ -1,5 +1,6 @@
 """Open Inference Protocol v2 (KServe, Triton): every model is one of version 1."""
 
+from collections.abc import AsyncIterator
 from importlib.metadata import version as version_of
 from typing import Annotated, Literal
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from descend.errors import ModelNotFound, UnsupportedMediaType
 from service.answers import answer
-from service.bodies import content_encoding, limited
+from service.bodies import content_encoding, held, limited
 from service.compression import accepted, compressed, inflated
 from service.dependencies import GUARDS, ModelId, PartsOf
 from service.inference import (
@@ -69,7 +70,7 @@ async def _version(version: Annotated[str, Path(json_schema_extra={"enum": [VERS
         raise ModelNotFound(f"a model has one version, {VERSION}")
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request) -> AsyncIterator[bytes]:
     """Read the body, its compression taken off; clients name its type as they like, or not."""
     encoding = content_encoding(request)
     limit: int = request.app.state.parts.settings.limits.inline_json_bytes
@@ -79,10 +80,11 @@ async def _body(request: Request) -> bytes:
         chunks = inflated(chunks, limit, encoding=how)
     elif encoding != "identity":
         raise UnsupportedMediaType("send the body as it is, or as gzip or deflate")
-    return b"".join([chunk async for chunk in chunks])
+    async with held(request, chunks) as raw:
+        yield raw
 
 
-Body = Annotated[bytes, Depends(_body)]
+Body = Annotated[bytes, Depends(_body, scope="function")]
 HeaderLength = Annotated[
     str | None,
     Header(

@@ -1,11 +1,12 @@
 """Predictions: of rows in JSON, by name or as numbers, and of the rows of a file."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from descend.datasets import MEDIA_TYPES, Cell, Matrix, UploadFormat
@@ -14,9 +15,11 @@ from descend.errors import InvalidInput
 from descend.models import LinearModel
 from descend.predictions import Predictions
 from service.arrivals import CsvOptions, Upload, arrived
-from service.bodies import content_type, parse, read_json_body
+from service.bodies import content_type, held_json, parse, read_piece
 from service.dependencies import GUARDS, ModelId, Parts, PartsOf
+from service.long_arrays import records
 from service.openapi import body_of, refusals, table_response
+from service.pieces import LongArray
 from service.prediction_formats import prediction_response
 from service.predictions import (
     AskedInterval,
@@ -26,6 +29,7 @@ from service.predictions import (
     refuse_too_many,
 )
 
+Floats = NDArray[np.float64]
 router = APIRouter(prefix="/v1", tags=["models"], dependencies=GUARDS)
 
 # Arrays have no names: their columns are taken by place, as X in JSON.
@@ -117,7 +121,8 @@ class PredictFile:
 
 async def _received(request: Request, parts: PartsOf) -> AsyncIterator[bytes | Upload]:
     if content_type(request) == "application/json":
-        yield await read_json_body(request)
+        async with held_json(request) as raw:
+            yield raw
         return
     async with arrived(request, parts, TYPES) as upload:
         yield upload
@@ -177,5 +182,13 @@ def _design(
     if isinstance(body, PredictX):
         refuse_too_many(model, len(body.X), "X")
         return body.X
+    if isinstance(body.rows, LongArray):
+        return np.concatenate(list(_encoded(model, body.rows, body.unseen)))
     refuse_too_many(model, len(body.rows), "rows")
     return model.encode(body.rows, unseen=body.unseen)
+
+
+def _encoded(model: LinearModel, rows: LongArray, unseen: Unseen) -> Iterator[Floats]:
+    for first, found in records(rows, read_piece):
+        refuse_too_many(model, first + len(found), "rows")
+        yield model.encode(found, unseen=unseen, first_row=first)
