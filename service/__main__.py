@@ -1,6 +1,7 @@
 """`python -m service [--fd N]`: serve with uvicorn, on an inherited socket where one is given."""
 
 import argparse
+import asyncio
 import signal
 import socket
 import sys
@@ -13,7 +14,8 @@ from pydantic import ValidationError
 
 from service.app import create_app, settle_collector
 from service.dependencies import Parts
-from service.protocol import BoundedHead
+from service.descriptors import fitted
+from service.protocol import Crowd, protocol_for
 from service.security import is_loopback
 from service.settings import ServiceSettings
 from storage import logs
@@ -24,6 +26,7 @@ REFUSED = 2
 BACKLOG = 2048
 # What still runs after a signal and this time is cut off.
 SHUTDOWN_SECONDS = 2
+TICKS_A_SECOND = 10  # uvicorn's
 
 
 class Refused(Exception):
@@ -31,11 +34,19 @@ class Refused(Exception):
 
 
 class Server(uvicorn.Server):
-    """Lets long-polls and streams go with what is known, where uvicorn would wait for them."""
+    """Lets long-polls and streams go with what is known, where uvicorn would wait for them.
 
-    def __init__(self, config: uvicorn.Config, *, parts: Parts) -> None:
+    Once a second it closes the connections that keep it waiting.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, parts: Parts, crowd: Crowd | None = None) -> None:
         super().__init__(config)
-        self._parts = parts
+        self._parts, self._crowd = parts, crowd
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._crowd is not None and counter % TICKS_A_SECOND == 0:
+            self._crowd.expire(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._parts.close_waiting()
@@ -57,13 +68,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(settings: ServiceSettings, fd: int | None) -> None:
     logs.configure("api", form=settings.log_format, level=settings.log_level)
+    settings = fitted(settings)
     listening = _listen(settings, fd)
     app = create_app(settings)
+    crowd = Crowd(
+        most=settings.most_connections,
+        head_seconds=settings.head_seconds,
+        body_seconds=settings.body_seconds,
+    )
     host, port = listening.getsockname()[:2]
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=BoundedHead,
+        http=protocol_for(crowd),
         ws="none",
         access_log=False,  # service.witness writes a line a request, with its ids
         log_config=None,  # the root's handler writes what uvicorn has to say
@@ -76,7 +93,7 @@ def _serve(settings: ServiceSettings, fd: int | None) -> None:
     app.state.parts.files.warm()
     settle_collector()
     structlog.get_logger("service").info("serving", host=host, port=port)
-    Server(config, parts=app.state.parts).run(sockets=[listening])
+    Server(config, parts=app.state.parts, crowd=crowd).run(sockets=[listening])
 
 
 def _leave(*_: object) -> NoReturn:

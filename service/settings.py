@@ -26,6 +26,18 @@ class ServiceSettings(StorageSettings):
     most_streams: int = Field(
         1000, ge=1, description="event streams that may be open at once; 503 beyond"
     )
+    most_connections: int = Field(
+        10_000,
+        ge=1,
+        description="connections at once, fewer where there are not so many descriptors; the next"
+        " takes the place of one without a request, or 503",
+    )
+    head_seconds: float = Field(
+        10.0, gt=0, description="for a request's head to come; then 408 and the connection ends"
+    )
+    body_seconds: float = Field(
+        30.0, gt=0, description="for a KiB more of a body to come; then 408 and the connection ends"
+    )
     body_memory_bytes: int = Field(
         512 * 2**20,
         ge=16 * 2**20,
