@@ -68,9 +68,9 @@ class Catalog:
                 or npz, by its suffix, each also with .gz); a pandas or polars frame; a dictionary
                 of columns; an array.
             name: by default the file's.
-            csv_options: `delimiter`, `decimal`, `encoding`, `null_values`, `text`; and
-                `thousands`, `strip`, `dates`: a value for all columns, `"COLUMN:value"` for one,
-                or a list of these.
+            csv_options: `delimiter`, `decimal`, `encoding`, `null_values`, `comment`,
+                `skip_rows`, `header`, `text`; and `thousands`, `strip`, `dates`: a value for all
+                columns, `"COLUMN:value"` for one, or a list of these.
 
         Raises:
             InvalidInput: when the table cannot be used; `param` names the column.

@@ -194,6 +194,10 @@ class Column(BaseModel):
     max: float | None = None
     mean: float | None = None
     std: float | None = None
+    unnamed: bool = Field(
+        False,
+        description="the file does not name it, as of an index: no feature unless asked for",
+    )
     distinct: int | None = Field(
         None,
         description="distinct values; null where they are more than 100,000 numbers, or texts of"

@@ -46,6 +46,9 @@ class ReadingOptions(TypedDict, total=False):
     decimal: str | None
     encoding: str | None
     null_values: str | None
+    comment: str | None
+    skip_rows: int | None
+    header: Literal["present", "absent"] | None
     text: str | Sequence[str] | None
     thousands: str | Sequence[str] | None
     strip: str | Sequence[str] | None

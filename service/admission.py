@@ -73,7 +73,9 @@ def _features(spec: JobSpec, dataset: Dataset, taken: set[str | None]) -> tuple[
     if spec.features is not None:
         _check_known(dataset, spec.features, "features")
         return tuple(spec.features)
-    names = tuple(column.name for column in dataset.columns if column.name not in taken)
+    names = tuple(
+        column.name for column in dataset.columns if column.name not in taken and not column.unnamed
+    )
     if not names:
         raise InvalidInput("no column is left to be a feature", param="features")
     return names

@@ -40,7 +40,22 @@ class CsvOptions:
         Literal[".", ","] | None, Query(description="decimal sign; a point by default")
     ] = None
     encoding: Annotated[
-        Literal["utf-8", "latin-1"] | None, Query(description="of the text; UTF-8 by default")
+        Literal["utf-8", "utf-16", "latin-1", "cp1252"] | None,
+        Query(description="of the text; UTF-8 by default, or UTF-16 where its first bytes say so"),
+    ] = None
+    comment: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[^\s\w\x22]{1,3}$",
+            description="how lines begin that are left out, such as #",
+        ),
+    ] = None
+    skip_rows: Annotated[
+        int | None, Query(ge=0, le=10_000, description="lines before the names to leave out")
+    ] = None
+    header: Annotated[
+        Literal["present", "absent"] | None,
+        Query(description="absent: the first line is a row; columns are column_1, column_2, …"),
     ] = None
     null_values: Annotated[
         str | None,
@@ -129,7 +144,10 @@ class Upload:
             format=self.format,
             delimiter=options.delimiter,
             decimal=options.decimal or ".",
-            encoding=options.encoding or "utf-8",
+            encoding=options.encoding,
+            comment=options.comment,
+            skip_rows=options.skip_rows or 0,
+            header=options.header or "present",
             null_values=options.null_words,
             thousands=tuple(options.thousands or ()),
             strip=tuple(options.strip or ()),

@@ -21,6 +21,9 @@ class CsvForm:
 
     Attributes:
         thousands, strip, dates: values for all columns, or `COLUMN:value` for one.
+        comment: lines that begin so are left out.
+        skip_rows: lines before the names that are left out.
+        header: `absent` where the first line is a row.
         kinds: columns that must be there, with what they are; None: numbers, or true and false.
         only: the others are not asked for: they are kept as the text they are.
     """
@@ -28,7 +31,10 @@ class CsvForm:
     delimiter: str | None = None
     null_values: tuple[str, ...] | None = None
     decimal: str = "."
-    encoding: str = "utf-8"
+    encoding: str | None = None
+    comment: str | None = None
+    skip_rows: int = 0
+    header: str = "present"
     thousands: tuple[str, ...] = ()
     strip: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ column and the rows. What a column is never depends on the way. (docs/decisions/
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,32 +22,35 @@ from storage.cells import refuse_unfit_text
 from storage.column_errors import refuse_columns
 from storage.csv_columns import dates_of, kinds_of
 from storage.csv_form import CsvForm, Reading
+from storage.csv_layout import Layout, laid_out
 from storage.csv_source import Source
-from storage.csv_text import (
-    as_utf8,
-    count_rows,
-    first_lines,
-    found_delimiter,
-    glance,
-    read_header,
-    refuse_missing,
-)
+from storage.csv_text import count_rows, first_lines, glance, refuse_missing
 from storage.dates import of_text, wanted_derivations
 from storage.text_columns import find_meant
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["read_csv"]
+__all__ = ["ReadCsv", "read_csv"]
 
 _HEAD_ROWS = 5000
 
 
-def read_csv(path: Path, form: CsvForm, target: Path) -> list[str]:
-    """Write a CSV file's canonical Arrow file to `target`.
+@dataclass(frozen=True)
+class ReadCsv:
+    """What is to be told of a CSV that was read.
 
-    Returns:
-        Warnings: a delimiter that was found, what dates became, columns of text with numbers.
+    Attributes:
+        warnings: what was found, what dates became, columns of text with numbers.
+        unnamed: columns that the file does not name.
+    """
+
+    warnings: list[str]
+    unnamed: list[str]
+
+
+def read_csv(path: Path, form: CsvForm, target: Path) -> ReadCsv:
+    """Write a CSV file's canonical Arrow file to `target`.
 
     Raises:
         InvalidDataset: about the header, a row of another width, bytes that are not in the
@@ -57,25 +60,22 @@ def read_csv(path: Path, form: CsvForm, target: Path) -> list[str]:
     """
     import polars as pl
 
-    with as_utf8(path, form.encoding, target.parent) as text:
-        source = _source(text, form)
+    with laid_out(path, form, target.parent) as layout:
+        source = _source(layout, form)
         try:
-            warnings = [] if _quickly(source, target) else _carefully(source, target)
+            made = [] if _quickly(source, target) else _carefully(source, target)
         except pl.exceptions.PolarsError:
             raise InvalidDataset("the file cannot be read as CSV: see its quotes") from None
-    if form.delimiter is None and source.delimiter != ",":
-        warnings.insert(0, f"the delimiter is {source.delimiter!r}, as found in the header")
-    return warnings + _text_columns(target, source)
+    return ReadCsv([*layout.warnings, *made, *_text_columns(target, source)], layout.unnamed)
 
 
-def _source(text: Path, form: CsvForm) -> Source:
-    delimiter = form.delimiter or found_delimiter(text)
-    names = read_header(text, delimiter)
+def _source(layout: Layout, form: CsvForm) -> Source:
+    names = layout.names
     made = {one.name for one in wanted_derivations(form.kinds, names)}
     refuse_missing([name for name in form.kinds if name not in made], names)
     if form.only:
         form = replace(form, kinds=dict.fromkeys(names, ColumnType.STRING) | {**form.kinds})
-    return Source(text, delimiter, names, form, Reading.of(form, names))
+    return Source(layout.path, layout.delimiter, names, form, Reading.of(form, names))
 
 
 # The quick way

@@ -1,4 +1,4 @@
-"""The text of a CSV file: its encoding, its delimiter, its header, and whether its rows are even.
+"""The text of a CSV file: whether its bytes are text, its rows even, its names such.
 
 Nothing here asks what a cell means. `glance` counts a file's bytes at some GB a second, which is
 enough for most files; `count_rows` reads them one by one and names the place of whatever is wrong.
@@ -6,10 +6,8 @@ enough for most files; `count_rows` reads them one by one and names the place of
 
 import codecs
 import csv
-import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,88 +17,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.errors import InvalidDataset
+from descend.field_errors import FieldError
 from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
 
 __all__ = [
+    "BOM",
     "MAX_CELL",
     "NUMBER",
     "Glance",
-    "as_utf8",
     "check_names",
     "count_rows",
     "first_lines",
-    "found_delimiter",
     "glance",
-    "read_header",
+    "not_encoded",
     "refuse_missing",
+    "write_decoded",
 ]
 
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-DELIMITERS = ",;\t|"
 MAX_CELL = 1_000_000
+ENCODINGS = ("cp1252", "latin-1", "utf-16", "utf-8")
 _BLOCK = 2**24
 BOM = "\ufeff"
-_ZLIB = (b"x\x01", b"x^")
 _MAX_LINE = 2**26
 _GLANCE = 2**20  # fits into a processor's cache, and so is gone through four times for one reading
 _MAX_HEAD = 2**22  # for 5,000 lines of 800 bytes; it is read in a millisecond
-_MAX_HEADER = MAX_COLUMNS * (4 * MAX_NAME_LENGTH + 3)
-
-
-@contextmanager
-def as_utf8(path: Path, encoding: str, folder: Path) -> Iterator[Path]:
-    """Give a path to the text in UTF-8: the file itself, or a copy for as long as the block."""
-    if codecs.lookup(encoding).name == "utf-8" and not _looks_deflated(path):
-        yield path
-        return
-    copy = folder / f"{path.name}.utf8"
-    try:
-        with copy.open("wb") as file:
-            _decoded(path, encoding, file)
-        yield copy
-    finally:
-        copy.unlink(missing_ok=True)
-
-
-def _looks_deflated(path: Path) -> bool:
-    """Whether polars takes the text for compressed: `x^2` begins as zlib's streams do.
-
-    Of a copy, which begins with a byte order mark, it does not think so.
-    """
-    with path.open("rb") as file:
-        return file.read(2) in _ZLIB
-
-
-def found_delimiter(path: Path) -> str:
-    """Take a comma where the header has one, and else what it has most of."""
-    head = re.sub(r'"[^"]*"', "", _first_line(path))
-    if "," in head:
-        return ","
-    return max(DELIMITERS, key=lambda sign: (head.count(sign), -DELIMITERS.index(sign)))
-
-
-def read_header(path: Path, delimiter: str) -> list[str]:
-    """Read the columns' names.
-
-    Raises:
-        InvalidDataset: where one is absent, repeated, too long or a number.
-    """
-    _first_line(path)
-    csv.field_size_limit(MAX_CELL)
-    # The decoder reads ahead: what is not UTF-8 further down has a line of its own to be named by.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        try:
-            names = next(csv.reader(file, delimiter=delimiter, strict=True), [])
-        except csv.Error:
-            raise InvalidDataset("the header cannot be read: see its quotes") from None
-    if not names:
-        raise InvalidDataset("the file is empty: its first line must name the columns")
-    if any(map(_has_surrogates, names)):
-        raise InvalidDataset("line 1 is not utf-8")
-    check_names(names)
-    if all(re.match(NUMBER, name.strip()) for name in names):
-        raise InvalidDataset("the first line holds numbers: it must name the columns")
-    return names
 
 
 def _has_surrogates(name: str) -> bool:
@@ -145,18 +86,6 @@ def first_lines(path: Path, count: int) -> bytes | None:
     if len(ends) >= count:
         return text[: ends[count - 1] + 1]
     return text if len(text) < _MAX_HEAD else None
-
-
-def _first_line(path: Path) -> str:
-    """Read the line that must name the columns; a million columns are refused without a parser."""
-    with path.open("rb") as file:
-        line = file.readline(_MAX_HEADER + 1)
-    if len(line) > _MAX_HEADER:
-        raise InvalidDataset(
-            f"the first line has more than {_MAX_HEADER} bytes: it must name at most"
-            f" {MAX_COLUMNS} columns"
-        )
-    return line.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
@@ -242,10 +171,11 @@ def _decoded(path: Path, encoding: str, copy: IO[bytes] | None) -> bool:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 line = lines + error.object[: error.start].count(b"\n")
-                raise InvalidDataset(f"line {line} is not {encoding}") from None
+                raise not_encoded(line, encoding) from None
             if "\0" in text:
                 line = lines + text[: text.index("\0")].count("\n")
-                raise InvalidDataset(f"line {line} has a NUL character")
+                hint = "" if quoted or line > 1 else "; if the text is UTF-16, send encoding=utf-16"
+                raise InvalidDataset(f"line {line} has a NUL character{hint}")
             lines += text.count("\n")
             quoted = quoted or '"' in text
             if copy is not None:
@@ -253,6 +183,32 @@ def _decoded(path: Path, encoding: str, copy: IO[bytes] | None) -> bool:
                 copy.write((mark + text.removeprefix(mark)).encode("utf-8"))
             if not block:
                 return quoted
+
+
+def write_decoded(path: Path, encoding: str, copy: IO[bytes]) -> None:
+    """Write a file's text in UTF-8, behind a byte order mark.
+
+    Raises:
+        InvalidDataset: where the bytes are not in the encoding, or one is NUL; it names the line.
+    """
+    _decoded(path, encoding, copy)
+
+
+def not_encoded(line: int, encoding: str, *, likely: str = ENCODINGS[0]) -> InvalidDataset:
+    """Say that a line is not in an encoding, and which others there are."""
+    others = [one for one in dict.fromkeys((likely, *ENCODINGS)) if one != encoding]
+    error = FieldError(
+        param="encoding",
+        message=f"line {line} is not {encoding}",
+        code="encoding",
+        options=[{"encoding": [one]} for one in others],
+    )
+    return InvalidDataset(
+        f"line {line} is not {encoding}: send encoding={others[0]}, or {' or '.join(others[1:])},"
+        " if that is what it is",
+        param="encoding",
+        errors=[error],
+    )
 
 
 def _rows_plain(path: Path, delimiter: str, width: int) -> int:

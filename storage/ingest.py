@@ -5,6 +5,7 @@ the row and never show a cell: data does not belong into messages and logs.
 """
 
 import hashlib
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,13 +87,17 @@ def dataset_of(
     name: str | None,
     format_: str,
     warnings: list[str] | None = None,
+    unnamed: Collection[str] = (),
     **more: Any,
 ) -> Dataset:
-    """Describe a canonical file in full."""
+    """Describe a canonical file in full; `unnamed` columns have no name in the file."""
     table = open_table(source)
     with ThreadPoolExecutor(1) as beside:
         hashing = beside.submit(_size_and_digest, source)
-        columns = profile_table(table)
+        columns = [
+            column.model_copy(update={"unnamed": column.name in unnamed})
+            for column in profile_table(table)
+        ]
     found = [
         *(warnings or []),
         *warnings_about(columns, table.n_rows),

@@ -46,7 +46,10 @@ class Order(BaseModel):
     name: str | None = None
     delimiter: str | None = None
     decimal: str = "."
-    encoding: str = "utf-8"
+    encoding: str | None = None
+    comment: str | None = None
+    skip_rows: int = 0
+    header: str = "present"
     null_values: tuple[str, ...] | None = None
     thousands: tuple[str, ...] = ()
     strip: tuple[str, ...] = ()
@@ -86,7 +89,8 @@ def read_file(order: Order) -> None:
 
 
 def _csv(order: Order) -> dict[str, Any]:
-    return {"warnings": read_csv(order.path, _form(order), order.target)}
+    read = read_csv(order.path, _form(order), order.target)
+    return {"warnings": read.warnings, "unnamed": read.unnamed}
 
 
 def _parquet(order: Order) -> dict[str, Any]:
@@ -176,6 +180,9 @@ def _form(order: Order) -> CsvForm:
         null_values=order.null_values,
         decimal=order.decimal,
         encoding=order.encoding,
+        comment=order.comment,
+        skip_rows=order.skip_rows,
+        header=order.header,
         thousands=order.thousands,
         strip=order.strip,
         dates=order.dates,

@@ -39,7 +39,7 @@ def _copies(table: Table, columns: list[Column]) -> dict[str, str]:
     for column in columns:
         if column.is_constant or column.missing == table.n_rows:
             continue
-        profile = tuple(column.model_dump(exclude={"name", "sample"}).values())
+        profile = tuple(column.model_dump(exclude={"name", "sample", "unnamed"}).values())
         alike = earlier.setdefault(profile, [])
         same = next((name for name in alike[:3] if _equal(table, name, column)), None)
         if same is None:

@@ -1,5 +1,6 @@
 """A file of many rows in pieces that a server takes; each row stays whole."""
 
+import codecs
 import gzip
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import IO
 
 __all__ = ["pieces"]
 
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CSV, _LINES = {".csv", ".tsv", ".txt"}, {".ndjson", ".jsonl"}
 
 
@@ -19,17 +21,34 @@ def pieces(path: Path, most_rows: int) -> Iterator[tuple[int, Path]]:
     """
     packed = path.suffix.lower() == ".gz"
     suffix = (path.with_suffix("") if packed else path).suffix.lower()
-    if suffix not in _CSV | _LINES or _lines_up_to(path, packed, most_rows + 2) <= most_rows:
+    few = suffix not in _CSV | _LINES or _lines_up_to(path, packed, most_rows + 2) <= most_rows
+    if few or _begins_with(path, packed, _UTF_16):
         yield 0, path
         return
     with _opened(path, packed) as file, tempfile.TemporaryDirectory(prefix="descend-") as folder:
         rows = _rows(file) if suffix in _CSV else (line for line in file if line.strip())
-        header = next(rows, b"") if suffix in _CSV else b""
+        header = _header(rows) if suffix in _CSV else b""
         piece, done = Path(folder) / f"rows{suffix}", 0
         while first := next(rows, None):
             block = islice(chain([first], rows), most_rows)
             yield done, _written(piece, header, block)
             done += most_rows
+
+
+def _header(rows: Iterator[bytes]) -> bytes:
+    """Take the line of names, with blank lines and the `sep=;` that may come before it."""
+    header = b""
+    for row in rows:
+        header += row
+        line = row.removeprefix(codecs.BOM_UTF8).strip()
+        if line and not line.strip(b'"').lower().startswith(b"sep="):
+            break
+    return header
+
+
+def _begins_with(path: Path, packed: bool, signs: tuple[bytes, ...]) -> bool:  # noqa: FBT001
+    with _opened(path, packed) as file:
+        return file.read(2) in signs
 
 
 def _opened(path: Path, packed: bool) -> IO[bytes]:  # noqa: FBT001

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "predicted"]
 
 _BLOCK_ROWS = 10_000
+# Where the file does not begin with its names, a piece of it does not begin as the file does.
+_WHOLE = frozenset({"comment", "skip_rows", "header"})
 _OF_ROWS = re.compile(r"\brows? \d+(?:, \d+)*")
 
 
@@ -67,7 +69,8 @@ def _of_file(
     limits = client.limits()
     features, targets = max(1, len(model.features)), len(model.targets)
     most_rows = max(1, min(limits.predictions // targets, limits.encoded_cells // features))
-    for done, piece in pieces(path, most_rows):
+    whole = _WHOLE & asked.csv_options.keys() or asked.csv_options.get("encoding") == "utf-16"
+    for done, piece in [(0, path)] if whole else pieces(path, most_rows):
         with _numbered(done):
             told = client.predict(
                 str(model.id),

@@ -45,6 +45,8 @@ _MAGIC = {
 }
 _JSON = re.compile(rb'\{\s*"(columns|X|rows)"\s*:\s*[\[{]')
 _PEEK_BYTES = 512
+# With these the rows of a file are not its lines below the first.
+_UNNUMBERED = frozenset({"comment", "skip_rows", "header"})
 
 
 def _option(name: str, words: str, metavar: str, *, several: bool = False) -> inspect.Parameter:
@@ -62,7 +64,14 @@ def _option(name: str, words: str, metavar: str, *, several: bool = False) -> in
 CSV = (
     _option("delimiter", "CSV: between cells; by default as found in the header.", "CHARACTER"),
     _option("decimal", "CSV: the decimal sign, a point by default.", ".|,"),
-    _option("encoding", "CSV: of the text, utf-8 by default.", "utf-8|latin-1"),
+    _option(
+        "encoding",
+        "CSV: of the text, by default utf-8, or utf-16 where its first bytes say so.",
+        "utf-8|utf-16|latin-1|cp1252",
+    ),
+    _option("comment", "CSV: how lines begin that are left out.", "#"),
+    _option("skip_rows", "CSV: lines before the names to leave out.", "INTEGER"),
+    _option("header", "CSV: absent where the first line is a row.", "present|absent"),
     _option("null_values", "CSV: words for a missing cell, separated by commas.", "WORDS"),
     _option("text", "CSV: columns to keep as text, separated by commas.", "COLUMNS", several=True),
     _option(
@@ -139,7 +148,7 @@ def stored(client: "Client", source: Source, *, name: str | None = None) -> Data
         try:
             return client.upload(path, name=told, **source.csv_options)
         except InvalidInput as error:
-            if source.words != _STDIN:
+            if source.words != _STDIN and not _UNNUMBERED & source.csv_options.keys():
                 _show_rows(error, path, source.csv_options.get("encoding", "utf-8"))
             raise
 

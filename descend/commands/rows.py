@@ -53,6 +53,10 @@ def _rows(file: IO[str]) -> Iterator[tuple[int, str]]:
             lines.append(line)
             yield line
 
-    for number, _ in enumerate(csv.reader(kept())):
-        yield number, "".join(lines).rstrip("\r\n")
+    number = 0
+    for _ in csv.reader(kept()):
+        line = "".join(lines).rstrip("\r\n")
         lines.clear()
+        if number or (line.strip() and not line.strip('"').lower().startswith("sep=")):
+            yield number, line
+            number += 1

@@ -109,6 +109,16 @@ def test_a_folder_that_is_not_there_is_named(descend: Command, cars: str) -> Non
     assert "there is no folder" in ended.words
 
 
+def test_pieces_of_a_file_that_begins_oddly_begin_so_too(tmp_path: Path) -> None:
+    file = tmp_path / "odd.csv"
+    file.write_text("\nsep=;\na;b\n1;2\n3;4\n5;6\n")
+
+    told = [(done, piece.read_text()) for done, piece in pieces(file, 2)]
+
+    begin = "\nsep=;\na;b\n"
+    assert told == [(0, f"{begin}1;2\n3;4\n"), (2, f"{begin}5;6\n")]
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_pieces_keep_rows_whole_and_headers_at_their_heads(tmp_path: Path, *, packed: bool) -> None:
     path = tmp_path / ("a.csv.gz" if packed else "a.csv")

@@ -145,6 +145,31 @@ def test_columns_of_dates_and_signs_are_predicted_from_the_file_as_it_is(
     assert float(ended.out.split()[1]) == pytest.approx(887)
 
 
+def test_what_r_writes_is_trained_without_its_row_names(descend: Command, folder: Path) -> None:
+    rows = "".join(f'"{i}",{150 + i},{50 + 2 * i}.5\n' for i in range(1, 9))
+    (folder / "r.csv").write_text(f'"height","mass"\n{rows}')
+
+    ended = descend("train", "r.csv", "--target", "mass", "--optimizer", "exact")
+
+    assert ended.code == 0, ended.err
+    assert "unnamed_1" not in ended.out
+    assert re.search(r"^height +2 ", ended.out, re.MULTILINE)
+
+
+def test_a_column_whose_name_has_a_comma_is_named_in_every_option(
+    descend: Command, folder: Path
+) -> None:
+    rows = "".join(f"{i};$1.{i:03};{i}.5;{3 * i}\n" for i in range(1, 9))
+    (folder / "odd.csv").write_text(f"a, b;rent, all;c, d;y, z\n{rows}")
+    reading = ("--strip", "rent, all:$", "--thousands", "rent, all:.", "--text", '"c, d"')
+    columns = ("--target", '"y, z"', "--features", '"a, b"', "--weight", "rent, all")
+
+    ended = descend("train", "odd.csv", *reading, *columns, "--optimizer", "exact")
+
+    assert ended.code == 0, ended.err
+    assert re.search(r"^a, b +3 ", ended.out, re.MULTILINE)
+
+
 def test_a_json_refusal_has_the_options_too(descend: Command) -> None:
     ended = descend("upload", "-", "--json", stdin=RENTS)
 

@@ -120,6 +120,30 @@ def test_options_are_repeated_and_dates_count_on_in_rows_that_come_later(
     assert [column["max"] for column in both["columns"]] == [31, 2024, 12000, 4]
 
 
+def test_a_nameless_column_is_no_feature_unless_asked_for(client: TestClient) -> None:
+    content = '"height","mass"\n"1",150,50\n"2",153,53.5\n"3",156,57\n'
+    dataset = client.post("/v1/datasets", content=content, headers=CSV).json()
+    spec = {"dataset": dataset["id"], "target": "mass"}
+
+    by_default = client.post("/v1/jobs", json=spec)
+    asked_for = client.post("/v1/jobs", json={**spec, "features": ["unnamed_1"]})
+    alone = client.post("/v1/jobs", json={**spec, "target": ["height", "mass"]})
+
+    assert [column["unnamed"] for column in dataset["columns"]] == [True, False, False]
+    assert (by_default.status_code, asked_for.status_code) == (202, 202)
+    assert (alone.status_code, alone.json()["param"]) == (422, "features")
+
+
+def test_the_first_lines_are_read_as_the_query_says(client: TestClient) -> None:
+    query = {"skip_rows": "1", "comment": "#", "header": "absent", "encoding": "cp1252"}
+    content = "Preise\n# in €\nÜlm;1\nBonn;2\n".encode("cp1252")
+
+    created = client.post("/v1/datasets", params=query, content=content, headers=CSV).json()
+
+    columns = [(column["name"], column["sample"]) for column in created["columns"]]
+    assert columns == [("column_1", ["Ülm", "Bonn"]), ("column_2", [1, 2])]
+
+
 def test_a_sign_cannot_be_decimal_and_group_digits(client: TestClient) -> None:
     query = {"decimal": ",", "thousands": ","}
 
