@@ -248,10 +248,8 @@ def _names(sample: Sample, *, absent: bool) -> tuple[list[str], list[str], list[
         return [f"column_{j}" for j in range(1, width + 1)], [], []
     names = [" ".join(name.splitlines()) for name in sample.header]
     warnings = _looks_like_data(names, sample.rows)
-    if len(names) == sample.width - 1 and len(sample.rows) > 0 and sample.agrees():
-        ends_empty = all(not row[-1].strip() for row in sample.rows if len(row) == sample.width)
-        names = [*names, ""] if ends_empty else ["", *names]
-        place = "last" if ends_empty else "first"
+    if len(names) == sample.width - 1 and (place := sample.nameless_end()) is not None:
+        names = ["", *names] if place == "first" else [*names, ""]
         warnings.append(f"the header is one cell short: it names no {place} column")
     unnamed = _name_the_nameless(names)
     if unnamed:

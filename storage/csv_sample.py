@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from descend.errors import InvalidDataset
 from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
@@ -62,6 +62,18 @@ class Sample:
         """The share of cells that look like numbers, or are empty."""
         cells = [cell for row in self.rows for cell in row]
         return sum(_VALUE.match(cell) is not None for cell in cells) / max(1, len(cells))
+
+    def nameless_end(self) -> Literal["first", "last"] | None:
+        """Which column a header that is one cell short does not name; None where nobody can tell.
+
+        A delimiter behind each row leaves the last one empty. R's row names are all different.
+        """
+        rows = [row for row in self.rows if len(row) == self.width]
+        if not self.agrees():
+            return None
+        if all(not row[-1].strip() for row in rows):
+            return "last"
+        return "first" if len({row[0] for row in rows}) == len(rows) > 1 else None
 
     def title_lines(self) -> int | None:
         """How many lines come before the names, where the first line is a title; else None.

@@ -117,6 +117,12 @@ def test_a_delimiter_behind_every_row_moves_no_column(csv: Csv, header: str) -> 
     assert ingested.dataset.columns[2].unnamed
 
 
+@pytest.mark.parametrize("rows", ["1,2,3\n", "1,2,3\n1,4,5\n"])
+def test_a_row_too_long_is_no_row_name_unless_each_differs(csv: Csv, rows: str) -> None:
+    with pytest.raises(InvalidDataset, match="row 1 has 3 cells, the header names 2"):
+        csv(f"a,b\n{rows}")
+
+
 def test_a_file_without_names_is_read_as_rows_where_asked(csv: Csv) -> None:
     content = "K,0.300,7\nL,0.310,8\nM,0.320,9\n"
 
