@@ -14,10 +14,15 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
+
+from descend.pulse import Silence
 
 __all__ = ["Child", "Kin", "born", "descendants", "end", "reap_orphans", "wait_for_end"]
 
 STEADY_SECONDS = 30.0
+LAST_WORDS_SECONDS = 10.0  # at most, between SIGTERM and SIGKILL, without a sign of life
+PULSE = "DESCEND_PULSE_FD"  # how a child learns what to touch
 
 log = logging.getLogger("descend.stack")
 
@@ -46,44 +51,122 @@ def born(pid: int) -> str | None:
 
 @dataclass
 class Child:
-    """One process of the stack, and how to start it again."""
+    """One process of the stack, and how to start it again.
+
+    Attributes:
+        deaf_seconds: of a child that touches a pulse: for how long its silence is borne.
+    """
 
     name: str
     argv: list[str]
     environment: Mapping[str, str]
     log_file: Path
     pass_fds: tuple[int, ...] = ()
+    deaf_seconds: float | None = None
     starts: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     # Taken at the start: later the number of a child that ended may be a stranger's.
     kin: Kin | None = None
     started: float = 0.0
     restart_at: float | None = None
+    heard: float = 0.0  # the last sign of life
+    kill_at: float | None = None
+    _silence: Silence | None = field(default=None, repr=False)
+    _pulse: int | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        with self.log_file.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.argv,
-                env=dict(self.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=self.pass_fds,
-                start_new_session=True,
-            )
+        self.starts += 1
+        self.started = self.heard = time.monotonic()
+        self.restart_at = self.kill_at = None
+        theirs = self._open_pulse()
+        try:
+            with self._log() as output:
+                self.process = subprocess.Popen(
+                    self.argv,
+                    env=dict(self.environment) | ({PULSE: str(theirs[0])} if theirs else {}),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=self.pass_fds + theirs,
+                    start_new_session=True,
+                )
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
         birth = born(self.process.pid)
         self.kin = Kin(self.process.pid, birth) if birth else None
-        self.starts += 1
-        self.started = time.monotonic()
-        self.restart_at = None
+
+    def _log(self) -> IO[bytes]:
+        try:
+            return self.log_file.open("ab")
+        except OSError as exc:  # a full disk may take no new file; the child is needed all the same
+            log.warning("%s cannot be opened: %s", self.log_file, exc.strerror)
+            return Path(os.devnull).open("ab")
+
+    def _open_pulse(self) -> tuple[int, ...]:
+        """Make the pipe that the child is to touch; return its end of it."""
+        if self.deaf_seconds is None:
+            return ()
+        if self._pulse is not None:
+            os.close(self._pulse)
+        self._pulse, theirs = os.pipe()
+        os.set_blocking(self._pulse, False)
+        self._silence = Silence(self.deaf_seconds)
+        return (theirs,)
+
+    def tend(self, now: float) -> None:
+        """Listen for a sign of life; start it again when it is time to. Never raises."""
+        if self.restart_at is not None:
+            if now >= self.restart_at:
+                self._start_again()
+        elif (code := self.exit_code) is not None:
+            delay = self.schedule_restart()
+            log.warning("%s ended (%d); starting it again in %.1f s", self.name, code, delay)
+        else:
+            self._listen(now)
+
+    def _start_again(self) -> None:
+        try:
+            self.start()
+        except OSError as exc:  # no memory, no process number: the others go on
+            delay = self.schedule_restart()
+            log.warning("%s cannot be started (%s); again in %.1f s", self.name, exc, delay)
+        else:
+            log.warning("%s was started again", self.name)
+
+    def _listen(self, now: float) -> None:
+        """Ask a child without a sign of life to end; kill it where it does not."""
+        if self._silence is None:
+            return
+        touched = self._touched()
+        self._silence.look(touched=touched)
+        self.heard = now if touched else self.heard
+        if self.kill_at is not None:
+            if now >= self.kill_at and self.process:
+                self.process.kill()
+        elif self._silence.is_too_long:
+            log.warning("%s gives no sign of life: ending it", self.name)
+            self.kill_at = now + min(LAST_WORDS_SECONDS, self.deaf_seconds or 0.0)
+            self.ask_to_stop()
+
+    def _touched(self) -> bool:
+        touched = False
+        with contextlib.suppress(OSError):
+            while self._pulse is not None and os.read(self._pulse, 2**16):
+                touched = True
+        return touched
 
     @property
     def exit_code(self) -> int | None:
         return self.process.poll() if self.process else None
 
     def schedule_restart(self) -> float:
-        """Put the next start off: 0.5 s, doubled for each death that came soon, at most 10 s."""
-        if time.monotonic() - self.started > STEADY_SECONDS:
+        """Put the next start off: 0.5 s, doubled for each death that came soon, at most 10 s.
+
+        What was deaf at its end has lived up to its last sign of life, and no longer.
+        """
+        last = time.monotonic() if self._silence is None or self.kill_at is None else self.heard
+        if last - self.started > STEADY_SECONDS:
             self.starts = 1
         delay = min(10.0, 0.5 * 2.0 ** (self.starts - 1))
         self.restart_at = time.monotonic() + delay

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from descend.processes import Child, born, descendants, end, reap_orphans, wait_for_end
+from descend.pulse import DEAF_SECONDS
 
 __all__ = [
     "Options",
@@ -169,6 +170,14 @@ def broker_program(environment: Mapping[str, str]) -> str:
     )
 
 
+def deaf_seconds(environment: Mapping[str, str]) -> float:
+    """Read for how long a worker may give no sign of life: as the worker itself reads it."""
+    try:
+        return float(environment.get("DESCEND_DEAF_SECONDS", DEAF_SECONDS))
+    except ValueError:  # the worker refuses it, by name
+        return DEAF_SECONDS
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
@@ -215,12 +224,22 @@ class Stack:
         fd = self.server.fileno()
         self.launch("api", storage_command("service", "--fd", str(fd)), pass_fds=(fd,))
         for number in range(1, self.options.workers + 1):
-            self.launch(f"worker-{number}", storage_command("workers"))
+            worker = storage_command("workers")
+            self.launch(f"worker-{number}", worker, deaf_seconds=deaf_seconds(self.environment))
         self.wait_until_ready()
 
-    def launch(self, name: str, argv: list[str], *, pass_fds: tuple[int, ...] = ()) -> Child:
+    def launch(
+        self,
+        name: str,
+        argv: list[str],
+        *,
+        pass_fds: tuple[int, ...] = (),
+        deaf_seconds: float | None = None,
+    ) -> Child:
         log_file = self.logs / f"{name}.log"
-        child = Child(name, argv, self.environment, log_file, pass_fds=pass_fds)
+        child = Child(
+            name, argv, self.environment, log_file, pass_fds=pass_fds, deaf_seconds=deaf_seconds
+        )
         child.start()
         self.children.append(child)
         self.write_record()
@@ -277,15 +296,11 @@ class Stack:
 
     def tend(self) -> None:
         """Restart what died, not at once and ever more slowly while it keeps dying."""
-        now = time.monotonic()
+        starts = [child.starts for child in self.children]
         for child in self.children:
-            if child.restart_at is not None and now >= child.restart_at:
-                child.start()
-                self.write_record()
-                log.warning("%s was started again", child.name)
-            elif child.restart_at is None and (code := child.exit_code) is not None:
-                delay = child.schedule_restart()
-                log.warning("%s ended (%d); starting it again in %.1f s", child.name, code, delay)
+            child.tend(time.monotonic())
+        if starts != [child.starts for child in self.children]:
+            self.write_record()
 
     def stop(self) -> None:
         """Stop the API, let the workers drain, stop the broker; what does not stop is killed."""

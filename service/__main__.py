@@ -19,6 +19,7 @@ from service.protocol import Crowd, protocol_for
 from service.security import is_loopback
 from service.settings import ServiceSettings
 from storage import logs
+from storage.vital_threads import FAILED, has_failed
 
 __all__ = ["main"]
 
@@ -97,7 +98,7 @@ def _serve(settings: ServiceSettings, fd: int | None) -> None:
 
 
 def _leave(*_: object) -> NoReturn:
-    raise SystemExit(0)
+    raise SystemExit(FAILED if has_failed() else 0)
 
 
 def _listen(settings: ServiceSettings, fd: int | None) -> socket.socket:

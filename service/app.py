@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from service import errors
 from service.changes import ChangeLogs
 from service.dependencies import Parts
+from service.disk_room import room_of
 from service.doorbell import Doorbell
 from service.feed import Feed
 from service.heads import Heads
@@ -135,6 +136,7 @@ def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
         settings=settings,
         database=database,
         artefacts=LocalArtefacts(settings.artefacts),
+        disk=room_of(settings, database),
         uploads=Uploads(settings.data / "uploads"),
         files=IngestPool(
             processes=settings.ingest_processes,

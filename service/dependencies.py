@@ -10,6 +10,7 @@ from descend.errors import DatasetNotFound, JobNotFound, ModelNotFound, NotFound
 from descend.ids import ID_PATTERNS
 from descend.limits import DEFAULT_LIST, MAX_LIST, MAX_WAIT_SECONDS
 from service.changes import ChangeLogs
+from service.disk_room import DiskRoom
 from service.doorbell import Doorbell
 from service.errors import InvalidFields
 from service.feed import Feed
@@ -56,6 +57,7 @@ class Parts:
     settings: ServiceSettings
     database: Database
     artefacts: LocalArtefacts
+    disk: DiskRoom
     uploads: Uploads
     files: IngestPool
     loaded: LoadedModels

@@ -9,9 +9,9 @@ from collections import Counter
 
 import structlog
 from celery import Celery
-from kombu.exceptions import KombuError, OperationalError
 
 from descend.jobs import WAKE_TASK
+from storage.vital_threads import VitalThread
 
 __all__ = ["Doorbell"]
 
@@ -33,7 +33,7 @@ class Doorbell:
         self._wanted: set[str] = set()
         self._rung = threading.Event()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+        self._thread = VitalThread(self._run, "doorbell")
         self._thread.start()
 
     def ring(self, queue: str) -> None:
@@ -48,7 +48,7 @@ class Doorbell:
         try:
             with self._celery.connection_for_write() as connection:
                 connection.default_channel.client.ping()
-        except (OperationalError, KombuError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is: a reason, not a failure of ours
             return f"the broker does not answer: {type(error).__name__}"
         return None
 
@@ -79,7 +79,7 @@ class Doorbell:
                 expires=EXPIRES_SECONDS,
                 retry=False,
             )
-        except (OperationalError, KombuError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever stands in the broker, there are others
             self.rings["failed"] += 1
             logger.warning("ring_failed", queue=queue, reason=type(error).__name__)
         else:

@@ -109,7 +109,7 @@ def _sources(parts: Parts) -> dict[str, Source]:
 
 def _free_bytes(parts: Parts) -> float:
     try:
-        return parts.artefacts.free_bytes()
+        return parts.disk.free_bytes()
     except OSError:
         return math.nan
 

@@ -19,6 +19,7 @@ from storage.artefacts import LocalArtefacts
 from storage.database import Database
 from storage.reconcile import reconcile, sweep
 from storage.vigil import Vigil
+from storage.vital_threads import VitalThread
 
 __all__ = ["Reconciler"]
 
@@ -48,7 +49,7 @@ class Reconciler:
         self._next_sweep = 0.0
         self._vigil = Vigil()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+        self._thread = VitalThread(self._run, "reconciler")
         self._thread.start()
 
     def close(self) -> None:

@@ -66,15 +66,18 @@ class Watcher:
         self._wake(list(self._waiting))
 
     async def _watch(self) -> None:
-        while self._waiting:
-            job_ids = list(self._waiting)
-            with suppress(Unavailable):  # who waits goes on waiting, up to its own limit
-                states = await to_thread.run_sync(self._look, job_ids)
-                self._wake(_over(job_ids, states))
-            # Let the woken leave before the next look.
-            await asyncio.sleep(0)
-            if self._waiting:
-                await self._pause()
+        try:
+            while self._waiting:
+                job_ids = list(self._waiting)
+                with suppress(Unavailable):  # who waits goes on waiting, up to its own limit
+                    states = await to_thread.run_sync(self._look, job_ids)
+                    self._wake(_over(job_ids, states))
+                # Let the woken leave before the next look.
+                await asyncio.sleep(0)
+                if self._waiting:
+                    await self._pause()
+        finally:  # also of a fault: nobody goes on waiting for a reader that is not there
+            self._wake(list(self._waiting))
 
     def _look(self, job_ids: list[str]) -> dict[str, tuple[JobState, int]]:
         with self._database.read() as tx:

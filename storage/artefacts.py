@@ -99,11 +99,6 @@ class LocalArtefacts:
         """Delete every artefact whose key begins with this one; fine where there is none."""
         shutil.rmtree(self.path(key), ignore_errors=True)
 
-    def free_bytes(self) -> int:
-        """Room left on the disk, for those who are not root."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(self._root).free
-
     def keys(self) -> Iterator[str]:
         for path in self._files():
             if not path.name.startswith(_TEMPORARY):

@@ -8,14 +8,17 @@ quoted, and every decimal number, left out.
 import logging
 import re
 import sys
+import threading
 import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from storage.log_sink import LogSink
 
 __all__ = ["LogFormat", "LogLevel", "configure"]
 
@@ -49,7 +52,10 @@ def configure(process: str, *, form: LogFormat, level: LogLevel) -> None:
         process: what this is: api, worker or runner; a field of every line.
         form: AUTO is for eyes where standard error is a terminal, else JSON.
         level: of our own events; of other libraries' only warnings are written.
+
+    To log never raises, whatever became of standard error.
     """
+    sink = LogSink(sys.stderr)
 
     def named(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event["process"] = process
@@ -60,17 +66,19 @@ def configure(process: str, *, form: LogFormat, level: LogLevel) -> None:
         named,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        sink.note_losses,
     ]
     for_eyes = form is LogFormat.CONSOLE or (form is LogFormat.AUTO and sys.stderr.isatty())
     rendering = _for_eyes() if for_eyes else _json()
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level.value),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", sink)),
         cache_logger_on_first_use=True,
     )
-    _lead_the_standard_library(shared, rendering)
+    _lead_the_standard_library(sink, shared, rendering)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    threading.excepthook = _show_dead_thread
 
 
 def _json() -> list[Processor]:
@@ -85,8 +93,10 @@ def _for_eyes() -> list[Processor]:
     return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_print)]
 
 
-def _lead_the_standard_library(shared: list[Processor], rendering: list[Processor]) -> None:
-    handler = logging.StreamHandler(sys.stderr)
+def _lead_the_standard_library(
+    sink: LogSink, shared: list[Processor], rendering: list[Processor]
+) -> None:
+    handler: logging.Handler = logging.StreamHandler(sink)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
@@ -105,6 +115,13 @@ def _show_warning(
     place = f"{_place(filename)}:{lineno}"
     told = {"category": category.__name__, "place": place, "message": _harmless(str(message))}
     structlog.get_logger().warning("python_warning", **told)
+
+
+def _show_dead_thread(dead: threading.ExceptHookArgs) -> None:
+    """Python's own way writes the whole message, and what it holds, and may fail at it."""
+    name = dead.thread.name if dead.thread else None
+    error = dead.exc_value or dead.exc_type()
+    structlog.get_logger().error("thread_died", thread=name, exc_info=error)
 
 
 _transform = ExceptionDictTransformer(show_locals=False, max_frames=MOST_FRAMES, use_rich=False)

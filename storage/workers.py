@@ -45,14 +45,12 @@ _FORGET = delete(workers).where(workers.c.id == bindparam("my_worker"))
 _FORGET_SILENT = delete(workers).where(
     workers.c.last_seen < now() - bindparam("my_within", type_=BigInteger)
 )
+_seen_lately = workers.c.last_seen >= now() - bindparam("my_within", type_=BigInteger)
 _KERNELS = select(workers.c.id, workers.c.kernel, workers.c.queues).where(
-    workers.c.last_seen >= now() - bindparam("my_within", type_=BigInteger),
-    workers.c.kernel != "",
+    _seen_lately, workers.c.kernel != ""
 )
-_LIVE = select(func.count()).where(
-    workers.c.last_seen >= now() - bindparam("my_within", type_=BigInteger),
-    workers.c.queues.contains(bindparam("my_queue")),
-)
+_LIVE = select(func.count()).where(_seen_lately, workers.c.queues.contains(bindparam("my_queue")))
+_STATS = select(workers.c.stats).where(_seen_lately)
 
 
 class WorkerRepository:
@@ -92,6 +90,11 @@ class WorkerRepository:
         """Forget the workers that were not seen for so long: killed, most likely."""
         silent = self._connection.execute(_FORGET_SILENT, {"my_within": round(seconds * 1e6)})
         return silent.rowcount
+
+    def stats(self, within_seconds: float) -> list[dict[str, float]]:
+        """Read what each worker that was seen within the last seconds says of itself."""
+        within = {"my_within": round(within_seconds * 1_000_000)}
+        return [json.loads(stats) for stats in self._connection.scalars(_STATS, within)]
 
     def live(self, queue: str, within_seconds: float) -> int:
         """Count the workers of this queue that were seen within the last seconds."""

@@ -13,11 +13,13 @@ import structlog
 from celery import Celery, signals
 from kombu.entity import Queue
 
+from descend.pulse import Pulse
 from storage import logs
 from storage.database import Database
 from workers.settings import WorkerSettings
 from workers.supervisor import Supervisor
 from workers.tasks import register
+from workers.watchdog import Watchdog
 
 __all__ = ["Worker", "build", "celery_settings"]
 
@@ -27,11 +29,18 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """A worker process: Celery in the main thread, the supervisor beside it."""
+    """A worker process: Celery in the main thread, the supervisor beside it, watched."""
 
-    def __init__(self, celery: Celery, supervisor: Supervisor, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        celery: Celery,
+        supervisor: Supervisor,
+        watchdog: Watchdog,
+        settings: WorkerSettings,
+    ) -> None:
         self.celery = celery
         self.supervisor = supervisor
+        self._watchdog = watchdog
         self._settings = settings
         # Celery keeps weak references to receivers: these are held by this object.
         signals.worker_init.connect(self._start)
@@ -63,6 +72,7 @@ class Worker:
         """Not at worker_ready, which never comes while the broker is down; jobs do not need it."""
         try:
             self.supervisor.start()
+            self._watchdog.start()
         except RuntimeError:
             # Celery logs what a signal's receiver raises, and goes on: deaf.
             log.exception("supervisor_not_started")
@@ -76,8 +86,9 @@ class Worker:
         self.supervisor.drain()
 
     def _join(self, **_: Any) -> None:
+        self._watchdog.close()  # the drain has limits of its own
         self.supervisor.drain()
-        if self.supervisor.is_alive():
+        if self.supervisor.is_alive() and not self._watchdog.found_it_hanging:
             self.supervisor.join(JOIN_SECONDS)
 
 
@@ -89,11 +100,13 @@ def build(settings: WorkerSettings | None = None, *, database: Database | None =
         database: opened from the settings where absent.
     """
     settings = settings or WorkerSettings()
-    supervisor = Supervisor(database or Database(settings.url), settings)
+    pulse = Pulse(settings.pulse_fd)
+    supervisor = Supervisor(database or Database(settings.url), settings, pulse=pulse)
+    watchdog = Watchdog(pulse, supervisor, deaf_seconds=settings.deaf_seconds)
     celery = Celery("descend", broker=settings.broker_url, set_as_current=False)
     celery.conf.update(celery_settings(slots=settings.slots, queues=settings.queues))
     register(celery, supervisor.ring)
-    return Worker(celery, supervisor, settings)
+    return Worker(celery, supervisor, watchdog, settings)
 
 
 def celery_settings(*, slots: int, queues: Sequence[str]) -> dict[str, Any]:

@@ -105,12 +105,20 @@ Payment = Report | Outcome | Release | Crash
 class Ledger:
     """The database as one worker sees it; every call comes from the supervisor's thread."""
 
-    def __init__(self, database: Database, worker_id: str, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        worker_id: str,
+        settings: WorkerSettings,
+        *,
+        touch: Callable[[], None] = lambda: None,
+    ) -> None:
         self.held: dict[str, Held] = {}
         self.tally = Tally()  # what no row of a job holds; written with the next sign of life
         self._database = database
         self._worker_id = worker_id
         self._settings = settings
+        self._touch = touch  # after each answer, or none: to wait for a database is no hanging
         self._owed: deque[Payment] = deque()
         self.vigil = Vigil()
         self._compared = False  # with the kernels of the workers beside it
@@ -267,6 +275,8 @@ class Ledger:
             self.vigil.begin_again()
             log.warning("database_away", code=error.code, reason=error.message)
             return None
+        finally:
+            self._touch()
         self._pause_seconds = 0.0
         return answer
 

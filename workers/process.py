@@ -20,6 +20,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import structlog
+
 from descend.jobs import JobKind
 from storage.logs import LogFormat, LogLevel
 from workers import frames
@@ -47,6 +49,8 @@ _CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 SERVER_DIED = 255  # what multiprocessing answers when the fork server cannot tell the exit code
 CUDA_FAULT = 70  # EX_SOFTWARE: the CUDA context is broken and must not be used again
 NO_ROOM = 74  # EX_IOERR: the spool could not be written; no fault of the job
+
+log = structlog.get_logger()
 
 
 def open_nursery() -> None:
@@ -147,6 +151,14 @@ class Runner:
             frames.send(self.pipe, frame)
         except OSError:
             self.retired = True
+
+    def hold(self, now: float, *, fenced_off: bool) -> None:
+        """Stop it while its worker's leases may be gone, and let it go on when they are not."""
+        if self.busy and fenced_off and not self.paused:
+            log.warning("runner_paused", job_ids=list(self.jobs))
+            self.pause()
+        elif self.paused and not fenced_off:
+            self.go_on(now)
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)

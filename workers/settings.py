@@ -1,11 +1,13 @@
 """The worker's settings: environment variables DESCEND_…, read once by workers.app."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from descend.jobs import QUEUES
+from descend.pulse import DEAF_SECONDS
 from storage.settings import StorageSettings
 
 __all__ = ["WorkerSettings"]
@@ -36,12 +38,23 @@ class WorkerSettings(StorageSettings):
     hang_seconds: float = Field(
         60.0, gt=0, description="a runner silent this long, or 20 of its steps, is killed"
     )
+    deaf_seconds: float = Field(
+        DEAF_SECONDS, gt=0, description="a worker whose supervisor hangs this long ends itself"
+    )
+    pulse_fd: int | None = Field(
+        None, ge=0, description="a pipe to whoever started this worker, touched as a sign of life"
+    )
     checkpoint_seconds: float = Field(
         10.0, gt=0, description="work between two checkpoints of a running job"
     )
     jobs_per_runner: int = Field(
         10_000, ge=1, description="jobs that a training process serves before it is replaced"
     )
+
+    @property
+    def spool(self) -> Path:
+        """The folder of all workers' folders."""
+        return self.data.resolve() / "spool"
 
     @field_validator("queues", mode="before")
     @classmethod

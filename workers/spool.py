@@ -8,17 +8,33 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MAX_FILE_BYTES", "Blobs", "Document", "Spool", "read_file", "write_file"]
+import structlog
+
+from storage.artefacts import NO_ROOM
+
+__all__ = [
+    "MAX_FILE_BYTES",
+    "Blobs",
+    "Document",
+    "Spool",
+    "open_spool",
+    "read_file",
+    "write_file",
+]
 
 Document = dict[str, Any]
 
 MAX_DOCUMENT_BYTES = 256 * 2**20
 MAX_FILE_BYTES = 2**30  # of a file that is not trusted: its reader holds it in memory twice
 _LENGTH_BYTES = 8
+NO_ROOM_SECONDS = 0.5
+
+log = structlog.get_logger()
 
 
 class Blobs:
@@ -94,7 +110,7 @@ class Spool:
         try:
             # One worker at a time: a folder made a moment ago is not yet locked, and not abandoned.
             fcntl.flock(gate, fcntl.LOCK_EX)
-            self.folder.mkdir()
+            self.folder.mkdir(exist_ok=True)  # where an earlier try had no room for the lock
             self._lock = _locked(self.folder)
             for other in root.glob("wrk_*"):
                 _remove_if_abandoned(other)
@@ -110,6 +126,31 @@ class Spool:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def open_spool(
+    root: Path, worker_id: str, *, touch: Callable[[], None], is_wanted: Callable[[], bool]
+) -> Spool:
+    """Open a worker's folder as soon as there is room: to end for the lack of it helps nobody.
+
+    Args:
+        root: the folder of all workers' folders.
+        worker_id: its name.
+        touch: called between the tries.
+        is_wanted: asked before each further try.
+
+    Raises:
+        OSError: what was wrong, if not the lack of room; or nobody wants it any more.
+    """
+    while True:
+        try:
+            return Spool(root, worker_id)
+        except OSError as error:
+            if error.errno not in NO_ROOM or not is_wanted():
+                raise
+            log.warning("spool_not_writable", reason=error.strerror)
+        touch()
+        time.sleep(NO_ROOM_SECONDS)
 
 
 def _locked(folder: Path) -> int | None:

@@ -7,23 +7,22 @@ in files, and statements that time out. Any thread or signal handler may call `r
     watch: hire -> settle -> beat -> enforce deadlines -> claim -> wait for [ear, pipes, sentinels]
 """
 
-import contextlib
-import os
 import random
-import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection, wait
 
 import structlog
 
 from descend.ids import new_id
+from descend.pulse import Pulse
 from storage.artefacts import LocalArtefacts
 from storage.counters import RUNNER_RESTARTS
 from storage.database import Database
 from storage.leases import DRAINED, Beat, Claim
+from storage.vital_threads import VitalThread, end_this_process
 from workers import frames
 from workers.crew import Crew
 from workers.ledger import Ledger, Release, Wish
@@ -33,9 +32,9 @@ from workers.process import Cause, Ending, Runner, ended_by, ending_of, open_nur
 from workers.reports import Entry, Fate, Unreadable, read_report
 from workers.settings import WorkerSettings
 from workers.settle import given_back, payment_for
-from workers.spool import Spool
+from workers.spool import Spool, open_spool
 
-__all__ = ["Supervisor", "stop_this_process"]
+__all__ = ["Supervisor"]
 
 CLAIMED_AT_ONCE = 64
 DROP_SECONDS = 2.0  # for a runner to let a job go; then it is killed
@@ -48,18 +47,14 @@ READ_BYTES_PER_SECOND = 20e6  # of a slow disk: a runner is silent over its data
 log = structlog.get_logger()
 
 
-def stop_this_process() -> None:
-    """End the worker as an operator would: without its supervisor it is deaf."""
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-class Supervisor(threading.Thread):
+class Supervisor(VitalThread):
     """The worker's own thread.
 
     Args:
         database: where the jobs are; closed by whoever opened it.
         settings: queues, slots, lease and intervals.
-        on_failure: called when an unexpected exception ends the thread.
+        pulse: touched at every turn, and between the questions to the database of one.
+        on_failure: called when the thread ends and should not, whatever it was that ended it.
     """
 
     def __init__(
@@ -67,14 +62,14 @@ class Supervisor(threading.Thread):
         database: Database,
         settings: WorkerSettings,
         *,
-        on_failure: Callable[[], None] = stop_this_process,
+        pulse: Pulse | None = None,
+        on_failure: Callable[[], None] = end_this_process,
     ) -> None:
-        super().__init__(name="supervisor")
+        super().__init__(self._work, "supervisor", daemon=False, on_failure=on_failure)
         self.worker_id = new_id("wrk")
-        self.failed = False
         self._settings = settings
-        self._on_failure = on_failure
-        self._ledger = Ledger(database, self.worker_id, settings)
+        self._pulse = pulse or Pulse()
+        self._ledger = Ledger(database, self.worker_id, settings, touch=self._pulse.touch)
         self._artefacts = LocalArtefacts(settings.artefacts)
         self._ear, self._bell = socket.socketpair()
         self._bell.setblocking(False)
@@ -98,22 +93,21 @@ class Supervisor(threading.Thread):
         self._poke()
 
     def run(self) -> None:
-        spool: Spool | None = None
-        structlog.contextvars.bind_contextvars(worker_id=self.worker_id)
         try:
-            open_nursery()
-            spool = Spool(self._settings.data.resolve() / "spool", self.worker_id)
-            self._watch(spool)
-        except Exception:
-            self.failed = True
-            log.exception("supervisor_failed")
-            self._on_failure()
-            self._ledger.release_all("its worker failed")
+            super().run()
         finally:
-            if spool is not None:
-                spool.close()
+            if self.failed:
+                self._ledger.release_all("its worker failed")
             self._ear.close()
             self._bell.close()
+
+    def _work(self) -> None:
+        structlog.contextvars.bind_contextvars(worker_id=self.worker_id)
+        open_nursery()
+        folder, touch = self._settings.spool, self._pulse.touch
+        is_wanted = lambda: not self._draining  # noqa: E731
+        with closing(open_spool(folder, self.worker_id, touch=touch, is_wanted=is_wanted)) as spool:
+            self._watch(spool)
 
     def _watch(self, spool: Spool) -> None:
         self._spool = spool
@@ -131,6 +125,7 @@ class Supervisor(threading.Thread):
                 ready = wait(self._sources(), seconds)
                 self._ledger.vigil.woke(seconds)
                 self._listen(ready)
+                self._pulse.touch()
             self._ledger.sign_off()
         finally:
             for runner in self._crew:
@@ -146,7 +141,8 @@ class Supervisor(threading.Thread):
                 self._obey(beat)
         if now >= self._announce_at and any(runner.ready for runner in self._crew):
             self._announce_at = now + ANNOUNCE_SECONDS
-            self._ledger.announce(self._crew.stats(), kernel=self._platform.kernel)
+            stats = {**self._crew.stats(), "no_room": self._no_room.lasts}
+            self._ledger.announce(stats, kernel=self._platform.kernel)
         if now >= self._rescue_at:
             self._rescue_at = now + self._until_rescue()
             self._rung |= self._ledger.rescue()
@@ -173,11 +169,7 @@ class Supervisor(threading.Thread):
             self._begin_drain(now)
         fenced_off = self._ledger.fenced_off(now)
         for runner in self._crew:
-            if runner.busy and fenced_off and not runner.paused:
-                log.warning("runner_paused", job_ids=list(runner.jobs))
-                runner.pause()
-            elif runner.paused and not fenced_off:
-                runner.go_on(now)
+            runner.hold(now, fenced_off=fenced_off)
             self._end_if_due(runner, now)
 
     def _end_if_due(self, runner: Runner, now: float) -> None:
@@ -220,7 +212,7 @@ class Supervisor(threading.Thread):
 
     def _look(self, now: float) -> None:
         """Give every idle runner a claim, on a ring or when it is time to poll."""
-        if now < self._look_due():
+        if now < self._look_due() or not self._no_room.is_over(self._spool.folder):
             return
         self._rung = False
         self._look_at = now + self._settings.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311
@@ -266,8 +258,7 @@ class Supervisor(threading.Thread):
     # Listening
 
     def _sources(self) -> list["Connection[bytes, bytes] | socket.socket | int"]:
-        pipes = [runner.pipe for runner in self._crew]
-        return [self._ear, *pipes, *(runner.process.sentinel for runner in self._crew)]
+        return [self._ear, *(r.pipe for r in self._crew), *(r.process.sentinel for r in self._crew)]
 
     def _next_event(self) -> float:
         times = [self._rescue_at, self._look_due(), *(self._deadline(r) for r in self._crew)]
@@ -391,5 +382,5 @@ class Supervisor(threading.Thread):
             self._ledger.tally.add(RUNNER_RESTARTS, cause)
 
     def _poke(self) -> None:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self._bell.send(b"!")

@@ -6,9 +6,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict
 
-from descend.errors import DescendError, StorageFull
+from descend.errors import DescendError
 from descend.health import Readiness
-from descend.jobs import QUEUES
 from descend.limits import Limits
 from service.answers import answer
 from service.dependencies import GUARDS, Parts, PartsOf, UnguardedParts, known_query
@@ -22,7 +21,6 @@ METRICS = """\
 # TYPE descend_queue_oldest_seconds gauge
 descend_queue_oldest_seconds{queue="cpu"} 0.4
 """
-LEAST_FREE_BYTES = 64 * 2**20
 WORKER_SILENT_SECONDS = 15.0
 
 
@@ -47,12 +45,12 @@ async def get_liveness() -> Response:
 )
 def get_readiness(parts: UnguardedParts) -> Response:
     """Say which part works: 503 without database or storage, for nothing can be kept."""
-    database = _database(parts)
+    database, storage = _database(parts), _storage(parts)
     found = {
         "database": database,
         "broker": parts.doorbell.check() or OK,
-        "workers": _workers(parts) if database == OK else "unknown without the database",
-        "storage": _storage(parts),
+        "workers": _workers(parts, storage) if database == OK else "unknown without the database",
+        "storage": storage,
     }
     if found["database"] != OK or found["storage"] != OK:
         return answer(Readiness(status="not_ready", parts=found), 503)
@@ -85,18 +83,23 @@ def _database(parts: Parts) -> str:
     return OK
 
 
-def _workers(parts: Parts) -> str:
+def _workers(parts: Parts, storage: str) -> str:
+    """Say why nothing trains, if nothing does."""
     try:
         with parts.database.read() as tx:
-            live = sum(tx.workers.live(queue, WORKER_SILENT_SECONDS) for queue in QUEUES)
+            live = tx.workers.stats(WORKER_SILENT_SECONDS)
     except DescendError as error:
         return error.message
-    return OK if live else f"no worker was seen in the last {WORKER_SILENT_SECONDS:.0f} seconds"
+    if live and all(worker.get("no_room") for worker in live):
+        return "no worker has room to write down an order: its disk is full"
+    if live:
+        return OK
+    unseen = f"no worker was seen in the last {WORKER_SILENT_SECONDS:.0f} seconds"
+    return unseen if storage == OK else f"{unseen}: without room none can write that it lives"
 
 
 def _storage(parts: Parts) -> str:
     try:
-        free = parts.artefacts.free_bytes()
-    except (DescendError, OSError) as error:
+        return parts.disk.lack() or OK
+    except OSError as error:
         return f"the artefact store cannot be read: {type(error).__name__}"
-    return OK if free >= LEAST_FREE_BYTES else StorageFull().message

@@ -215,15 +215,22 @@ def test_a_database_that_cannot_be_migrated_is_a_clear_error(tmp_path: Path) -> 
     assert not (tmp_path / "stack.json").exists()
 
 
-@pytest.mark.parametrize("name", ["api", "worker-1", "broker"])
-def test_a_dead_child_is_started_again_and_work_goes_on(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "blow"),
+    [("api", signal.SIGKILL), ("broker", signal.SIGKILL), ("worker-1", signal.SIGSTOP)],
+)
+def test_a_child_that_is_dead_or_deaf_is_started_again_and_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, blow: signal.Signals
+) -> None:
+    monkeypatch.setenv("DESCEND_DEAF_SECONDS", "2")
     with running_stack(tmp_path) as (_, url):
         pid = recorded(tmp_path)[name]
 
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, blow)
 
         until(lambda: recorded(tmp_path)[name] != pid)
         until(lambda: born(recorded(tmp_path)[name]) is not None)
+        assert born(pid) is None
         assert train_lesson(url)
 
 

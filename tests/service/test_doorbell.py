@@ -108,3 +108,18 @@ def test_submitting_rings_after_the_commit(
 
         wait_until(lambda: broker.llen("descend.cuda") == 1)
         assert client.get("/readyz").json()["parts"]["broker"] == "ok"
+
+
+def test_a_queue_that_is_no_list_fails_its_rings_and_no_others(
+    doorbell: Doorbell, broker: redis.Redis
+) -> None:
+    broker.set("descend.cpu", "no list")
+
+    doorbell.ring("cpu")
+    wait_until(lambda: doorbell.rings["failed"] == 1)
+    doorbell.ring("cuda")
+
+    wait_until(lambda: broker.llen("descend.cuda") == 1)
+    broker.delete("descend.cpu")
+    doorbell.ring("cpu")
+    wait_until(lambda: broker.llen("descend.cpu") == 1)

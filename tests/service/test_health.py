@@ -43,3 +43,17 @@ def test_without_a_schema_it_is_not_ready(tmp_path: Path) -> None:
 
 def test_the_limits_are_told(client: TestClient) -> None:
     assert client.get("/v1/limits").json()["max_epochs"] == MAX_EPOCHS
+
+
+def test_a_worker_without_room_is_no_worker_and_says_why(
+    client: TestClient, database: Database
+) -> None:
+    with database.begin() as tx:
+        tx.workers.seen("wrk_full", "host", pid=1, queues=["cpu"], stats={"no_room": True})
+    nobody = client.get("/readyz").json()
+    with database.begin() as tx:
+        tx.workers.seen("wrk_other", "host", pid=2, queues=["cpu"], stats={"no_room": False})
+
+    assert nobody["status"] == "degraded"
+    assert "its disk is full" in nobody["parts"]["workers"]
+    assert client.get("/readyz").json()["parts"]["workers"] == "ok"

@@ -2,6 +2,7 @@ import asyncio
 import time
 
 import pytest
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from descend.errors import Unavailable
@@ -94,3 +95,18 @@ def test_closing_lets_all_go(counting: CountingDatabase, job_ids: list[str]) -> 
         assert watcher.waiting == 0
 
     asyncio.run(close_while_waiting())
+
+
+def test_whoever_waits_is_let_go_when_the_look_fails(
+    counting: CountingDatabase, job_ids: list[str]
+) -> None:
+    with counting.begin() as tx:
+        tx.connection.execute(text("ALTER TABLE jobs RENAME COLUMN state TO condition"))
+
+    async def wait() -> None:
+        await Watcher(counting, most_waiting=10).ended(job_ids[0], seconds=30)
+
+    start = time.monotonic()
+    asyncio.run(wait())
+
+    assert time.monotonic() - start < 5
