@@ -31,7 +31,7 @@ ENV PATH=/opt/descend/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DES
 WORKDIR /app
 RUN groupadd --gid 10001 descend \
     && useradd --uid 10001 --gid descend --no-create-home --shell /usr/sbin/nologin descend \
-    && install --directory --owner descend --group descend /data
+    && install --directory --mode 0700 --owner descend --group descend /data
 COPY pyproject.toml ./
 COPY descend descend
 COPY storage storage

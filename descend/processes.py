@@ -18,7 +18,7 @@ from typing import IO
 
 from descend.pulse import Silence
 
-__all__ = ["Child", "Kin", "born", "descendants", "end", "reap_orphans", "wait_for_end"]
+__all__ = ["Child", "Kin", "born", "descendants", "end", "private", "reap_orphans", "wait_for_end"]
 
 STEADY_SECONDS = 30.0
 LAST_WORDS_SECONDS = 10.0  # at most, between SIGTERM and SIGKILL, without a sign of life
@@ -37,6 +37,11 @@ class Kin:
     @property
     def alive(self) -> bool:
         return born(self.pid) == self.born
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file that, if it is new, is nobody else's (an opener)."""
+    return os.open(path, flags, 0o600)
 
 
 def born(pid: int) -> str | None:
@@ -98,7 +103,7 @@ class Child:
 
     def _log(self) -> IO[bytes]:
         try:
-            return self.log_file.open("ab")
+            return open(self.log_file, "ab", opener=private)
         except OSError as exc:  # a full disk may take no new file; the child is needed all the same
             log.warning("%s cannot be opened: %s", self.log_file, exc.strerror)
             return Path(os.devnull).open("ab")

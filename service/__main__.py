@@ -19,6 +19,7 @@ from service.protocol import Crowd, protocol_for
 from service.security import is_loopback
 from service.settings import ServiceSettings
 from storage import logs
+from storage.private_files import keep_private
 from storage.vital_threads import FAILED, has_failed
 
 __all__ = ["main"]
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     parser.add_argument("--fd", type=int, help="a listening socket to serve, inherited")
     options = parser.parse_args(arguments)
+    keep_private()
     try:
         _serve(ServiceSettings(), options.fd)
     except (Refused, ValidationError, ValueError, OSError) as error:

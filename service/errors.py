@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from descend import errors
 from service.problems import MEDIA_TYPE, PLAIN_PREFIX, FieldError, PlainError, Problem
 from service.security import SECURITY_HEADERS, request_id_of
+from storage.artefacts import is_no_room
 
 __all__ = ["STATUS", "InvalidFields", "install", "problem_response", "status_of"]
 
@@ -87,6 +88,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _refuse_parameters)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(ClientDisconnect, _nobody_left)
+    app.add_exception_handler(OSError, _refuse_for_room)
     app.add_exception_handler(Exception, _apologise)
 
 
@@ -143,6 +145,13 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
         detail="There is no such route." if error.status_code == 404 else str(error.detail),
         headers=headers,
     )
+
+
+async def _refuse_for_room(request: Request, error: Exception) -> Response:
+    """Whatever a handler was to write: where the disk is full, that is what is said."""
+    if is_no_room(error):
+        return await _refuse(request, errors.StorageFull())
+    raise error
 
 
 async def _nobody_left(request: Request, _: Exception) -> Response:

@@ -156,7 +156,7 @@ PROCESS = _named(
         "Messages to wake workers; one that failed costs a second, for workers poll",
         ("outcome",),
     ),
-    Metric("descend_disk_free_bytes", "gauge", "Room left where the artefacts are"),
+    Metric("descend_disk_free_bytes", "gauge", "Room left where artefacts and the SQLite file are"),
     Metric("descend_build_info", "gauge", "Always 1", ("version",)),
 )
 

@@ -1,7 +1,7 @@
 """What every API process does beside its requests: any number of processes may.
 
 Each tick lost leases are given back and unheard bells rung again; each hour what killed uploads
-left behind is deleted.
+left behind is deleted. What deletions freed of a SQLite file goes back to the disk, bit by bit.
 """
 
 import math
@@ -18,6 +18,7 @@ from service.uploads import Uploads
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
 from storage.reconcile import reconcile, sweep
+from storage.shrinking import give_back
 from storage.vigil import Vigil
 from storage.vital_threads import VitalThread
 
@@ -61,6 +62,7 @@ class Reconciler:
             self._try(self._tick)
             # On its own: a disk too full for a tick's rows is what a sweep makes room on.
             self._try(self._sweep)
+            self._try(self._shrink)
 
     def _try(self, act: Callable[[], None]) -> None:
         try:
@@ -85,6 +87,9 @@ class Reconciler:
         self._database.check()
         for queue in reconcile(self._database, self._vigil):
             self._doorbell.ring(queue)
+
+    def _shrink(self) -> None:
+        give_back(self._database)
 
     def _sweep(self) -> None:
         if time.monotonic() < self._next_sweep:

@@ -106,6 +106,9 @@ def _submit(
 ) -> Job:
     if kind is not JobKind.TRAIN and "priority" not in spec.model_fields_set:
         spec = spec.model_copy(update={"priority": FIRST})
+    parts.disk.check()
+    if kind is JobKind.TRAIN:
+        parts.disk.check_history(spec.hyperparameters)
     stored = None if isinstance(spec.dataset, str) else _stored(parts, spec, spec.dataset)
 
     def add(tx: Transaction) -> tuple[Job, bool]:
@@ -139,6 +142,7 @@ def queue(
     parts: Parts, tx: Transaction, spec: JobSpec, *, kind: JobKind, key: str
 ) -> tuple[Job, bool]:
     """Queue a job that the service itself asks for, found again by its key."""
+    parts.disk.check()
     dataset = tx.datasets.get(str(spec.dataset))
     return _add(tx, spec, dataset, keys=(key, key), kind=kind, parts=parts)
 

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from fastapi.concurrency import run_in_threadpool
 
 from descend.datasets import Dataset
 from descend.errors import DatasetNotFound, Unavailable
-from storage.artefacts import LocalArtefacts, no_room_is_storage_full
+from storage.artefacts import LocalArtefacts, no_room_is_storage_full, write_all
 from storage.database import Database
 from storage.ingest import Ingested
 from storage.leases import StoredData
@@ -61,8 +60,10 @@ class Uploads:
     @contextmanager
     def workspace(self) -> Iterator[Path]:
         """Make a folder that is gone, with its files, at the end of the block."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as folder:
+        with no_room_is_storage_full():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            made = tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True)
+        with made as folder:
             yield Path(folder)
 
     def sweep(self) -> int:
@@ -81,19 +82,14 @@ async def receive(chunks: AsyncIterator[bytes], path: Path) -> None:
         StorageFull: when the disk is.
     """
     buffer = bytearray()
-    with path.open("wb") as file:
+    # Unbuffered: what a full disk refused would be written once more, and refused, at the close.
+    with no_room_is_storage_full(), path.open("wb", buffering=0) as file:
         async for chunk in chunks:
             buffer += chunk
             if len(buffer) >= BUFFER_BYTES:
-                await run_in_threadpool(_append, file, buffer)
+                await run_in_threadpool(write_all, file, buffer)
                 buffer = bytearray()
-        await run_in_threadpool(_append, file, buffer)
-
-
-def _append(file: IO[bytes], piece: bytearray) -> None:
-    with no_room_is_storage_full():
-        file.write(piece)
-        file.flush()
+        await run_in_threadpool(write_all, file, buffer)
 
 
 def store(ingested: Ingested, artefacts: LocalArtefacts) -> Stored:

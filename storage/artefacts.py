@@ -15,11 +15,19 @@ import time
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from descend.errors import CorruptArtefact, StorageFull
 
-__all__ = ["FACTORS", "NO_ROOM", "LocalArtefacts", "durable", "no_room_is_storage_full"]
+__all__ = [
+    "FACTORS",
+    "NO_ROOM",
+    "LocalArtefacts",
+    "durable",
+    "is_no_room",
+    "no_room_is_storage_full",
+    "write_all",
+]
 
 # Below this, by dataset: what is kept because it is quicker to read than to make again.
 FACTORS = "factors"
@@ -28,6 +36,13 @@ _KEY = re.compile(r"[a-z]+(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
 _TEMPORARY = ".tmp-"
 _BLOCK = 2**20
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OF_RUST = re.compile(r"\(os error (\d+)\)")
+
+
+class Unbuffered(Protocol):
+    """A file each of whose writes is one of the system's, and may write less than it was given."""
+
+    def write(self, block: memoryview, /) -> int | None: ...
 
 
 class LocalArtefacts:
@@ -49,7 +64,7 @@ class LocalArtefacts:
             with durable(place) as file:
                 for block in _blocks(source):
                     digest.update(block)
-                    _write_all(file, block)
+                    write_all(file, block)
         return digest.hexdigest()
 
     def adopt(self, key: str, source: Path) -> None:
@@ -130,7 +145,7 @@ def durable(place: Path) -> Iterator[BinaryIO]:
     """Open a file that appears at `place` when the block ends well, complete and on the disk."""
     temporary = place.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb", buffering=0) as file:
+        with open(temporary, "xb", buffering=0, opener=_private) as file:
             yield file
             os.fsync(file.fileno())
         temporary.rename(place)
@@ -138,6 +153,10 @@ def durable(place: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _keep_names(place.parent)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _keep_names(folder: Path) -> None:
@@ -149,12 +168,19 @@ def _keep_names(folder: Path) -> None:
         os.close(opened)
 
 
+def is_no_room(error: Exception) -> bool:
+    """Tell whether it was the lack of room; what polars raises has its number in the text alone."""
+    number = error.errno if isinstance(error, OSError) else None
+    found = _OF_RUST.search(str(error)) if number is None else None
+    return (int(found[1]) if found else number) in NO_ROOM
+
+
 @contextlib.contextmanager
 def no_room_is_storage_full() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in NO_ROOM:
+        if is_no_room(error):
             raise StorageFull from error
         raise
 
@@ -168,8 +194,8 @@ def _blocks(source: Path | bytes) -> Iterator[bytes]:
             yield block
 
 
-def _write_all(file: BinaryIO, block: bytes) -> None:
+def write_all(file: Unbuffered, block: bytes | bytearray) -> None:
     """Write in a loop: near a limit the system writes a part of a block and says so only here."""
     rest = memoryview(block)
     while rest:
-        rest = rest[file.write(rest) :]
+        rest = rest[file.write(rest) or 0 :]

@@ -11,9 +11,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from descend.errors import DescendError, Unavailable
+from descend.errors import DescendError, InvalidInput, Unavailable
 from storage.artefacts import LocalArtefacts, durable, no_room_is_storage_full
 from storage.database import Database
+from storage.private_files import keep_private
 from storage.settings import StorageSettings
 
 __all__ = ["backup", "main"]
@@ -24,13 +25,15 @@ _TRIES = 10
 def backup(database: Database, artefacts: LocalArtefacts, target: Path) -> None:
     """Write `descend.db` and every artefact it names to a tar file, while others go on writing.
 
-    The file appears when it is complete and on the disk.
+    The file appears when it is complete and on the disk, and is its owner's alone.
 
     Raises:
-        InvalidInput: on PostgreSQL, whose own pg_dump does this.
+        InvalidInput: on PostgreSQL, whose own pg_dump does this; where the file exists already, or
+            cannot be where it should.
         StorageFull: when there is no room; nothing is left behind then.
     """
     target = target.resolve()
+    _refuse_place(target)
     with (
         no_room_is_storage_full(),
         tempfile.TemporaryDirectory(prefix=".descend-backup-", dir=target.parent) as folder,
@@ -41,6 +44,14 @@ def backup(database: Database, artefacts: LocalArtefacts, target: Path) -> None:
             for path in sorted(staged.rglob("*")):
                 if path.is_file():
                     archive.add(path, arcname=path.relative_to(staged).as_posix())
+
+
+def _refuse_place(target: Path) -> None:
+    """An earlier backup is what one has when this one fails: it is not written over."""
+    if target.exists():
+        raise InvalidInput(f"{target} exists already: name a file that does not", param="file")
+    if not target.parent.is_dir():
+        raise InvalidInput(f"there is no folder {target.parent}: make it first", param="file")
 
 
 def _stage(database: Database, artefacts: LocalArtefacts, staged: Path) -> None:
@@ -86,17 +97,32 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m storage.backup FILE", file=sys.stderr)  # noqa: T201
         return 2
-    settings = StorageSettings()
+    keep_private()
+    try:
+        _back_up(StorageSettings(), Path(arguments[0]))
+    except InvalidInput as error:
+        return _failed(error.message, 2)
+    except DescendError as error:
+        return _failed(error.message, 1)
+    except OSError as error:
+        return _failed(f"the backup cannot be written: {error.strerror or error}", 1)
+    return 0
+
+
+def _back_up(settings: StorageSettings, target: Path) -> None:
+    if not settings.database_url and not (settings.data / "descend.db").is_file():
+        raise InvalidInput(f"there is no database in {settings.data}", param="data")
     database = Database(settings.url)
     try:
         database.check()
-        backup(database, LocalArtefacts(settings.artefacts), Path(arguments[0]))
-    except DescendError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
+        backup(database, LocalArtefacts(settings.artefacts), target)
     finally:
         database.close()
-    return 0
+
+
+def _failed(message: str, exit_code: int) -> int:
+    print(f"descend: {message}", file=sys.stderr)  # noqa: T201
+    return exit_code
 
 
 if __name__ == "__main__":

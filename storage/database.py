@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from descend.errors import DescendError, InvalidInput, StorageFull, Unavailable
+from descend.errors import CorruptArtefact, DescendError, InvalidInput, StorageFull, Unavailable
 from storage.company import Company
 from storage.counters import Tally
 from storage.datasets import DatasetRepository
@@ -31,12 +31,24 @@ from storage.timings import Timings
 from storage.turns import Turns
 from storage.workers import WorkerRepository
 
-__all__ = ["HEAD", "Database", "Transaction"]
+__all__ = [
+    "DAMAGED",
+    "HEAD",
+    "Database",
+    "Transaction",
+    "newer",
+    "revision_of",
+    "translated",
+]
 
 # The schema that this code reads and writes: the last revision in storage/migrations.
 HEAD = "0007"
 
+DAMAGED = "the database's file is damaged, or is none: restore the last backup"
+
 _BUSY_SECONDS = 5
+# What the write-ahead log keeps of the disk after a long reader has let it grow.
+_LOG_BYTES = 16 * 2**20
 
 T = TypeVar("T")
 
@@ -115,7 +127,7 @@ class Database:
             StorageFull: when the disk is full.
         """
         began = time.perf_counter()
-        with self._turn(), _translated(), self._writer.begin() as connection:
+        with self._turn(), translated(), self._writer.begin() as connection:
             before = self._changes(connection)
             transaction = Transaction(connection, jobs=self._jobs, room=self._room, writes=True)
             yield transaction
@@ -152,13 +164,15 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Read one consistent state; takes no write lock, and cannot write."""
-        with _translated(writes=False), self._reader.begin() as connection:
+        with translated(writes=False), self._reader.begin() as connection:
             yield Transaction(connection, jobs=self._jobs, room=self._room, writes=False)
 
     def check(self) -> None:
         """Raise Unavailable unless the database answers and has the schema of this code."""
         with self.read() as tx:
-            revision = _revision(tx.connection)
+            revision = revision_of(tx.connection)
+        if revision is not None and revision > HEAD:
+            raise Unavailable(newer(revision))
         if revision != HEAD:
             raise Unavailable(
                 f"the database's schema is {revision or 'missing'}, this code needs {HEAD}:"
@@ -178,9 +192,17 @@ class Database:
             raise InvalidInput(
                 "this database is PostgreSQL: back it up with pg_dump", param="database_url"
             )
-        with _translated(), self._reader.connect() as connection:
+        with translated(), self._reader.connect() as connection:
             source: Any = connection.connection.driver_connection
             _copy(source, target)
+
+
+def newer(revision: str) -> str:
+    """Say that a database was written by a later version, and what to do."""
+    return (
+        f"the database was written by a newer Descend (schema {revision}, this one knows {HEAD}):"
+        " install that version again, or restore a backup that was made before it"
+    )
 
 
 def _copy(source: sqlite3.Connection, target: Path) -> None:
@@ -195,7 +217,8 @@ def _copy(source: sqlite3.Connection, target: Path) -> None:
         raise Unavailable("the copy of the database does not pass its check")
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
+    """Read which schema a database has; None where it has none."""
     tables = (
         "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
         if connection.dialect.name == "sqlite"
@@ -234,6 +257,7 @@ _SQLITE = {"isolation_level": None, "timeout": _BUSY_SECONDS, "check_same_thread
 def _set_pragmas(raw: sqlite3.Connection, _record: object) -> None:
     for pragma in (
         "journal_mode = WAL",
+        f"journal_size_limit = {_LOG_BYTES}",
         "synchronous = NORMAL",  # commits do not sync the log: group_sync does, for many at once
         f"busy_timeout = {_BUSY_SECONDS * 1000}",
         "foreign_keys = ON",
@@ -269,18 +293,19 @@ def _postgresql(url: URL) -> Engine:
 
 
 @contextmanager
-def _translated(*, writes: bool = True) -> Iterator[None]:
+def translated(*, writes: bool = True) -> Iterator[None]:
+    """Have errors of the database leave the block as the contract's."""
     try:
         yield
     except PoolTimeout as error:
         raise Unavailable("the database is busy", retry_after_seconds=1) from error
     except DBAPIError as error:
-        translated = _translation(error)
+        said = _translation(error)
         # A reader refuses to write because it is one: a fault of ours.
         forbidden = getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY
-        if translated is None or (forbidden and not writes):
+        if said is None or (forbidden and not writes):
             raise
-        raise translated from error
+        raise said from error
 
 
 def _translation(error: DBAPIError) -> DescendError | None:
@@ -314,7 +339,9 @@ def _sqlite_translation(code: int) -> DescendError | None:
     writing = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
     if code == sqlite3.SQLITE_FULL or code in writing:
         return StorageFull("the database's disk is full")
-    if code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+    if code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return CorruptArtefact(DAMAGED)
+    if code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}:
         return Unavailable("the database is busy", retry_after_seconds=1)
     if code & 0xFF in _UNUSABLE:
         return Unavailable("the database's file cannot be used", retry_after_seconds=5)

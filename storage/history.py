@@ -21,8 +21,21 @@ from numpy.typing import NDArray
 
 from descend.errors import CorruptArtefact
 from descend.history import COLUMNS, History
+from descend.hyperparameters import Hyperparameters
 
-__all__ = ["CHUNK_ROWS", "HEAD_BYTES", "chunks", "decoded", "joined", "loss_place"]
+__all__ = [
+    "BYTES_PER_EPOCH",
+    "CHUNK_ROWS",
+    "HEAD_BYTES",
+    "chunks",
+    "decoded",
+    "estimated_bytes",
+    "joined",
+    "loss_place",
+]
+
+# Of most: train_loss, grad_norm and gap; the other columns are the same all along.
+BYTES_PER_EPOCH = 24
 
 # A slice reads whole chunks: 16,384 rows are at most 640 KiB.
 CHUNK_ROWS = 16_384
@@ -33,6 +46,15 @@ _HEAD_WITHOUT_GAP = struct.Struct("<4sI5s")
 _MAGIC_WITHOUT_GAP = b"dh1\0"
 _RAW, _CONSTANT, _STEPS = b"rcs"
 HEAD_BYTES = _HEAD.size
+
+
+def estimated_bytes(h: Hyperparameters) -> int:
+    """Estimate what a history of all its epochs takes: 8 bytes for each number that changes."""
+    if h.optimizer == "exact":
+        return BYTES_PER_EPOCH
+    evaluated = bool(h.validation_fraction) or h.validation_dataset is not None
+    changing = 2 + h.has_certificate + evaluated + (h.schedule is not None)
+    return 8 * changing * h.max_epochs
 
 
 def chunks(history: History) -> Iterator[tuple[int, bytes]]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from descend.datasets import ColumnType, Dataset, UploadFormat
-from descend.errors import InvalidDataset
+from descend.errors import InvalidDataset, StorageFull
 from storage.appending import append_rows
 from storage.arrow import open_table
 from storage.arrow_uploads import file_of_stream
-from storage.artefacts import NO_ROOM, no_room_is_storage_full
+from storage.artefacts import is_no_room, no_room_is_storage_full
 from storage.csv_form import CsvForm
 from storage.csv_tables import read_csv
 from storage.csv_text import refuse_missing
@@ -165,8 +165,8 @@ def _damaged_where_polars_fails(format_: str) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, OSError) as error:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise
+        if is_no_room(error):
+            raise StorageFull from None
         raise InvalidDataset(
             f"the file cannot be read as {format_}: it is damaged, or uses what is not read here"
         ) from None

@@ -38,6 +38,10 @@ class JobReading:
             raise JobNotFound(f"there is no job {job_id}")
         return self._jobs([row])[0]
 
+    def unwritten_epochs(self) -> int:
+        """Count the epochs that jobs which have not ended may still write down."""
+        return int(self._connection.scalar(sql.UNWRITTEN_EPOCHS) or 0)
+
     def page(
         self,
         *,

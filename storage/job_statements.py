@@ -163,6 +163,10 @@ COUNTS = (
     .where(jobs.c.kind == bindparam("my_kind"))
     .group_by(jobs.c.state)
 )
+# What those that have not ended may still add to their histories.
+UNWRITTEN_EPOCHS = select(func.coalesce(func.sum(jobs.c.max_epochs - jobs.c.epochs_done), 0)).where(
+    jobs.c.state.in_([QUEUED, RUNNING])
+)
 DEPTH = select(jobs.c.queue, func.count()).where(jobs.c.state == QUEUED).group_by(jobs.c.queue)
 OLDEST = select(now() - func.min(jobs.c.changed_at)).where(
     jobs.c.state == QUEUED, jobs.c.queue == bindparam("my_queue")

@@ -3,17 +3,21 @@
 Safe to run from several places at once: one does it, the others wait and find it done.
 """
 
+import sys
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from pydantic import ValidationError
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from descend.errors import CorruptArtefact
+from descend.errors import CorruptArtefact, DescendError, Unavailable
+from storage.database import DAMAGED, HEAD, newer, revision_of, translated
+from storage.private_files import keep_private, make_private
 from storage.settings import StorageSettings
+from storage.shrinking import AUTO_VACUUM, make_shrinkable
 
 __all__ = ["main", "migrate"]
 
@@ -31,14 +35,19 @@ def migrate(url: str) -> None:
     """Run the revisions that are missing, in one transaction.
 
     Raises:
-        CorruptArtefact: when a SQLite file does not pass its quick check.
+        CorruptArtefact: when a SQLite file is none, or does not pass its quick check.
+        Unavailable: when a newer version wrote the database, or it does not answer.
+        StorageFull: when the disk is.
     """
     engine = create_engine(url, poolclass=NullPool)
     sqlite = make_url(url).get_backend_name() == "sqlite"
     if sqlite:
         event.listen(engine, "connect", _explicit_transactions)
         event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
-    with engine.begin() as connection:
+    with translated(), engine.begin() as connection:
+        revision = revision_of(connection)
+        if revision is not None and revision > HEAD:
+            raise Unavailable(newer(revision))
         if sqlite:
             _quick_check(connection)
         else:
@@ -48,20 +57,19 @@ def migrate(url: str) -> None:
         if not sqlite:
             connection.execute(text(_PLACES_OF_A_RESTORE))
     engine.dispose()
+    if sqlite:
+        make_shrinkable(Path(make_url(url).database or ""))
 
 
 def _quick_check(connection: Connection) -> None:
     """A file that the disk has damaged is found at the start, not in the middle of a night."""
-    try:
-        verdict = connection.scalar(text("PRAGMA quick_check(1)"))
-    except DatabaseError as error:
-        verdict = str(error.orig)
-    if verdict != "ok":
-        raise CorruptArtefact("the database's file is damaged: restore the last backup")
+    if connection.scalar(text("PRAGMA quick_check(1)")) != "ok":
+        raise CorruptArtefact(DAMAGED)
 
 
 def _explicit_transactions(raw, _record) -> None:  # type: ignore[no-untyped-def]
     raw.isolation_level = None
+    raw.execute(AUTO_VACUUM)
     raw.execute("PRAGMA journal_mode = WAL")
     raw.execute("PRAGMA busy_timeout = 30000")
 
@@ -73,12 +81,23 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def main() -> None:
-    settings = StorageSettings()
-    if not settings.database_url:
-        settings.data.mkdir(parents=True, exist_ok=True)
-    migrate(settings.url)
+def main() -> int:
+    keep_private()
+    try:
+        settings = StorageSettings()
+        make_private(settings.data)
+        migrate(settings.url)
+    except (DescendError, ValidationError) as error:
+        return _failed(str(error))
+    except OSError as error:
+        return _failed(f"the data folder cannot be used: {error.strerror or error}")
+    return 0
+
+
+def _failed(message: str) -> int:
+    print(f"descend: {message}", file=sys.stderr)  # noqa: T201
+    return 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,6 +16,8 @@ from kombu.entity import Queue
 from descend.pulse import Pulse
 from storage import logs
 from storage.database import Database
+from storage.private_files import keep_private
+from workers.broker import use_forgiving_broker
 from workers.settings import WorkerSettings
 from workers.supervisor import Supervisor
 from workers.tasks import register
@@ -51,6 +53,7 @@ class Worker:
     def run(self) -> int:
         """Work until SIGTERM; return the exit status."""
         settings = self._settings
+        keep_private()
         logs.configure("worker", form=settings.log_format, level=settings.log_level)
         structlog.contextvars.bind_contextvars(worker_id=self.supervisor.worker_id)
         argv = ["--quiet", "worker", "-n", f"{self.supervisor.worker_id}@%h", "-l", "WARNING"]
@@ -103,6 +106,7 @@ def build(settings: WorkerSettings | None = None, *, database: Database | None =
     pulse = Pulse(settings.pulse_fd)
     supervisor = Supervisor(database or Database(settings.url), settings, pulse=pulse)
     watchdog = Watchdog(pulse, supervisor, deaf_seconds=settings.deaf_seconds)
+    use_forgiving_broker()
     celery = Celery("descend", broker=settings.broker_url, set_as_current=False)
     celery.conf.update(celery_settings(slots=settings.slots, queues=settings.queues))
     register(celery, supervisor.ring)
@@ -141,6 +145,8 @@ SETTINGS: dict[str, Any] = {
     # Survive any order of starting, and any outage; meanwhile the supervisor polls.
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
+    # A queue that is no list, a command that is not permitted: again later, like an outage.
+    "broker_channel_error_retry": True,
     # Threads: nothing forks (CUDA, locks), and the main loop stays alive to be signalled.
     # The solo pool loses tasks at SIGTERM and cannot hear it while one runs.
     "worker_pool": "threads",

@@ -270,8 +270,7 @@ class Ledger:
             answer = question()
         except (Unavailable, StorageFull) as error:
             self._pause_seconds = min(max(0.05, 2 * self._pause_seconds), LONGEST_PAUSE_SECONDS)
-            now = time.monotonic()
-            self._retry_at = now + self._pause_seconds
+            self._retry_at = time.monotonic() + self._pause_seconds
             self.vigil.begin_again()
             log.warning("database_away", code=error.code, reason=error.message)
             return None

@@ -105,7 +105,9 @@ def _used(data: Path) -> Iterator[None]:
         return
     import fcntl
 
-    with (data / "users.lock").open("a") as lock:
+    from descend.processes import private
+
+    with open(data / "users.lock", "a", opener=private) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield
 
@@ -140,7 +142,7 @@ def _tended(running: "Stack", stop: threading.Event) -> Iterator[None]:
 
     def tend() -> None:
         while not stop.wait(0.2):
-            running.tend()
+            running.tend()  # never raises
 
     thread = threading.Thread(target=tend, daemon=True)
     thread.start()
@@ -156,7 +158,9 @@ def _alone(session: "Session") -> Iterator[None]:
     """Wait until no other command uses the folder's stack, and let none come."""
     import fcntl
 
-    with (session.data / "users.lock").open("a") as lock:
+    from descend.processes import private
+
+    with open(session.data / "users.lock", "a", opener=private) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

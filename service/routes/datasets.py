@@ -47,6 +47,7 @@ INLINE_DATA: TypeAdapter[InlineXY | InlineColumns] = TypeAdapter(
 
 async def _received(request: Request, parts: PartsOf) -> AsyncIterator[Upload]:
     with parts.uploads.one():
+        parts.disk.check()  # before a body is received for nothing
         async with arrived(request, parts, MEDIA_TYPES) as upload:
             yield upload
 
@@ -188,7 +189,7 @@ def get_dataset(parts: PartsOf, dataset_id: DatasetId) -> Response:
     return answer(dataset)
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=refusals(404, 409, 422, 503))
+@router.delete("/{dataset_id}", status_code=204, responses=refusals(404, 409, 422, 503, 507))
 def delete_dataset(parts: PartsOf, dataset_id: DatasetId) -> Response:
     """Delete a dataset; refused while a job that uses it has not ended."""
     with parts.database.begin() as tx:

@@ -35,7 +35,7 @@ Points = Annotated[
     response_model=Diagnostics,
     responses={
         202: {"model": Job, "description": "Not yet: ask again, or read the job"},
-        **refusals(404, 409, 422, 503),
+        **refusals(404, 409, 422, 503, 507),
     },
 )
 async def get_diagnostics(

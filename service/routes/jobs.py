@@ -126,7 +126,7 @@ def _read(parts: Parts, job_id: str) -> Job:
         return tx.jobs.get(job_id)
 
 
-@router.post("/{job_id}/cancel", response_model=Job, responses=refusals(404, 422, 503))
+@router.post("/{job_id}/cancel", response_model=Job, responses=refusals(404, 422, 503, 507))
 def cancel_job(parts: PartsOf, job_id: JobId) -> Response:
     """Ask for a job to stop; may be asked twice, and of a job that has ended."""
     with parts.database.begin() as tx:
@@ -162,7 +162,7 @@ async def retry_job(
     return job_answer(job, waited=waited)
 
 
-@router.delete("/{job_id}", status_code=204, responses=refusals(404, 409, 422, 503))
+@router.delete("/{job_id}", status_code=204, responses=refusals(404, 409, 422, 503, 507))
 def delete_job(parts: PartsOf, job_id: JobId) -> Response:
     """Delete a job that has ended, with its history; its model stays."""
     with parts.database.begin() as tx:

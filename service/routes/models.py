@@ -62,7 +62,7 @@ def get_summary(
     return answer(summary(model, known, level=level, covariance=covariance))
 
 
-@router.delete("/models/{model_id}", status_code=204, responses=refusals(404, 422, 503))
+@router.delete("/models/{model_id}", status_code=204, responses=refusals(404, 422, 503, 507))
 def delete_model(parts: PartsOf, model_id: ModelId) -> Response:
     """Delete a model with its statistics; the job that made it stays, without a model."""
     with parts.database.begin() as tx:

@@ -162,10 +162,21 @@ def test_a_configured_broker_and_database_are_used_in_place_of_embedded_ones(
         broker.kill()
 
 
-def test_two_workers_serve_one_stack(tmp_path: Path) -> None:
-    with running_stack(tmp_path, "--workers", "2") as (_, url):
-        assert {"worker-1", "worker-2"} <= set(recorded(tmp_path))
-        assert train_lesson(url)
+def test_two_workers_serve_one_stack_that_no_other_user_can_read_or_ring(tmp_path: Path) -> None:
+    data = tmp_path / "data of somebody"
+    before = os.umask(0)
+    try:
+        with running_stack(data, "--workers", "2") as (_, url):
+            assert {"worker-1", "worker-2"} <= set(recorded(data))
+            assert train_lesson(url)
+            broker = psutil.Process(recorded(data)["broker"])
+            open_to_others = [p for p in (data, *data.rglob("*")) if p.stat().st_mode & 0o077]
+
+            assert open_to_others == []
+            assert [c for c in broker.net_connections("inet") if c.status == "LISTEN"] == []
+    finally:
+        os.umask(before)
+    assert not (data / "broker.sock").exists()
 
 
 def test_a_second_stack_on_the_same_folder_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -212,6 +223,8 @@ def test_a_database_that_cannot_be_migrated_is_a_clear_error(tmp_path: Path) -> 
 
     assert code == 3
     assert "the database cannot be migrated" in words
+    assert "restore the last backup" in words
+    assert "Traceback" not in words
     assert not (tmp_path / "stack.json").exists()
 
 

@@ -1,5 +1,7 @@
 """A backup is one consistent file, made while others write; a restored one works."""
 
+import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -127,7 +129,7 @@ def test_a_backup_that_fails_leaves_nothing(
 ) -> None:
     (tmp_path / "taken").mkdir()
 
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(InvalidInput, match="exists already"):
         backup(sqlite_database, artefacts, tmp_path / "taken")
 
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
@@ -161,3 +163,78 @@ def test_the_command_writes_a_backup(
     assert done.returncode == 0
     assert get(database, job.id) == job
     database.close()
+
+
+def command(target: Path, data: Path) -> tuple[int, str]:
+    """Run the command as a person would; return its exit code and all it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "storage.backup", str(target)],
+        env={"DESCEND_DATA": str(data)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def test_a_backup_is_its_owners_alone(
+    sqlite_database: Database, artefacts: LocalArtefacts, tmp_path: Path
+) -> None:
+    before = os.umask(0)
+    try:
+        backup(sqlite_database, artefacts, tmp_path / "backup.tar")
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "backup.tar").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_earlier_backup_is_not_written_over(sqlite_database: Database, tmp_path: Path) -> None:
+    (tmp_path / "earlier.tar").write_bytes(b"all that is left")
+
+    code, words = command(tmp_path / "earlier.tar", tmp_path)
+
+    assert code == 2
+    assert words == f"descend: {tmp_path}/earlier.tar exists already: name a file that does not\n"
+    assert (tmp_path / "earlier.tar").read_bytes() == b"all that is left"
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("UPDATE alembic_version SET version_num = '9999'", "written by a newer Descend"),
+        ("", "is damaged, or is none: restore the last backup"),
+    ],
+)
+def test_what_cannot_be_backed_up_is_said_in_a_sentence(
+    harm: str, said: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "descend.db"
+    if harm:
+        with sqlite3.connect(path) as raw:
+            raw.execute(harm)
+        raw.close()
+    else:
+        path.write_bytes(b"this is no database" * 1000)
+
+    code, words = command(tmp_path / "backup.tar", tmp_path)
+
+    assert code == 1
+    assert said in words
+    assert len(words.splitlines()) == 1
+    assert not (tmp_path / "backup.tar").exists()
+
+
+def test_a_backup_of_nothing_or_to_nowhere_makes_nothing(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+
+    of_nothing = command(tmp_path / "backup.tar", tmp_path / "empty")
+    to_nowhere = command(tmp_path / "nowhere" / "backup.tar", tmp_path)
+
+    assert of_nothing == (2, f"descend: there is no database in {tmp_path}/empty\n")
+    assert to_nowhere == (2, f"descend: there is no folder {tmp_path}/nowhere: make it first\n")
+    assert list((tmp_path / "empty").iterdir()) == []

@@ -87,3 +87,34 @@ def test_a_damaged_file_is_found_at_the_start(sqlite_url: str, tmp_path: Path) -
 
     with pytest.raises(CorruptArtefact, match="restore"):
         migrate(sqlite_url)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("UPDATE alembic_version SET version_num = '9999'", "written by a newer Descend"),
+        ("", "damaged, or is none: restore the last backup"),
+    ],
+)
+def test_what_cannot_be_migrated_is_said_in_a_sentence(
+    harm: str, said: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "descend.db"
+    if harm:
+        with sqlite3.connect(path) as raw:
+            raw.execute(harm)
+        raw.close()
+    else:
+        path.write_bytes(b"this is no database" * 1000)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "storage.migrate"],
+        env={"DESCEND_DATA": str(tmp_path)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
