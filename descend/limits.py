@@ -54,6 +54,11 @@ class Limits(BaseModel):
     predictions: int = Field(MAX_PREDICTIONS, description="rows of one request x targets")
     max_epochs: int = Field(MAX_EPOCHS, description="epochs of one job")
     queued_jobs: int = Field(10_000, ge=1, description="jobs waiting at once")
+    free_bytes: int = Field(
+        64 * 2**20,
+        ge=0,
+        description="room on the server's disk below which nothing is taken, bytes",
+    )
     list_default: int = Field(DEFAULT_LIST, description="items in a list when no limit is given")
     list_max: int = Field(MAX_LIST, description="items in a list at most")
     wait_seconds: int = Field(MAX_WAIT_SECONDS, description="longest wait of one request, seconds")

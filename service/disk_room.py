@@ -12,13 +12,12 @@ from pathlib import Path
 
 from descend.errors import StorageFull
 from descend.hyperparameters import Hyperparameters
+from service.settings import ServiceSettings
 from storage.database import Database
 from storage.history import BYTES_PER_EPOCH, estimated_bytes
-from storage.settings import StorageSettings
 
-__all__ = ["LEAST_FREE_BYTES", "DiskRoom", "room_of"]
+__all__ = ["DiskRoom", "room_of"]
 
-LEAST_FREE_BYTES = 64 * 2**20
 # Summing walks over every queued job: 0.2 ms per thousand.
 FRESH_SECONDS = 1.0
 
@@ -28,12 +27,19 @@ class DiskRoom:
 
     Args:
         folders: where rows and bytes are; one that is not there yet is where its parent is.
+        least_free_bytes: the line.
         promised: reads how many bytes the histories of jobs that have not ended may still take;
             None where histories are on another machine's disk.
     """
 
-    def __init__(self, folders: Iterable[Path], promised: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        least_free_bytes: int,
+        promised: Callable[[], int] | None = None,
+    ) -> None:
         self._folders = tuple(folders)
+        self._least = least_free_bytes
         self._read_promised = promised
         self._lock = threading.Lock()
         self._promised, self._until = 0, 0.0
@@ -49,11 +55,11 @@ class DiskRoom:
     def lack(self) -> str | None:
         """Say that there is no room to take anything; None where there is."""
         free = self.free_bytes()
-        if free >= LEAST_FREE_BYTES:
+        if free >= self._least:
             return None
         return (
             f"{_mebibytes(free)} are free on the server's disk, and below"
-            f" {_mebibytes(LEAST_FREE_BYTES)} nothing is taken: delete jobs or datasets,"
+            f" {_mebibytes(self._least)} nothing is taken: delete jobs or datasets,"
             " or give it more room"
         )
 
@@ -88,22 +94,22 @@ class DiskRoom:
             if time.monotonic() >= self._until:
                 self._promised = read_promised()
                 self._until = time.monotonic() + FRESH_SECONDS
-            room = self.free_bytes() - LEAST_FREE_BYTES - self._promised
+            room = self.free_bytes() - self._least - self._promised
             self._promised += n_bytes if room >= n_bytes else 0
         return room
 
 
-def room_of(settings: StorageSettings, database: Database) -> DiskRoom:
+def room_of(settings: ServiceSettings, database: Database) -> DiskRoom:
     """Look at the disk of the artefacts and, where it is a file, of the database."""
     if not database.is_sqlite:
-        return DiskRoom([settings.artefacts])
+        return DiskRoom([settings.artefacts], settings.limits.free_bytes)
 
     def promised() -> int:
         with database.read() as tx:
             return BYTES_PER_EPOCH * tx.jobs.unwritten_epochs()
 
     rows = Path(database.url.database or "").parent
-    return DiskRoom([settings.artefacts, rows], promised)
+    return DiskRoom([settings.artefacts, rows], settings.limits.free_bytes, promised)
 
 
 def _free_bytes(folder: Path) -> int:

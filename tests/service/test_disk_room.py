@@ -10,13 +10,15 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from descend.hyperparameters import Hyperparameters
-from service.disk_room import LEAST_FREE_BYTES, DiskRoom, room_of
+from descend.limits import Limits
+from service.disk_room import DiskRoom, room_of
 from service.settings import ServiceSettings
 from storage.database import Database
 from storage.history import BYTES_PER_EPOCH, estimated_bytes
 from tests.servers import process_tree
 from tests.service.conftest import LOCAL, NOTEBOOK, process_serving
 
+LEAST_FREE_BYTES = Limits().free_bytes
 CSV = {"content-type": "text/csv"}
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 LONG = {"max_epochs": 10_000_000}
@@ -34,7 +36,7 @@ class Disk(DiskRoom):
 @pytest.fixture
 def disk(app: FastAPI, settings: ServiceSettings, database: Database) -> Disk:
     room = room_of(settings, database)
-    made = Disk(room._folders, room._read_promised)
+    made = Disk(room._folders, room._least, room._read_promised)
     app.state.parts = replace(app.state.parts, disk=made)
     return made
 
@@ -141,10 +143,10 @@ def test_histories_on_another_machine_are_not_ours_to_count(
 
 
 def test_the_fuller_of_two_disks_decides(tmp_path: Path) -> None:
-    there = DiskRoom([tmp_path, Path("/proc")])
+    there = DiskRoom([tmp_path, Path("/proc")], 0)
 
     assert there.free_bytes() == 0
-    assert DiskRoom([tmp_path / "not" / "there" / "yet"]).free_bytes() > 0
+    assert DiskRoom([tmp_path / "not" / "there" / "yet"], 0).free_bytes() > 0
 
 
 def test_an_upload_that_meets_a_full_disk_is_507_wherever_it_meets_it(
