@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -21,6 +22,7 @@ from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
 __all__ = [
     "MEDIA_TYPES",
     "NULL_WORDS",
+    "WHOLE",
     "Cell",
     "Column",
     "ColumnName",
@@ -48,6 +50,14 @@ def wrong_field(field: str, message: str) -> PydanticCustomError:
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
+def _whole(value: object) -> object:
+    """JSON Schema counts 10.0 and 1e1 among the integers: by value, however they are written."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+
+
 def text(max_length: int, *, min_length: int | None = None) -> StringConstraints:
     """Constrain a string that is stored as it is: PostgreSQL's text cannot hold a NUL."""
     return StringConstraints(
@@ -67,6 +77,11 @@ Vector = Annotated[list[Number], Field(fail_fast=True)]
 Matrix = Annotated[list[Vector], Field(fail_fast=True)]
 
 
+# Of a table: null is a missing cell.
+CellsOfRow = Annotated[list[Number | None], Field(fail_fast=True)]
+Cells = Annotated[list[CellsOfRow], Field(fail_fast=True)]
+
+
 def _shape_of_y(value: object) -> str:
     return (
         "matrix" if isinstance(value, list) and value and isinstance(value[0], list) else "vector"
@@ -74,13 +89,13 @@ def _shape_of_y(value: object) -> str:
 
 
 Y = Annotated[
-    Annotated[Vector, Tag("vector")] | Annotated[Matrix, Tag("matrix")],
+    Annotated[CellsOfRow, Tag("vector")] | Annotated[Cells, Tag("matrix")],
     Discriminator(_shape_of_y),
 ]
 
 
 class InlineXY(BaseModel):
-    """A design matrix and targets, written in the request.
+    """A design matrix and targets, written in the request; null is a missing cell.
 
     Columns are named x0, x1, … and y (or y0, y1, … for several targets); `sample_weight` becomes
     a column of that name and the job's default weight.
@@ -92,22 +107,23 @@ class InlineXY(BaseModel):
         json_schema_extra={"examples": [{"X": [[1.0], [2.0], [3.0]], "y": [2.0, 4.0, 6.0]}]},
     )
 
-    X: Matrix = Field(min_length=1, description="n_samples rows of n_features numbers")
+    X: Cells = Field(min_length=1, description="n_samples rows of n_features numbers")
     y: Y = Field(description="n_samples numbers, or n_samples rows of n_targets numbers")
-    sample_weight: Annotated[list[Annotated[Number, Field(ge=0)]], Field(fail_fast=True)] | None = (
-        Field(None, description="n_samples weights, >= 0")
-    )
+    sample_weight: (
+        Annotated[list[Annotated[Number, Field(ge=0)] | None], Field(fail_fast=True)] | None
+    ) = Field(None, description="n_samples weights, >= 0")
 
     @field_validator("X")
     @classmethod
-    def _rectangular_X(cls, X: Matrix) -> Matrix:
+    def _rectangular_X(cls, X: Cells) -> Cells:
         return _rectangular(X, "X")
 
     @field_validator("y")
     @classmethod
-    def _rectangular_y(cls, y: list[float] | Matrix) -> list[float] | Matrix:
-        if y and isinstance(y[0], list):
-            _rectangular(y, "y")
+    def _rectangular_y(cls, y: CellsOfRow | Cells) -> CellsOfRow | Cells:
+        rows = [row for row in y if isinstance(row, list)]
+        if rows:
+            _rectangular(rows, "y")
         return y
 
     @model_validator(mode="after")
@@ -158,7 +174,7 @@ class InlineColumns(BaseModel):
 InlineData = InlineXY | InlineColumns
 
 
-def _rectangular(rows: Matrix, name: str) -> Matrix:
+def _rectangular(rows: Cells, name: str) -> Cells:
     width = len(rows[0])
     if width == 0:
         raise ValueError(f"{name}[0] is empty")

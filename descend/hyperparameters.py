@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, model_validator
 
-from descend.datasets import ColumnName, Matrix, Number, Vector, wrong_field
+from descend.datasets import WHOLE, ColumnName, Matrix, Number, Vector, wrong_field
 from descend.ids import ID_PATTERNS
 from descend.limits import MAX_EPOCHS, MAX_LEARNING_RATE
 
@@ -24,7 +24,7 @@ JobId = Annotated[str, StringConstraints(strict=True, pattern=ID_PATTERNS["job"]
 Optimizer = Literal["sgd", "adam", "adamw", "lbfgs", "exact"]
 Loss = Literal["squared", "huber", "absolute", "quantile"]
 Betas = Annotated[list[Annotated[Number, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
-Count = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS)]
+Count = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS), WHOLE]
 _FORBID = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -152,12 +152,12 @@ class Hyperparameters(BaseModel):
         None,
         description="adamw: 0.01; decoupled decay of the coefficients, no part of the objective",
     )
-    history_size: Annotated[int, Field(strict=True, ge=1, le=100)] | None = Field(
+    history_size: Annotated[int, Field(strict=True, ge=1, le=100), WHOLE] | None = Field(
         None, description="lbfgs: 10 earlier steps make up its picture of the curvature"
     )
     schedule: Schedule | None = Field(None, description="how the rate falls; null: constant")
     max_epochs: Count = 1000
-    batch_size: Annotated[int, Field(strict=True, ge=1, le=2**31)] | None = Field(
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=2**31), WHOLE] | None = Field(
         None, description="rows of one step; null: every epoch is one step on all rows"
     )
     shuffle: Annotated[bool, Field(strict=True)] | None = Field(
@@ -199,7 +199,7 @@ class Hyperparameters(BaseModel):
         description="stop when the objective is this near to its minimum, as a part of the first"
         " epoch's distance",
     )
-    seed: Annotated[int, Field(strict=True, ge=0, lt=2**53)] | None = Field(
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**53), WHOLE] | None = Field(
         None, description="null: one is drawn and returned"
     )
     dtype: Literal["float64", "float32"] = "float64"

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from descend.datasets import (
+    WHOLE,
     ColumnName,
     InlineColumns,
     InlineXY,
@@ -206,15 +207,15 @@ class JobSpec(BaseModel):
     )
     hyperparameters: Hyperparameters = Hyperparameters()
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    priority: Annotated[int, Field(strict=True, ge=0, le=9)] = Field(
+    priority: Annotated[int, Field(strict=True, ge=0, le=9), WHOLE] = Field(
         5, description="9 is served first"
     )
-    timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=MAX_TIMEOUT_SECONDS)] | None = (
-        Field(
-            None,
-            description="working longer than this ends the job as expired; waiting for its"
-            " worker's other jobs does not count",
-        )
+    timeout_seconds: (
+        Annotated[int, Field(strict=True, ge=1, le=MAX_TIMEOUT_SECONDS), WHOLE] | None
+    ) = Field(
+        None,
+        description="working longer than this ends the job as expired; waiting for its"
+        " worker's other jobs does not count",
     )
     name: Annotated[str, text(MAX_NAME_LENGTH)] | None = None
     metadata: Annotated[Metadata, Field(max_length=MAX_METADATA_PAIRS)] = {}

@@ -33,8 +33,11 @@ def check_size(n_rows: int, n_columns: int, most_bytes: int) -> None:
         )
 
 
-def write_frame(scan: "pl.LazyFrame", target: Path) -> None:
+def write_frame(scan: "pl.LazyFrame", target: Path) -> list[str]:
     """Write a table's canonical Arrow file to `target`.
+
+    Returns:
+        The columns that were floats: the others of float64 may have lost digits.
 
     Raises:
         InvalidDataset: about names, types, infinity or text; it names the column, and the row.
@@ -59,6 +62,7 @@ def write_frame(scan: "pl.LazyFrame", target: Path) -> None:
     refuse_infinity(target)
     texts = [name for name, kind in table.kinds.items() if kind is ColumnType.STRING]
     refuse_unfit_text(pl.scan_ipc(target), texts)
+    return [name for name, dtype in schema.items() if dtype.is_float()]
 
 
 def refuse_infinity(path: Path) -> None:

@@ -88,9 +88,13 @@ def dataset_of(
     format_: str,
     warnings: list[str] | None = None,
     unnamed: Collection[str] = (),
+    floats: Collection[str] = (),
     **more: Any,
 ) -> Dataset:
-    """Describe a canonical file in full; `unnamed` columns have no name in the file."""
+    """Describe a canonical file in full.
+
+    `unnamed` columns have no name in the file; `floats` came as such.
+    """
     table = open_table(source)
     with ThreadPoolExecutor(1) as beside:
         hashing = beside.submit(_size_and_digest, source)
@@ -100,7 +104,7 @@ def dataset_of(
         ]
     found = [
         *(warnings or []),
-        *warnings_about(columns, table.n_rows),
+        *warnings_about(columns, table.n_rows, floats=floats),
         *warnings_about_relations(table, columns),
     ]
     size, sha256 = hashing.result()

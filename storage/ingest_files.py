@@ -99,30 +99,27 @@ def _parquet(order: Order) -> dict[str, Any]:
     check_parquet(order.path, order.most_bytes)
     with _damaged_where_polars_fails("Parquet"):
         scan = pl.scan_parquet(order.path, glob=False, hive_partitioning=False)
-        write_frame(_wanted(scan, order), order.target)
-    return {}
+        return {"floats": write_frame(_wanted(scan, order), order.target)}
 
 
 def _arrow_file(order: Order) -> dict[str, Any]:
-    _arrow(order.path, order)
-    return {}
+    return _arrow(order.path, order)
 
 
 def _arrow_stream(order: Order) -> dict[str, Any]:
     path = order.path.with_suffix(".file")
     file_of_stream(order.path, path)
-    _arrow(path, order)
-    return {}
+    return _arrow(path, order)
 
 
-def _arrow(path: Path, order: Order) -> None:
+def _arrow(path: Path, order: Order) -> dict[str, Any]:
     import polars as pl
 
     with _damaged_where_polars_fails("Arrow"):
         scan = pl.scan_ipc(path, glob=False, hive_partitioning=False)
         n_rows = scan.select(pl.len()).collect().item()
         check_size(n_rows, len(scan.collect_schema()), order.most_bytes)
-        write_frame(_wanted(scan, order), order.target)
+        return {"floats": write_frame(_wanted(scan, order), order.target)}
 
 
 def _wanted(scan: "pl.LazyFrame", order: Order) -> "pl.LazyFrame":
@@ -138,8 +135,7 @@ def _ndjson(order: Order) -> dict[str, Any]:
 
 
 def _npy(order: Order) -> dict[str, Any]:
-    read_npy(order.path, order.target, order.most_bytes)
-    return {}
+    return read_npy(order.path, order.target, order.most_bytes)
 
 
 def _npz(order: Order) -> dict[str, Any]:

@@ -51,21 +51,26 @@ class _Named:
     names: list[str]
 
 
-def read_npy(path: Path, target: Path, most_bytes: int) -> None:
+def read_npy(path: Path, target: Path, most_bytes: int) -> dict[str, Any]:
     """Write an array's canonical file: n_samples rows, columns x0, x1, …
+
+    Returns:
+        Which columns were floats, for the dataset's warnings.
 
     Raises:
         InvalidDataset: where it is no array of one or two dimensions of numbers, or holds infinity.
     """
     X = _opened(path, "the array")
-    _write([_Named(X, _numbered("x", X.shape[1]))], target, most_bytes)
+    part = _Named(X, _numbered("x", X.shape[1]))
+    _write([part], target, most_bytes)
+    return {"floats": _floats([part])}
 
 
 def read_npz(path: Path, target: Path, most_bytes: int) -> dict[str, Any]:
     """Write the canonical file of X and y, and of sample_weight where it is there.
 
     Returns:
-        The dataset's default_target and default_weight.
+        The dataset's default_target and default_weight, and which columns were floats.
 
     Raises:
         InvalidDataset: where the archive holds anything else, or they do not fit together.
@@ -85,6 +90,7 @@ def read_npz(path: Path, target: Path, most_bytes: int) -> dict[str, Any]:
     return {
         "default_target": parts[1].names,
         "default_weight": None if weight is None else "sample_weight",
+        "floats": _floats(parts),
     }
 
 
@@ -161,6 +167,10 @@ def _write(parts: list[_Named], target: Path, most_bytes: int) -> None:
     kinds = {name: _kind(part.array) for part in parts for name in part.names}
     with target.open("wb") as file:
         write_arrow(file, kinds, _blocks(parts, n_rows, batch_rows(n_columns)))
+
+
+def _floats(parts: list[_Named]) -> list[str]:
+    return [name for part in parts if part.array.dtype.kind == "f" for name in part.names]
 
 
 def _kind(array: Array) -> ColumnType:

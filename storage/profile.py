@@ -5,7 +5,7 @@ Numbers are read batch by batch, so that a table of any length is profiled in li
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -221,11 +221,16 @@ def _shortened(text: str) -> str:
     return text if len(text) <= SAMPLE_LENGTH else f"{text[:SAMPLE_LENGTH]}…"
 
 
-def warnings_about(columns: list[Column], n_rows: int) -> list[str]:
-    """Name the columns that will surprise, by what their profiles alone tell."""
+def warnings_about(
+    columns: list[Column], n_rows: int, *, floats: Collection[str] = ()
+) -> list[str]:
+    """Name the columns that will surprise, by what their profiles alone tell.
+
+    `floats`: columns that came as floats, of which reading has lost nothing.
+    """
     found: dict[str, list[str]] = {}
     for column in columns:
-        for kind, warning in _about(column, n_rows):
+        for kind, warning in _about(column, n_rows, is_float=column.name in floats):
             found.setdefault(kind, []).append(f"column {column.name!r} {warning}")
     return [
         warning
@@ -242,7 +247,7 @@ def few_of(warnings: list[str], what: str) -> list[str]:
     return [*warnings[:MOST_WARNINGS], f"and {more} more {what}"]
 
 
-def _about(column: Column, n_rows: int) -> Iterator[tuple[str, str]]:
+def _about(column: Column, n_rows: int, *, is_float: bool) -> Iterator[tuple[str, str]]:
     if column.missing == n_rows:
         yield "are empty", "is empty"
     elif column.missing:
@@ -253,6 +258,11 @@ def _about(column: Column, n_rows: int) -> Iterator[tuple[str, str]]:
         yield (
             "have integers that float64 cannot hold exactly",
             "has integers that float64 cannot hold exactly",
+        )
+    if column.dtype is ColumnType.FLOAT64 and not is_float and _beyond_float(column):
+        yield (
+            "have numbers beyond 2^53",
+            "has numbers beyond 2^53: float64 keeps 16 digits, and rounds longer integers",
         )
     if _is_text(column) and column.missing == 0 and column.distinct == n_rows > 20:
         yield "look like ids", "looks like an id: each of its texts stands in one row only"

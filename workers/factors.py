@@ -55,6 +55,7 @@ class Kept:
     n_dropped: int
     trained: training.Factor
     held: training.Factor | None
+    weight_unit: float = 1.0
 
 
 class FactorFolder:
@@ -77,6 +78,7 @@ class FactorFolder:
                 n_dropped=int(document["n_dropped"]),
                 trained=training.factor_from_bytes(blobs[0]),
                 held=training.factor_from_bytes(blobs[1]) if len(blobs) > 1 else None,
+                weight_unit=float.fromhex(document.get("weight_unit", "0x1p+0")),
             )
         except (OSError, ValueError, LookupError, TypeError, AttributeError, CorruptArtefact):
             return None
@@ -90,6 +92,7 @@ class FactorFolder:
             "encoding": kept.encoding.model_dump(mode="json"),
             "n_used": kept.n_used,
             "n_dropped": kept.n_dropped,
+            "weight_unit": kept.weight_unit.hex(),
         }
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)

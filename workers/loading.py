@@ -14,7 +14,7 @@ import numpy as np
 
 from descend.counts import have
 from descend.encoding import Encoding
-from descend.errors import CorruptArtefact, InvalidDataset
+from descend.errors import CorruptArtefact, InvalidDataset, InvalidInput
 from storage.arrow import Table, open_table
 from workers import training
 from workers.factors import FactorFolder, Kept, View
@@ -117,10 +117,10 @@ def _of_rows(
     if job.hyperparameters.batch_size is not None:
         return _of_mapped_rows(job, table, parts, scratch)
     trained = training.Rows.checked(*table.rows(parts[0]))
-    held = None if parts[1] is None else training.Rows.held(*table.rows(parts[1]))
+    held = None if parts[1] is None else training.Rows.checked(*table.rows(parts[1]))
     if job.validation is not None:
-        held = training.Rows.held(*_validation(job, table.encoding).rows())
-    return _loaded(job, table.encoding, trained, held, n_dropped=table.n_dropped)
+        held = training.Rows.checked(*_validation(job, table.encoding).rows())
+    return _loaded(job, table, trained, held)
 
 
 def _of_mapped_rows(
@@ -134,7 +134,7 @@ def _of_mapped_rows(
         held = map_rows(validation, None, n=validation.n_used, scratch=scratch)
     elif n_held:
         held = map_rows(table, parts[1], n=n_held, scratch=scratch)
-    return _loaded(job, table.encoding, trained, held, n_dropped=table.n_dropped)
+    return _loaded(job, table, trained, held)
 
 
 def _of_factor(job: Assignment, kept: Kept) -> Loaded:
@@ -143,36 +143,53 @@ def _of_factor(job: Assignment, kept: Kept) -> Loaded:
         held = _factor(_validation(job, kept.encoding))
     return _loaded(
         job,
-        kept.encoding,
+        kept,
         training.Factored(kept.trained),
         None if held is None else training.Factored(held),
-        n_dropped=kept.n_dropped,
     )
 
 
 def _loaded(
     job: Assignment,
-    encoding: Encoding,
+    source: JobTable | Kept,
     trained: training.Sample,
     held: training.Sample | None,
-    *,
-    n_dropped: int,
 ) -> Loaded:
+    n_held = 0 if held is None else held.n
+    if not trained.weighs:
+        raise _weightless(job, n_held)
     problem = training.Problem(
         trained=trained,
-        held=held,
-        features=tuple(encoding.features),
+        held=held if held is not None and held.weighs else None,
+        features=tuple(source.encoding.features),
         targets=job.targets,
         hyperparameters=job.hyperparameters,
+        weight_unit=source.weight_unit,
     )
-    warnings = []
+    warnings, n_dropped = [], source.n_dropped
+    if n_held and problem.held is None:
+        warnings.append("every row to validate on has weight 0: eval_loss is empty")
     if n_dropped:
-        n_all = n_dropped + problem.n_train + (0 if job.validation else problem.n_eval)
+        n_all = n_dropped + problem.n_train + (0 if job.validation else n_held)
         are = "is" if n_dropped == 1 else "are"
         warnings.append(
             f"{n_dropped} of {n_all} rows {have(n_dropped)} missing cells and {are} left out"
         )
-    return Loaded(problem, encoding, tuple(warnings), job)
+    return Loaded(problem, source.encoding, tuple(warnings), job)
+
+
+def _weightless(job: Assignment, n_held: int) -> InvalidInput:
+    if n_held and job.validation is None:
+        return InvalidInput(
+            "every row left to train on has weight 0, those with a weight are held out: lower"
+            " validation_fraction, or set another seed",
+            param="hyperparameters.validation_fraction",
+        )
+    return InvalidInput(
+        f"every row left to train on has weight 0 in column {job.weight!r}: give some a weight"
+        " above 0, or name no weight",
+        param="weight",
+    )
 
 
 def _validation(job: Assignment, encoding: Encoding) -> JobTable:
@@ -184,7 +201,9 @@ def _validation(job: Assignment, encoding: Encoding) -> JobTable:
 def _factored(job: Assignment, table: JobTable, parts: tuple[Part, Part], view: View) -> Kept:
     trained = _appended(job, table, view) or _factor(table, parts[0])
     held = None if parts[1] is None else _factor(table, parts[1])
-    return Kept(table.encoding, table.n_used, table.n_dropped, trained, held)
+    return Kept(
+        table.encoding, table.n_used, table.n_dropped, trained, held, weight_unit=table.weight_unit
+    )
 
 
 def _appended(job: Assignment, table: JobTable, view: View) -> training.Factor | None:
@@ -193,6 +212,8 @@ def _appended(job: Assignment, table: JobTable, view: View) -> training.Factor |
         return None
     kept = FactorFolder(job.parent_factors).find(view)
     if kept is None or kept.encoding != table.encoding:
+        return None
+    if kept.weight_unit != table.weight_unit:
         return None
     if kept.n_used + kept.n_dropped != job.parent_rows:
         return None

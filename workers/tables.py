@@ -25,6 +25,10 @@ Block = tuple[list[Floats], list[Floats], Floats | None]  # columns of X, of Y, 
 Part = Mask | None  # of the rows that are used; None: all of them
 Split = Callable[[int], Part]  # of the number of rows used: those trained on
 
+# The largest of ordinary weights is within 2^-100 .. 2^100.
+ORDINARY_WEIGHT = 100
+LEAST_WEIGHT = float(np.finfo(np.float64).smallest_subnormal)
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -55,6 +59,7 @@ class JobTable:
     Attributes:
         n_used: rows that are left when those with missing cells are left out.
         n_dropped: the others.
+        weight_unit: what weights are given in units of, a power of 4; 1 but for extreme ones.
 
     Raises:
         InvalidDataset: names the column, and what to do.
@@ -77,6 +82,7 @@ class JobTable:
         self.n_dropped = table.n_rows - self.n_used
         if self.n_used == 0:
             raise InvalidDataset("no row is left when those with missing cells are left out")
+        self.weight_unit = self._fit_weight_unit()
         trained = split(self.n_used) if split is not None and self._fills else None
         self.encoding = encoding or self._fit(trained)
         self._check_width()
@@ -140,6 +146,26 @@ class JobTable:
     def _count_used(self) -> int:
         kept = ((batch, self._kept(batch)) for batch in self._table.batches)
         return sum(b.n_rows if k is None else int(np.count_nonzero(k)) for b, k in kept)
+
+    def _fit_weight_unit(self) -> float:
+        """Bring weights whose sum, or whose squares, float64 could not hold to ordinary numbers.
+
+        A weight counts beside the others only, so a power of 4 changes no digit of anything.
+        """
+        weight = self.columns.weight
+        if weight is None:
+            return 1.0
+        largest = max(float(np.nanmax(b.floats(weight), initial=0.0)) for b in self._table.batches)
+        _, exponent = np.frexp(largest)
+        if largest == 0 or np.isinf(largest) or abs(exponent) <= ORDINARY_WEIGHT:
+            return 1.0
+        return float(np.ldexp(1.0, 2 * ((int(exponent) - 1) // 2)))
+
+    def _weights(self, omega: Floats) -> Floats:
+        """In their unit; what is too little to be written in it is still an observation."""
+        if self.weight_unit == 1:
+            return omega
+        return np.where(omega > 0, np.maximum(omega / self.weight_unit, LEAST_WEIGHT), omega)
 
     # How cells become numbers
 
@@ -223,8 +249,8 @@ class JobTable:
             column for one in self.encoding.inputs for column in _encoded(batch, one, rows, floats)
         ]
         Y = [floats(name) for name in self.columns.targets]
-        omega = None if self.columns.weight is None else floats(self.columns.weight)
-        return X, Y, omega
+        weight = self.columns.weight
+        return X, Y, None if weight is None else self._weights(floats(weight))
 
     # Refusals
 

@@ -45,7 +45,7 @@ class PredictX(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    X: Matrix = Field(min_length=1, description="n_samples rows of n_features numbers")
+    X: Matrix = Field(description="n_samples rows of n_features numbers; none is no error")
     interval: AskedInterval | None = None
 
 
@@ -54,7 +54,7 @@ class PredictRows(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rows: Annotated[list[dict[str, Cell]], Field(min_length=1, fail_fast=True)]
+    rows: Annotated[list[dict[str, Cell]], Field(fail_fast=True)]
     unseen: Unseen = Field(
         "error", description="a level that was not in the training data: refused, or the base level"
     )

@@ -43,6 +43,10 @@ class Factored:
     def n_targets(self) -> int:
         return self.factor.n_targets
 
+    @property
+    def weighs(self) -> bool:
+        return bool(self.factor.R[0, 0] > 0)
+
     def scaling(self, *, standardize: bool, fit_intercept: bool) -> Scaling:
         return scaling_of(self.factor, standardize=standardize, fit_intercept=fit_intercept)
 
@@ -61,8 +65,14 @@ class Factored:
         return loss_of(self.factor, coef, intercept)
 
     def largest(self) -> Floats:
-        factor = self.factor
-        return np.maximum(np.abs(factor.low), np.abs(factor.high))[: self.n_features]
+        return self._largest[: self.n_features]
+
+    def largest_targets(self) -> Floats:
+        return self._largest[self.n_features :]
+
+    @property
+    def _largest(self) -> Floats:
+        return np.maximum(np.abs(self.factor.low), np.abs(self.factor.high))
 
     def digest(self) -> bytes:
         return self.factor.R.tobytes() + self.factor.shift.tobytes()

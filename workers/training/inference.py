@@ -1,5 +1,6 @@
 """A fit's statistics as they are stored; and why there are none, where there are none."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -52,7 +53,9 @@ def statistics_of(
     sturdy = None
     if blocks is not None:
         sturdy = robust(blocks(), factor, _params(outcome, h), fit_intercept=h.fit_intercept)
-    packed = _packed(found.spread) if found.rank <= MOST_COLUMNS else None
+    packed = None
+    if found.rank <= MOST_COLUMNS:
+        packed = _packed(found.spread, root_unit=math.sqrt(problem.weight_unit))
     return _with(problem, found, sturdy), packed
 
 
@@ -157,7 +160,7 @@ def _with(problem: Problem, found: Inference, sturdy: Robust | Refusal | None) -
         targets=[
             TargetStatistics(
                 target=name,
-                residual_sd=_number(one.residual_sd),
+                residual_sd=_number(one.residual_sd * math.sqrt(problem.weight_unit)),
                 r2=_number(one.r2),
                 adjusted_r2=_number(one.adjusted_r2),
                 f=_number(one.f),
@@ -188,8 +191,9 @@ def _errors(
     return errors | {k: _numbers(v[place]) for k, v in kinds.items() if v is not None}
 
 
-def _packed(spread: Spread) -> bytes:
-    parts = (spread.mean, spread.scale, spread.root)
+def _packed(spread: Spread, *, root_unit: float) -> bytes:
+    """Its root is of the weights as they were given."""
+    parts = (spread.mean, spread.scale, spread.root / root_unit)
     return b"".join(np.ascontiguousarray(part, "<f8").tobytes() for part in parts)
 
 

@@ -49,6 +49,10 @@ class Mapped(Rows):
         omega = None if self.omega is None else np.asarray(self.omega[begin:end])
         return Rows(np.asarray(self.X[begin:end]), np.asarray(self.Y[begin:end]), omega)
 
+    @property
+    def weighs(self) -> bool:
+        return self.total_weight > 0
+
     @cached_property
     def total_weight(self) -> float:
         return float(sum(_weights(part).sum() for part in self.chunks()))
@@ -98,6 +102,9 @@ class Mapped(Rows):
 
     def largest(self) -> Floats:
         return np.asarray(np.max([np.abs(part.X).max(axis=0) for part in self.chunks()], axis=0))
+
+    def largest_targets(self) -> Floats:
+        return np.asarray(np.max([np.abs(part.Y).max(axis=0) for part in self.chunks()], axis=0))
 
     def digest(self) -> bytes:
         return self._digest

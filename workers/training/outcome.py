@@ -18,8 +18,9 @@ from workers.training.problem import Floats, Problem
 from workers.training.schedules import falls
 from workers.training.setup import Setup
 from workers.training.state import TrainingState
+from workers.training.units import added_loss, told_of_offsets, unrepresentable
 
-__all__ = ["TrainingOutcome", "distance", "engine_of", "outcome", "unrepresentable"]
+__all__ = ["TrainingOutcome", "allowed", "distance", "engine_of", "outcome"]
 
 _SUCCESSES = frozenset({StopReason.SETTLED, StopReason.TARGET_GAP, StopReason.MAX_EPOCHS})
 # What a run that is at its minimum in fact is not called, however it came to stop there.
@@ -77,11 +78,14 @@ def outcome(state: TrainingState | StreamedState, index: int) -> TrainingOutcome
     stop = state.stops.get(index)
     metrics = _metrics(state, index, params=params, coef=coef, intercept=intercept)
     error = None
-    if stop in _SUCCESSES and not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
-        stop, error = StopReason.ERROR, unrepresentable(setup, coef)
-    elif metrics.converged and stop in _OF_CHANCE:
+    if stop in _SUCCESSES:
+        error = unrepresentable(setup, params, coef, intercept)
+        stop = stop if error is None else StopReason.ERROR
+    if stop in _SUCCESSES and metrics.train_loss is None:
+        stop = StopReason.DIVERGED  # with the last step, after which no epoch looked
+    if metrics.converged and stop in _OF_CHANCE:
         stop = StopReason.CONVERGED
-    elif stop is StopReason.DIVERGED:
+    if stop is StopReason.DIVERGED:
         epoch = int(state.progress.epoch[index]) - 1
         error = diagnose(setup, epoch=epoch, loss=float(state.progress.last_loss[index]))
     return TrainingOutcome(
@@ -104,18 +108,6 @@ def engine_of(problem: Problem) -> str:
     if problem.hyperparameters.batch_size is not None:
         return "streamed"
     return "compressed" if isinstance(problem.trained, Factored) else "eager"
-
-
-def unrepresentable(setup: Setup, coef: Floats) -> JobError:
-    """Columns of 1e-300 can be standardised, but their weights have no float64."""
-    lost = np.flatnonzero(~np.isfinite(coef).all(axis=0)).tolist()
-    names = [setup.problem.features[place] for place in lost]
-    return JobError(
-        code="invalid_input",
-        message=f"in the units of X the coefficients of {', '.join(names[:5]) or 'X'} are beyond"
-        " the range of float64: scale these columns up",
-        param="X",
-    )
 
 
 def _params(state: TrainingState | StreamedState, index: int) -> Floats:
@@ -162,20 +154,23 @@ def _metrics(
         best_loss=_finite(best),
         best_epoch=best_epoch if np.isfinite(best) else None,
         r2=_finite(1 - squares / setup.variance) if setup.variance > 0 else None,
-        **_closeness(state, index, params),
+        **_closeness(state, index, params, loss=train_loss),
     )
 
 
-def _closeness(state: TrainingState | StreamedState, index: int, params: Floats) -> dict[str, Any]:
+def _closeness(
+    state: TrainingState | StreamedState, index: int, params: Floats, *, loss: float
+) -> dict[str, Any]:
     """Say how far the result is from the certified minimum; nothing where none is known."""
     setup, minimum = state.setups[index], state.setups[index].certificate
     if minimum is None:
         refuted = setup.lowest is not None or state.stops.get(index) is StopReason.DIVERGED
         return {"converged": False if refuted else None}
     gap = excess(setup.problem, setup.matrices(), minimum, params)
-    allowed = _allowed(setup, minimum, first_gap=float(state.progress.first_gap[index]))
+    gap += added_loss(setup, params, loss)
+    near = allowed(setup, minimum, first_gap=float(state.progress.first_gap[index]))
     return {
-        "converged": bool(gap <= allowed),
+        "converged": bool(gap <= near),
         "min_loss": minimum.loss,
         "min_objective": minimum.objective,
         "gap": _finite(gap),
@@ -186,7 +181,7 @@ def _closeness(state: TrainingState | StreamedState, index: int, params: Floats)
     }
 
 
-def _allowed(setup: Setup, minimum: Certificate, *, first_gap: float) -> float:
+def allowed(setup: Setup, minimum: Certificate, *, first_gap: float) -> float:
     """The gap up to which a result has converged.
 
     A part of the first gap alone would be any number: zero weights are as far from the minimum as
@@ -269,11 +264,14 @@ def _warnings(
             f"huber_delta ({h.huber_delta:g}) is in units of the target, which spreads by"
             f" {spread:.3g}: almost every residual counts linearly"
         )
-    if h.validation_fraction > 0 and setup.problem.n_eval == 0:
+    if h.validation_fraction > 0 and setup.problem.n_train < 2:
         told.append("too few rows to hold any out: eval_loss is empty")
     if h.weight_decay and np.abs(params[: setup.problem.n_features]).max() > 0.5 / h.weight_decay:
         told.append(
             f"adamw's weight_decay ({h.weight_decay:g}) keeps coefficients within"
             f" {1 / h.weight_decay:g} in the units trained in: lower it or scale the targets"
         )
+    if metrics.gap is not None and metrics.train_loss is not None:
+        added = added_loss(setup, params, metrics.train_loss)
+        told += told_of_offsets(setup, added, metrics.train_loss)
     return (*told, *repeated_columns(setup.problem, setup.lowest))

@@ -26,6 +26,8 @@ class Problem:
         targets: names of the columns of Y.
         hyperparameters: with its defaults filled in (`Hyperparameters.resolved`); the rate may
             still be "auto".
+        weight_unit: what the rows' weights are given in units of, a power of 4. Only figures of a
+            row of weight 1 depend on it.
 
     Raises:
         InvalidInput: when names or initial weights do not fit the data.
@@ -36,6 +38,7 @@ class Problem:
     features: tuple[str, ...]
     targets: tuple[str, ...]
     hyperparameters: Hyperparameters
+    weight_unit: float = 1.0
 
     def __post_init__(self) -> None:
         shape = (self.n_features, self.n_targets)
@@ -65,7 +68,9 @@ class Problem:
         Args:
             X: design matrix, shape (n_samples, n_features), float64, finite.
             Y: targets, shape (n_samples, n_targets), float64, finite.
-            sample_weight: shape (n_samples,), finite, >= 0, not all zero; None for equal weights.
+            sample_weight: shape (n_samples,), finite, >= 0, not all zero among the rows trained
+                on; None for equal weights. Held-out rows that all weigh 0 are no rows to validate
+                on.
             features: names of the columns of X.
             targets: names of the columns of Y.
             hyperparameters: resolved.
@@ -79,12 +84,14 @@ class Problem:
         kind = Rows if hyperparameters.batch_size is None else Mapped
         trained, kept = kind(X, Y, sample_weight), None
         if held is not None:
-            kept = kind.held(*_part(trained, held))
+            kept = kind(*_part(trained, held))
             trained = kind(*_part(trained, ~held))
-        if trained.omega is not None and not trained.omega.any():
+        if not trained.weighs:
             raise InvalidInput(
-                "every row left to train on has weight 0", param="validation_fraction"
+                "every row left to train on has weight 0",
+                param="sample_weight" if held is None else "validation_fraction",
             )
+        kept = kept if kept is not None and kept.weighs else None
         if isinstance(trained, Mapped):  # batches are gathered from what lies there
             trained, kept = trained.observed, None if kept is None else kept.observed
         return cls(trained, kept, features, targets, hyperparameters)

@@ -11,7 +11,7 @@ from workers.training.factor import matrices_of, scaling_of
 from workers.training.problem import Floats
 from workers.training.rounding import EPS, rank_tolerance
 from workers.training.scaling import Scaling
-from workers.training.tiles import Block, Rows
+from workers.training.tiles import Block, Rows, power_of_two
 from workers.training.twofold import total, two_product, two_sum
 
 __all__ = ["Refined", "refine"]
@@ -93,11 +93,15 @@ def refine(
 
 @dataclass(frozen=True, eq=False)
 class _System:
-    """R'R about the columns' means, its columns scaled to norm 1."""
+    """R'R about the columns' means, its columns scaled to norm 1.
+
+    `size`: powers of two near the columns' deviations, by which they are divided before.
+    """
 
     R: Floats
     norms: Floats
     mean: Floats
+    size: Floats
     intercept: bool
 
     def solve(self, gradient: Pair) -> Floats:
@@ -105,9 +109,12 @@ class _System:
         d = len(self.mean)
         if self.intercept:
             hi, lo = _centred(hi, lo, self.mean)
-        scaled = (hi + lo) / self.norms[:, np.newaxis]
+        scaled = (hi + lo) / self.size[:, np.newaxis] / self.norms[:, np.newaxis]
+        if not np.isfinite(scaled).all():
+            return np.full_like(hi, np.nan)
         half = solve_triangular(self.R, scaled, trans="T")
         step = np.asarray(solve_triangular(self.R, half)) / self.norms[:, np.newaxis]
+        step /= self.size[:, np.newaxis]
         if self.intercept:
             step[d] -= self.mean @ step[:d]
         return step
@@ -115,20 +122,21 @@ class _System:
 
 def _system(factor: Factor, *, intercept: bool, penalty: Floats | None) -> _System | None:
     d = factor.n_features
-    mean = np.zeros(d)
-    if intercept:
-        mean = scaling_of(factor, standardize=True, fit_intercept=True).mean
-    A, _ = matrices_of(factor, Scaling(mean, np.ones(d)), intercept=intercept)
+    found = scaling_of(factor, standardize=True, fit_intercept=intercept)
+    mean, size = found.mean, power_of_two(found.scale)
+    A, _ = matrices_of(factor, Scaling(mean, size), intercept=intercept)
     A = A * (factor.root_weight / np.sqrt(factor.n_rows))
     if penalty is not None:
-        A = np.concatenate([A, np.eye(d, A.shape[1]) * np.sqrt(penalty)[:, np.newaxis]])
+        root = np.sqrt(penalty) / size
+        A = np.concatenate([A, np.eye(d, A.shape[1]) * root[:, np.newaxis]])
     norms = np.linalg.norm(A, axis=0)
     if len(A) < A.shape[1] or not ((norms > 0) & np.isfinite(norms)).all():
         return None
     R: Floats = np.linalg.qr(A / norms, mode="r")  # type: ignore[assignment]
     if np.abs(np.diagonal(R)).min() <= rank_tolerance(A.shape):
         return None
-    return _System(R, norms, mean, intercept)
+    size = np.concatenate([size, [1.0]]) if intercept else size
+    return _System(R, norms, mean, size, intercept)
 
 
 def _gradient(

@@ -35,6 +35,10 @@ class Sample(Protocol):
     @property
     def n_targets(self) -> int: ...
 
+    @property
+    def weighs(self) -> bool:
+        """Whether any row has a weight above 0."""
+
     def scaling(self, *, standardize: bool, fit_intercept: bool) -> Scaling:
         """Fit the standardisation of the columns (see fit_scaling)."""
 
@@ -50,6 +54,9 @@ class Sample(Protocol):
     def largest(self) -> Floats:
         """Largest magnitude in each column of X."""
 
+    def largest_targets(self) -> Floats:
+        """Largest magnitude in each column of Y."""
+
     def digest(self) -> bytes:
         """Bytes that differ where the data do: for checkpoints."""
 
@@ -64,20 +71,13 @@ class Rows:
 
     @classmethod
     def checked(cls, X: Floats, Y: Floats, omega: Floats | None) -> "Rows":
-        """Make rows to train on; refused by name where they cannot be.
+        """Make rows; refused by name where they cannot be trained on, or validated on.
 
         Raises:
             InvalidInput: param "X", "Y" or "sample_weight".
         """
         check_rows(X, Y, omega)
         return cls(X, Y, omega)
-
-    @classmethod
-    def held(cls, X: Floats, Y: Floats, omega: Floats | None) -> "Rows":
-        """Make rows to validate on: where they all weigh nothing, they weigh alike."""
-        kept = None if omega is None or not omega.any() else omega
-        check_rows(X, Y, kept)
-        return cls(X, Y, kept)
 
     @cached_property
     def observed(self) -> "Rows":
@@ -110,6 +110,10 @@ class Rows:
     def n_targets(self) -> int:
         return int(self.Y.shape[1])
 
+    @property
+    def weighs(self) -> bool:
+        return self.omega is None or bool(self.omega.any())
+
     def scaling(self, *, standardize: bool, fit_intercept: bool) -> Scaling:
         X = self.observed.X
         return fit_scaling(X, self.omega, standardize=standardize, fit_intercept=fit_intercept)
@@ -141,7 +145,10 @@ class Rows:
             share = (relative / relative.sum())[:, np.newaxis]
         with np.errstate(over="ignore", invalid="ignore"):
             deviation = Y - _centre(Y, share)
-            variance = (share * np.square(deviation)).sum() / self.n_targets
+            variance = (share * np.square(deviation)).sum()
+            # What is left of the mean is its rounding, and no part of the spread.
+            variance -= np.square((share * deviation).sum(axis=0)).sum()
+            variance /= self.n_targets
             mean_square = (share * np.square(Y)).sum() / self.n_targets
         return float(variance), float(mean_square)
 
@@ -150,10 +157,13 @@ class Rows:
         values = measure.values(seen.X @ coef.T + intercept - seen.Y).mean(axis=1)
         if self.omega is None:
             return float(values.mean())
-        return float(np.average(values, weights=self.omega))
+        return float(np.average(values, weights=_relative(self.omega)))
 
     def largest(self) -> Floats:
         return np.asarray(np.abs(self.observed.X).max(axis=0))
+
+    def largest_targets(self) -> Floats:
+        return np.asarray(np.abs(self.observed.Y).max(axis=0))
 
     def digest(self) -> bytes:
         moments = (self.X.sum(axis=0), self.Y.sum(axis=0))
@@ -179,10 +189,8 @@ def check_rows(X: Floats, Y: Floats, omega: Floats | None) -> None:
         raise InvalidInput(
             f"sample_weight has shape {omega.shape}: need ({X.shape[0]},)", param="sample_weight"
         )
-    if not np.isfinite(omega).all() or (omega < 0).any() or not omega.any():
-        raise InvalidInput(
-            "sample weights must be finite, >= 0 and not all 0", param="sample_weight"
-        )
+    if not np.isfinite(omega).all() or (omega < 0).any():
+        raise InvalidInput("sample weights must be finite and >= 0", param="sample_weight")
 
 
 def _centre(Y: Floats, share: float | Floats) -> Floats:

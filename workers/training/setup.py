@@ -10,6 +10,7 @@ import torch
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, InitialWeights
 from workers.training.certificate import Certificate, certify
+from workers.training.magnitudes import check_magnitudes
 from workers.training.objective import Matrices, matrices
 from workers.training.problem import Floats, Problem
 from workers.training.rate import auto_rate
@@ -79,7 +80,11 @@ def prepare(problem: Problem, *, budget: float = LASSO_COST) -> tuple[Setup, Mat
     Args:
         problem: any.
         budget: multiplications that the minimum may take under l1.
+
+    Raises:
+        InvalidInput: where the squares of a column leave the range of the dtype.
     """
+    check_magnitudes(problem)
     hyperparameters = problem.hyperparameters
     scaling = problem.trained.scaling(
         standardize=hyperparameters.standardize,

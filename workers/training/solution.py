@@ -6,20 +6,25 @@ import numpy as np
 
 from descend.errors import InvalidInput
 from descend.history import History
-from descend.jobs import JobError, Metrics, StopReason
+from descend.jobs import Metrics, StopReason
 from workers.training.certificate import Certificate
 from workers.training.compressed import factor_of
 from workers.training.conditioning import repeated_columns
-from workers.training.outcome import TrainingOutcome, unrepresentable
+from workers.training.outcome import TrainingOutcome, allowed
 from workers.training.problem import Floats, Problem
 from workers.training.refinement import refine
 from workers.training.setup import Setup, prepare
 from workers.training.sparse import LASSO_COST
 from workers.training.tiles import Block
+from workers.training.units import added_loss, told_of_offsets, unrepresentable
 
 __all__ = ["Solution", "solve_exactly"]
 
 Solution = tuple[History, TrainingOutcome]
+Weights = tuple[Floats, Floats]  # coef and intercept in the units of X
+
+# Refined weights may raise the objective by so much of it: as rounding does.
+WORSE = 1e-6
 
 
 def solve_exactly(
@@ -56,7 +61,9 @@ def solve_exactly(
     elif blocks is not None and problem.hyperparameters.l1 == 0:
         coef, intercept = _refined(setup, coef, intercept, blocks)
     metrics = _metrics(setup, minimum, coef, intercept)
-    error = _error(setup, coef, intercept)
+    error = unrepresentable(setup, minimum.params, coef, intercept)
+    if error is None:
+        warnings += told_of_offsets(setup, metrics.gap or 0.0, metrics.train_loss or 0.0)
     outcome = TrainingOutcome(
         stop_reason=StopReason.SOLVED if error is None else StopReason.ERROR,
         coef=coef,
@@ -105,11 +112,31 @@ def _refined(
     params = np.concatenate([coef.T, intercept[np.newaxis]]) if h.fit_intercept else coef.T
     penalty = None
     if h.l2 > 0:
-        penalty = factor.root_weight**2 * setup.problem.n_targets * h.l2 * setup.scaling.scale**2
+        with np.errstate(over="ignore"):
+            weight = factor.root_weight**2 * setup.problem.n_targets * h.l2
+            penalty = weight * setup.scaling.scale**2
+        if not ((penalty > np.finfo(np.float64).tiny) & (penalty < np.inf)).all():
+            return coef, intercept  # in the units of X this penalty is no number
     found = refine(blocks, params, factor, intercept=h.fit_intercept, penalty=penalty).params
-    if not h.fit_intercept:
-        return np.ascontiguousarray(found.T), intercept
-    return np.ascontiguousarray(found[:-1].T), found[-1]
+    d = setup.problem.n_features
+    better = np.ascontiguousarray(found[:d].T), found[d] if h.fit_intercept else intercept
+    return better if _holds(setup, (coef, intercept), better) else (coef, intercept)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _holds(setup: Setup, before: Weights, after: Weights) -> bool:
+    """Whether the refined weights are no worse: of rows whose weights differ by 1e100 they may be.
+
+    Twice the precision is not enough there, and its corrections are noise.
+    """
+    l2 = setup.hyperparameters.l2
+
+    def objective(weights: Weights) -> float:
+        penalty = l2 * np.square(weights[0] * setup.scaling.scale).sum() if l2 else 0.0
+        return setup.problem.trained.loss(*weights) + float(penalty)
+
+    noise = 0.0 if setup.lowest is None else setup.lowest.noise
+    return objective(after) <= (1 + WORSE) * objective(before) + noise
 
 
 def _dependent(problem: Problem, minimum: Certificate) -> str:
@@ -120,18 +147,13 @@ def _dependent(problem: Problem, minimum: Certificate) -> str:
     )
 
 
-def _error(setup: Setup, coef: Floats, intercept: Floats) -> JobError | None:
-    if np.isfinite(coef).all() and np.isfinite(intercept).all():
-        return None
-    return unrepresentable(setup, coef)
-
-
 def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats) -> Metrics:
     problem, h = setup.problem, setup.hyperparameters
     with np.errstate(over="ignore", invalid="ignore"):
         loss = problem.trained.loss(coef, intercept)
         eval_loss = None if problem.held is None else problem.held.loss(coef, intercept)
     r2 = 1 - loss / setup.variance if setup.variance > 0 else None
+    gap = added_loss(setup, minimum.params, loss)
     told = {
         "initial_loss": loss,
         "train_loss": loss,
@@ -144,15 +166,15 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
         told |= {
             "min_loss": min(minimum.loss, loss),
             "min_objective": minimum.objective,
-            "gap": 0.0,
-            "relative_gap": minimum.part(0.0),
+            "gap": gap,
+            "relative_gap": minimum.part(gap),
         }
     return Metrics(
         n_samples=problem.n_train,
         n_eval_samples=problem.n_eval,
         epochs=1,
         best_epoch=0,
-        converged=minimum.proved,
+        converged=minimum.proved and gap <= allowed(setup, minimum, first_gap=np.inf),
         duality_gap=minimum.duality_gap if h.l1 > 0 else None,
         rank=minimum.rank,
         condition_number=minimum.condition if np.isfinite(minimum.condition) else None,

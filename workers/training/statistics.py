@@ -24,6 +24,7 @@ from workers.training.spread import (
     spread_of,
     weighed,
 )
+from workers.training.tiles import power_of_two
 
 __all__ = [
     "Inference",
@@ -256,8 +257,10 @@ def _target(
 
 
 def _condition(factor: Factor, *, fit_intercept: bool) -> float:
-    still = Scaling(np.zeros(factor.n_features), np.ones(factor.n_features))
-    A, _ = weighed(factor, still, fit_intercept=fit_intercept)
+    # Near 1, so that no square leaves float64; the lengths are divided out again.
+    d = factor.n_features
+    size = power_of_two(np.maximum(np.abs(factor.low), np.abs(factor.high))[:d])
+    A, _ = weighed(factor, Scaling(np.zeros(d), size), fit_intercept=fit_intercept)
     return float(np.linalg.cond(A / np.linalg.norm(A, axis=0)))
 
 
