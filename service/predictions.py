@@ -81,8 +81,8 @@ def predicted_of(
         InvalidInput: when a prediction or an end is too large to write.
         Conflict: with the reason, where there is no interval.
     """
-    X = np.asarray(X, dtype=np.float64)
-    X = X if X.shape != (0,) else X.reshape(0, len(model.features))
+    if isinstance(X, list) and not X:
+        X = np.empty((0, len(model.features)))
     y = _finite(model, X, first_row)
     return Predicted(model, y, _ends(asked, known, X, y) if asked else None)
 

@@ -1,9 +1,11 @@
 """The contract's values: what is accepted, what is refused, and by which name."""
 
 import re
+from typing import Literal
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from pydantic import ValidationError
 
 import descend
@@ -11,7 +13,7 @@ from descend.errors import DescendError, InvalidInput, error_class
 from descend.history import History
 from descend.ids import ID_PATTERNS, new_id, uuid7
 from descend.jobs import TERMINAL, TRANSITIONS, Hyperparameters, JobSpec, JobState
-from descend.models import LinearModel
+from descend.models import LinearModel, product
 from descend.specs import Options
 
 XY = '{"X": [[1], [2]], "y": [1, 2]}'
@@ -121,6 +123,39 @@ def test_resolved_hyperparameters_are_complete_and_can_be_read_back(optimizer: s
     assert (resolved.weight_decay is not None) == (optimizer == "adamw")
 
 
+WHOLE_FIELDS = sorted(
+    f"{model.__name__}.{name}"
+    for model in (JobSpec, Hyperparameters)
+    for name, field in model.model_json_schema()["properties"].items()
+    if {"type": "integer"}.items() <= (field | next(iter(field.get("anyOf", [{}])))).items()
+)
+
+
+@pytest.mark.parametrize("written", ["2.0", "2e0", "20e-1"])
+@pytest.mark.parametrize("field", WHOLE_FIELDS)
+def test_an_integer_is_one_however_it_is_written(field: str, written: str) -> None:
+    """JSON Schema: a number without a fractional part."""
+    kind, _, name = field.partition(".")
+    more = {"batch_size": "4", "optimizer": '"sgd"'} if name == "shuffle" else {}
+    more |= {"optimizer": '"lbfgs"'} if name == "history_size" else {}
+    members = ", ".join(f'"{k}": {v}' for k, v in {name: written, **more}.items())
+    body = members if kind == "JobSpec" else f'"hyperparameters": {{{members}}}'
+
+    spec = JobSpec.model_validate_json(f'{{"dataset": {XY}, {body}}}')
+
+    value = getattr(spec if kind == "JobSpec" else spec.hyperparameters, name)
+    assert (value, type(value)) == (2, int)
+
+
+def test_every_field_of_whole_numbers_is_among_those() -> None:
+    assert len(WHOLE_FIELDS) >= 7
+    assert "Hyperparameters.max_epochs" in WHOLE_FIELDS
+    schedule = {"type": "step", "every": 2.0}
+    made = Hyperparameters.model_validate({"schedule": schedule})
+    assert made.schedule is not None
+    assert made.schedule.model_dump()["every"] == 2
+
+
 def test_a_seed_that_was_asked_for_is_kept() -> None:
     assert Hyperparameters(seed=3).resolved(seed=7).seed == 3
 
@@ -142,6 +177,32 @@ def test_predict_computes_x_coef_plus_intercept_for_every_target() -> None:
     predicted = model.predict([[1, 1], [2, 0]])
 
     np.testing.assert_array_equal(predicted, [[13, 27], [12, 26]])
+
+
+@pytest.mark.parametrize("n_targets", [1, 3, 40])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_row_predicts_the_same_bits_alone_and_among_others(
+    n_targets: int, order: Literal["C", "F"]
+) -> None:
+    generator = np.random.default_rng(5)
+    for n_features in (1, 2, 7, 8, 9, 130, 1000, 70_000):
+        X = np.asarray(generator.normal(size=(20, n_features)), order=order)
+        coef = generator.normal(size=(n_targets, n_features))
+        intercept = generator.normal(size=n_targets)
+
+        together = product(X, coef, intercept)
+
+        np.testing.assert_allclose(together, X @ coef.T + intercept, rtol=1e-9, atol=1e-9)
+        for place in (0, 3, 19):
+            for alone in (X[[place]], X[place : place + 1], X[:, :][place : place + 2][:1]):
+                np.testing.assert_array_equal(product(alone, coef, intercept)[0], together[place])
+
+
+@pytest.mark.parametrize("X", [[], np.empty((0, 2))], ids=["none", "of two columns"])
+def test_no_rows_are_no_predictions(X: ArrayLike) -> None:
+    model = LinearModel(features=["a", "b"], targets=["u"], coef=[[1, 2]], intercept=[0])
+
+    assert model.predict(X).shape == (0, 1)
 
 
 @pytest.mark.parametrize("X", [[1.0, 2.0], [[1.0]], [["a", "b"]], [[[1.0, 2.0]]]])

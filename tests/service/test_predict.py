@@ -101,6 +101,37 @@ def test_the_design_matrix_itself_is_taken_too(client: TestClient, path: str) ->
     assert answer.json()["y"] == [[2.5], [10.5], [20.5]]
 
 
+@pytest.mark.parametrize("body", [{"X": []}, {"rows": []}], ids=str)
+@pytest.mark.parametrize("accept", ["application/json", "text/csv"])
+def test_no_rows_are_no_predictions(
+    client: TestClient, path: str, body: dict[str, Any], accept: str
+) -> None:
+    answer = client.post(path, json=body, headers={"accept": accept})
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["y"] == [] if accept == "application/json" else answer.text == "y\n"
+
+
+def test_a_row_predicts_the_same_bits_alone_and_among_others(
+    client: TestClient, database: Database
+) -> None:
+    generator = np.random.default_rng(3)
+    inputs = [NumericInput(name=f"x{i}") for i in range(37)]
+    model = model_of_inputs(inputs, n_targets=2)
+    coef = generator.normal(size=(2, 37)).tolist()
+    where = store_model(database, model.model_copy(update={"coef": coef}))
+    X = generator.normal(size=(50, 37)).tolist()
+
+    together = client.post(f"/v1/models/{where}/predict", json={"X": X}).json()["y"]
+
+    for place in (0, 7, 49):
+        alone = client.post(f"/v1/models/{where}/predict", json={"X": [X[place]]}).json()["y"]
+        assert alone == [together[place]]
+        tensor = {"name": "X", "datatype": "FP64", "shape": [1, 37], "data": X[place]}
+        inferred = client.post(f"/v2/models/{where}/infer", json={"inputs": [tensor]}).json()
+        assert inferred["outputs"][0]["data"] == together[place]
+
+
 @pytest.mark.parametrize(("n_inputs", "n_targets"), [(10_000, 1), (1, 2000)])
 def test_rows_that_would_become_too_much_are_refused_before_they_are_encoded(
     client: TestClient, database: Database, n_inputs: int, n_targets: int

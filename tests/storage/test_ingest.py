@@ -310,6 +310,25 @@ def test_columns_that_surprise_are_warned_about(csv) -> None:  # type: ignore[no
     ]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        InlineXY(X=[[2**53 + 1], [2]], y=[1, 3]),
+        InlineColumns(columns={"x0": [2**53 + 1, 2], "y": [1.5, 3]}),
+    ],
+)
+@pytest.mark.parametrize("brief", [True, False])
+def test_integers_in_a_request_that_float64_cannot_hold_are_told(
+    data: InlineXY | InlineColumns, *, brief: bool
+) -> None:
+    told = ingest_json(data, name=None, brief=brief).dataset.warnings
+
+    assert any(
+        "column 'x0' has numbers beyond 2^53: float64 keeps 16 digits" in one for one in told
+    )
+    assert not any("'y' has numbers" in one for one in told)
+
+
 def test_the_canonical_file_is_one_that_other_tools_read() -> None:
     ingested = ingest_json(InlineXY(X=[[1.0], [2.0]], y=[3.0, 4.0]), name=None)
     assert ingested.inline is not None

@@ -126,6 +126,58 @@ def test_types_become_those_of_a_dataset(
     assert canonical(tmp_path).row(1) == (None, 0, *[None] * 6, "b", None)
 
 
+LONG = 2**53 + 1
+BEYOND = [
+    (UploadFormat.CSV, f"a,b\n{LONG},1\n2,3\n".encode()),
+    (UploadFormat.CSV, b"a,b\n12345678901234567891,1\n2,3\n"),
+    (UploadFormat.CSV, f"a,b\n{LONG},1\n2.5,3\n".encode()),
+    (UploadFormat.NDJSON, f'{{"a": {LONG}, "b": 1}}\n{{"a": 2, "b": 3}}\n'.encode()),
+    (UploadFormat.NDJSON, b'{"a": 12345678901234567891, "b": 1}\n{"a": 2, "b": 3}\n'),
+    (UploadFormat.NDJSON, f'{{"a": {LONG}, "b": 1}}\n{{"a": 0.5, "b": 3}}\n'.encode()),
+    *[
+        (format_, written(pl.DataFrame({"a": pl.Series(cells, dtype=dtype), "b": [1, 3]}), format_))
+        for format_ in TYPED
+        for cells, dtype in (
+            ([LONG, 2], pl.Int64),
+            ([2**64 - 1, 2], pl.UInt64),
+            ([Decimal("12345678901234567.5"), Decimal(2)], pl.Decimal(20, 1)),
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize(("format_", "content"), BEYOND)
+def test_integers_that_float64_cannot_hold_are_told_in_every_format(
+    ingest: Ingest, format_: UploadFormat, content: bytes
+) -> None:
+    told = "\n".join(ingest(format_, content).warnings)
+
+    assert "column 'a' has" in told
+    assert "float64" in told
+    assert "column 'b' has" not in told
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_integers_that_float64_cannot_hold_are_told_of_arrays(
+    ingest: Ingest, dtype: type[np.generic]
+) -> None:
+    large = np.array([[np.iinfo(dtype).max], [2]], dtype=dtype)  # type: ignore[arg-type]
+
+    alone = ingest(UploadFormat.NPY, npy(large)).warnings
+    beside = ingest(UploadFormat.NPZ, npz(X=np.array([[0.5], [2]]), y=large)).warnings
+
+    assert "float64" in "\n".join(alone)
+    assert "column 'y' has" in "\n".join(beside)
+    assert "column 'x0' has" not in "\n".join(beside)
+
+
+@pytest.mark.parametrize("format_", TYPED, ids=lambda f: f.value)
+def test_floats_beyond_2_to_53_have_lost_nothing(ingest: Ingest, format_: UploadFormat) -> None:
+    frame = pl.DataFrame({"a": [1.5e20, 2.25e19], "b": [1, 3]})
+
+    assert not any("2^53" in told for told in ingest(format_, written(frame, format_)).warnings)
+
+
 @pytest.mark.parametrize("format_", TYPED, ids=lambda f: f.value)
 @pytest.mark.parametrize(
     ("cells", "refusal"),

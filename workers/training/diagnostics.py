@@ -28,6 +28,7 @@ from workers.training.residual_tests import (
     orthogonal_to_columns,
     tails,
 )
+from workers.training.rounding import row_lengths
 from workers.training.scaling import Scaling
 
 __all__ = ["Fitted", "diagnostics"]
@@ -52,6 +53,7 @@ class Fitted:
     fit_intercept: bool
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def diagnostics(
     blocks: Blocks,
     fitted: Fitted,
@@ -358,7 +360,7 @@ def _added(view: _View, totals: _Totals) -> Iterator[Block]:
     fitted, lever = view.fitted, view.lever
     slopes = fitted.coef * lever.scaling.scale
     middle = fitted.intercept + fitted.coef @ lever.scaling.mean
-    size = np.linalg.norm(slopes, axis=1)
+    size = row_lengths(slopes)
     size = np.where(size > 0, size, 1.0)
     for seen in view.seen():
         totals.add(seen, mean_leverage=lever.mean)

@@ -136,7 +136,7 @@ def _by_differences(problem: Problem, arranged: Matrices, theta: Floats) -> Floa
             data = dot(above - below, above + below) / (n * problem.n_targets)
             gradient[place] = data / (2 * step)
             if row < problem.n_features:
-                high, low = float(theta[place]) + step, float(theta[place]) - step
+                high, low = theta[place] + step, theta[place] - step
                 gradient[place] += problem.hyperparameters.l2 * (high**2 - low**2) / (2 * step)
     return gradient
 

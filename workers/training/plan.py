@@ -36,6 +36,7 @@ UNPROVED = (
 )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def plan(problem: Problem, device: str, whole: Problem | None = None) -> Plan:
     """Say what training this problem would do, without training it.
 
@@ -169,8 +170,7 @@ def _over(largest: float, smallest: float | None) -> float | None:
 
 def _initial_loss(setup: Setup) -> float | None:
     measure = Loss.of(setup.hyperparameters)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return finite(setup.problem.trained.loss(*setup.original(setup.start), measure))
+    return finite(setup.problem.trained.loss(*setup.original(setup.start), measure))
 
 
 def _initial_objective(setup: Setup) -> float | None:

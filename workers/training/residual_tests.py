@@ -107,8 +107,9 @@ def curvature(before: Floats, after: Floats, *, df: int) -> ResidualTest:
     if np.linalg.norm(q) <= noise:
         reason = "the squared fitted values are a combination of the columns"
         return _refused("curvature", STRAIGHT, told, reason)
-    total = float(e @ e)
-    taken = float(e @ q) ** 2 / float(q @ q)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        total = float(e @ e)
+        taken = float(np.square(e @ q) / (q @ q))
     if total - taken <= 0:
         return _refused("curvature", STRAIGHT, told, "no residual is left")
     from scipy.special import fdtrc
@@ -154,9 +155,11 @@ def tails(moments: Moments, target: int) -> ResidualTest:
         return _refused("tails", NORMAL, "chi2(2)", "all residuals are alike")
     from scipy.special import chdtrc
 
-    skewness = float(moments.cubes[target]) / n / variance**1.5
-    kurtosis = float(moments.fourths[target]) / n / variance**2
-    statistic = n / 6 * (skewness**2 + (kurtosis - 3) ** 2 / 4)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        size = np.float64(variance)
+        skewness = moments.cubes[target] / n / size**1.5
+        kurtosis = moments.fourths[target] / n / size**2
+        statistic = float(n / 6 * (skewness**2 + (kurtosis - 3) ** 2 / 4))
     return _told("tails", NORMAL, "chi2(2)", statistic, p=float(chdtrc(2, statistic)))
 
 

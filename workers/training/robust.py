@@ -8,7 +8,7 @@ import numpy as np
 from workers.training.factor import Factor
 from workers.training.problem import Floats
 from workers.training.spread import Refusal, Spread, spread_of
-from workers.training.tiles import Block, Rows
+from workers.training.tiles import Block, Rows, power_of_two
 
 __all__ = ["Robust", "robust"]
 
@@ -64,16 +64,18 @@ def robust(
     if n <= columns:
         return Refusal(f"{n} observations for {columns} parameters: bring more rows")
     sums = np.zeros((3, params.shape[1], columns))
+    S = spread.original()
+    size = power_of_two(np.abs(S).max(axis=1))  # the squares of S may leave float64
     slack = 1.0
     for X, Y, omega in blocks:
         rows = Rows(X, Y, omega)
         for start in range(0, rows.n_rows, CHUNK_ROWS):
             tile = _tile(rows, start)
-            added, least = _squares(tile, spread, params)
+            added, least = _squares(tile, spread, params, S / size[:, np.newaxis])
             sums += added
             slack = min(slack, least)
     whole = slack > LEAST_SLACK
-    hc0, hc2, hc3 = np.sqrt(sums)
+    hc0, hc2, hc3 = np.sqrt(sums) * size
     return Robust(
         hc0, hc0 * np.sqrt(n / (n - columns)), hc2 if whole else None, hc3 if whole else None
     )
@@ -86,11 +88,10 @@ def _tile(rows: Rows, start: int) -> Floats:
     return tile
 
 
-def _squares(tile: Floats, spread: Spread, params: Floats) -> tuple[Floats, float]:
+def _squares(tile: Floats, spread: Spread, params: Floats, S: Floats) -> tuple[Floats, float]:
     """Sum e_i (S S' a_i)^2 over a tile's rows for HC0, HC2 and HC3; also the least 1 - h_i."""
     d = len(spread.mean)
     X, Y, omega = tile[1 : 1 + d].T, tile[1 + d : -1].T, tile[-1][:, np.newaxis]
-    S = spread.original()
     V = spread.coordinates(X)
     scaled = params[:d] * spread.scale[:, np.newaxis]
     if spread.intercept:

@@ -1,10 +1,18 @@
 """What of a float64 result is rounding."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["EPS", "rank_tolerance"]
+__all__ = ["EPS", "rank_tolerance", "row_lengths"]
 
 EPS = float(np.finfo(np.float64).eps)
+
+
+def row_lengths(S: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the 2-norm of each row, whose squares may leave float64."""
+    largest = np.abs(S).max(axis=1, keepdims=True, initial=0.0)
+    size = np.where(largest > 0, largest, 1.0)
+    return np.asarray(size[:, 0] * np.linalg.norm(S / size, axis=1))
 
 
 def rank_tolerance(shape: tuple[int, ...]) -> float:

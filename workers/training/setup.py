@@ -84,12 +84,12 @@ def prepare(problem: Problem, *, budget: float = LASSO_COST) -> tuple[Setup, Mat
     Raises:
         InvalidInput: where the squares of a column leave the range of the dtype.
     """
-    check_magnitudes(problem)
     hyperparameters = problem.hyperparameters
     scaling = problem.trained.scaling(
         standardize=hyperparameters.standardize,
         fit_intercept=hyperparameters.fit_intercept,
     )
+    check_magnitudes(problem, scaling)
     arranged = matrices(problem, scaling)
     start = _start(problem, scaling)
     if hyperparameters.learning_rate == "auto":

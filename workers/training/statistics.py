@@ -14,7 +14,7 @@ from workers.training.exact import solve
 from workers.training.factor import Factor, scaling_of
 from workers.training.problem import Floats
 from workers.training.robust import Robust, robust
-from workers.training.rounding import rank_tolerance
+from workers.training.rounding import rank_tolerance, row_lengths
 from workers.training.scaling import Scaling
 from workers.training.spread import (
     Intervals,
@@ -157,7 +157,7 @@ def infer(
         return Refusal(_dependent(vif, names))
     B, residuals, params = _fitted(factor, spread, params)
     df_residual = factor.n_observations - rank
-    errors = np.linalg.norm(spread.original(), axis=1)
+    errors = row_lengths(spread.original())
     return Inference(
         n_observations=factor.n_observations,
         rank=rank,

@@ -1,6 +1,7 @@
 """What weights lose on their way from the coordinates of training to the units of X."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from descend.jobs import JobError
 from workers.training.problem import Floats
@@ -46,10 +47,11 @@ def told_of_offsets(setup: Setup, added: float, loss: float) -> tuple[str, ...]:
     names = [setup.problem.features[j] for j in order[:NAMED_AT_MOST]]
     if not names:
         return ()
-    return (
+    told = (
         f"in the units of X rounding of the weights makes {added:.2g} of the loss of {loss:.3g}:"
-        f" {', '.join(names)} vary little about values far from 0; subtract a constant from them",
+        f" {', '.join(names)} vary little about values far from 0; subtract a constant from them"
     )
+    return (told,)
 
 
 def unrepresentable(
@@ -60,7 +62,7 @@ def unrepresentable(
     Columns of 1e-300 can be standardised, but their weights may exceed the range; those of columns
     of 1e300 may be so little that too few digits are left, or none.
     """
-    beyond = ~np.isfinite(coef).all(axis=0)
+    beyond = np.asarray(~np.isfinite(coef).all(axis=0))
     if beyond.any() or not np.isfinite(intercept).all():
         return _told(setup, beyond, "beyond the range of float64", "up")
     trained = params[: setup.problem.n_features]
@@ -68,10 +70,14 @@ def unrepresentable(
     size = setup.problem.trained.largest_targets()
     gone = np.abs(kept - trained) > DIGITS * np.maximum(np.abs(trained), np.finfo(float).eps * size)
     gone &= np.abs(coef.T) < np.finfo(np.float64).tiny
-    return _told(setup, gone.any(axis=1), "too small for float64", "down") if gone.any() else None
+    return (
+        _told(setup, np.asarray(gone.any(axis=1)), "too small for float64", "down")
+        if gone.any()
+        else None
+    )
 
 
-def _told(setup: Setup, lost: Floats, what: str, way: str) -> JobError:
+def _told(setup: Setup, lost: NDArray[np.bool_], what: str, way: str) -> JobError:
     names = [setup.problem.features[place] for place in np.flatnonzero(lost).tolist()]
     return JobError(
         code="invalid_input",
