@@ -309,7 +309,11 @@ class Metrics(BaseModel):
     condition_number: float | None = Field(
         None, description="of the design trained on, its columns scaled to equal length"
     )
-    r2: float | None = Field(None, description="1 - train_loss / variance of y")
+    r2: float | None = Field(
+        None,
+        description="1 - mean squared residual / variance of y, or / mean square of y where there"
+        " is no intercept and the columns make none; of several targets, of their sums",
+    )
     converged: bool | None = Field(
         None,
         description="true: the gap is at most 1e-6 of min_objective (of a perfect fit: 1e-9 of the"

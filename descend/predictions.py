@@ -14,6 +14,11 @@ class Interval(BaseModel):
 
     level: float
     kind: Literal["prediction", "mean"]
+    weight: float | None = Field(
+        None,
+        description="of a prediction: the weight that the new row is taken to have, so that its"
+        " variance is residual_sd^2",
+    )
     low: list[list[float]] = Field(description="as y")
     high: list[list[float]]
 

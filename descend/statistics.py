@@ -28,9 +28,12 @@ class TargetStatistics(BaseModel):
 
     target: str
     residual_sd: float | None = Field(description="root of residual sum of squares / df_residual")
-    r2: float | None = Field(description="1 - RSS / TSS; uncentred without an intercept")
+    r2: float | None = Field(
+        description="1 - RSS / TSS; about the mean where there is an intercept or the columns make"
+        " one, else about 0"
+    )
     adjusted_r2: float | None
-    f: float | None = Field(None, description="F statistic of all coefficients but the intercept")
+    f: float | None = Field(None, description="F statistic of all coefficients but the constant")
     f_p: float | None = None
     log_likelihood: float | None = None
     aic: float | None = None
@@ -38,6 +41,7 @@ class TargetStatistics(BaseModel):
     std_errors: dict[Covariance, list[float | None]] = Field(
         {}, description="of each covariance that is known, in the order of names"
     )
+    refused: str | None = Field(None, description="why this target has no inference")
 
 
 class Statistics(BaseModel):
@@ -47,7 +51,7 @@ class Statistics(BaseModel):
 
     names: list[str] = Field(description="features, then (intercept) where one was fitted")
     n_samples: int
-    df_model: int
+    df_model: int = Field(description="rank without the constant")
     df_residual: int
     rank: int
     condition_number: float | None = Field(description="of the column-scaled design")
@@ -75,6 +79,7 @@ class TargetSummary(BaseModel):
 
     target: str
     coefficients: list[Coefficient]
+    refused: str | None = Field(None, description="why this target has no errors, t and p")
     residual_sd: float | None = None
     r2: float | None = None
     adjusted_r2: float | None = None

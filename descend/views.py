@@ -176,6 +176,8 @@ def summary_html(summary: Summary) -> str:
             for one in target.coefficients[:_MOST_ROWS]
         ]
         fit = f"R² {_number(target.r2)}, residual sd {_number(target.residual_sd)}"
+        if target.refused and not summary.refused:
+            fit += f". No standard errors: {escape(target.refused)}"
         parts.append(f"<h4>{escape(target.target)}</h4>{_table(heads, rows)}<p>{fit}</p>")
     return f"<div>{''.join(parts)}</div>"
 

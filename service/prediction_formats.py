@@ -50,7 +50,11 @@ def _json_body(predicted: Predicted) -> bytes:
         interval=None
         if ends is None
         else Interval.model_construct(
-            level=ends.asked.level, kind=ends.asked.kind, low=[], high=[]
+            level=ends.asked.level,
+            kind=ends.asked.kind,
+            weight=1.0 if ends.asked.kind == "prediction" else None,
+            low=[],
+            high=[],
         ),
     )
     rest = to_json(body, exclude_none=True)

@@ -79,6 +79,9 @@ def interval_reach(
         raise Conflict(f"no interval: {reason or NONE_STORED}")
     if known.spread is None:
         raise Conflict("no interval: of so many columns no covariance is kept")
+    exact = [one for one in statistics.targets if one.refused is not None]
+    if exact:
+        raise Conflict(f"no interval of target {exact[0].target!r}: {exact[0].refused}")
     deviations = [one.residual_sd for one in statistics.targets]
     if None in deviations or statistics.df_residual < 1:
         raise Conflict("no interval: there is no residual degree of freedom")
@@ -95,7 +98,8 @@ def _refused(statistics: Statistics | None, covariance: Covariance) -> str | Non
         return NONE_STORED
     if statistics.refused is not None:
         return statistics.refused
-    if all(covariance in one.std_errors for one in statistics.targets):
+    inferred = [one for one in statistics.targets if one.refused is None]
+    if all(covariance in one.std_errors for one in inferred):
         return None
     return statistics.robust_refused or f"no {covariance} standard errors were stored"
 
@@ -142,11 +146,13 @@ def _errors(told: TargetStatistics | None, covariance: Covariance) -> list[float
     return told.std_errors.get(covariance, []) if told else []
 
 
-def _figures(told: TargetStatistics | None, covariance: Covariance) -> dict[str, float | None]:
+def _figures(
+    told: TargetStatistics | None, covariance: Covariance
+) -> dict[str, float | str | None]:
     """The figures of a target; F belongs to the classical covariance alone."""
     if told is None:
         return {}
-    names = ["residual_sd", "r2", "adjusted_r2", "log_likelihood", "aic", "bic"]
+    names = ["refused", "residual_sd", "r2", "adjusted_r2", "log_likelihood", "aic", "bic"]
     names += ["f", "f_p"] if covariance == "classical" else []
     return {name: getattr(told, name) for name in names}
 

@@ -96,7 +96,9 @@ class Trainee:
         succeeded = outcome.stop_reason in _SUCCESS
         statistics, covariance = None, None
         if succeeded:
-            statistics, covariance = training.statistics_of(self.problem, outcome, blocks)
+            statistics, covariance = training.statistics_of(
+                self.problem, outcome, blocks, self.loaded.numbers
+            )
         return self.entry(
             Fate.SUCCEEDED if succeeded else Fate.FAILED,
             stop_reason=outcome.stop_reason,

@@ -39,9 +39,19 @@ class Loaded:
 
     def blocks(self) -> Callable[[], Iterator[Block]]:
         """Open the table again, for what needs the rows that were trained on."""
-        table = JobTable(_open(self.job.data), _columns(self.job), self.encoding)
-        trained, _ = _parts(table.n_used, _view(self.job))
+        table, trained = self._table()
         return lambda: table.blocks(trained)
+
+    def numbers(self, places: Sequence[int]) -> list[int]:
+        """Find rows trained on, by their places from 0, in the table, whose rows count from 1."""
+        table, trained = self._table()
+        if trained is not None:
+            places = np.flatnonzero(trained)[list(places)].tolist()
+        return table.numbers([place + 1 for place in places])
+
+    def _table(self) -> tuple[JobTable, Part]:
+        table = JobTable(_open(self.job.data), _columns(self.job), self.encoding)
+        return table, _parts(table.n_used, _view(self.job))[0]
 
 
 def load_problem(job: Assignment, *, scratch: Path | None = None) -> Loaded:

@@ -20,6 +20,8 @@ def summary_page(summary: Summary) -> Group:
     for target in summary.targets:
         told += [Text(f"\n{target.target}", style="bold"), _coefficients(summary, target)]
         told.append(_fit(summary, target))
+        if target.refused and not summary.refused:
+            told.append(Text(f"No standard errors: {target.refused}", style="yellow"))
     if summary.refused:
         told.append(Text(f"No standard errors: {summary.refused}", style="yellow"))
     return Group(*told)

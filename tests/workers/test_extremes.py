@@ -316,3 +316,78 @@ def test_the_spread_of_a_target_is_not_the_rounding_of_its_mean(tmp_path: Path) 
 
     assert problem.trained.moments()[0] == pytest.approx(float(job.variance()), rel=1e-9)
     assert math.sqrt(problem.trained.moments()[0]) < 100 * EPS * 42983
+
+
+def test_metrics_and_summary_tell_one_r2(tmp_path: Path) -> None:
+    compared = 0
+    for seed, _, entry in entries(tmp_path):
+        if entry.statistics is None or len(entry.statistics.targets) > 1:
+            continue
+        assert entry.metrics is not None
+        assert entry.statistics.targets[0].r2 == entry.metrics.r2, seed
+        compared += entry.metrics.r2 is not None
+
+    assert compared > 20
+
+
+def test_a_perfect_fit_has_no_errors_t_or_p(tmp_path: Path) -> None:
+    entry = solved(tmp_path, [[float(x)] for x in range(7)], [2.0 + 3 * x for x in range(7)])
+
+    told = entry.statistics
+    assert told is not None
+    assert told.refused is not None
+    assert told.refused.startswith("the fit is exact to rounding")
+    assert told.robust_refused is None
+    (target,) = told.targets
+    assert (target.r2, target.std_errors, target.residual_sd) == (1.0, {}, None)
+    assert (target.f, target.f_p, target.log_likelihood, target.aic) == (None,) * 4
+    assert entry.covariance is None
+
+
+@pytest.mark.parametrize("noise", [1e-9, 1e-12])
+def test_a_fit_that_is_only_very_good_keeps_its_errors(noise: float, tmp_path: Path) -> None:
+    bend = [noise, -noise, noise, noise, -noise, 0.0]
+
+    entry = solved(tmp_path, [[x] for x in range(6)], [3.0 * x + b for x, b in enumerate(bend)])
+
+    assert entry.statistics is not None
+    assert entry.statistics.refused is None
+    assert entry.statistics.targets[0].std_errors["classical"][0]
+
+
+def test_of_several_targets_only_the_perfect_one_lacks_errors(tmp_path: Path) -> None:
+    Y = [[3.0 * x + 1, x**2] for x in range(6)]
+
+    entry = solved(tmp_path, [[x] for x in range(6)], Y)
+
+    assert entry.statistics is not None
+    line, parabola = entry.statistics.targets
+    assert entry.statistics.refused is None
+    assert line.refused is not None
+    assert line.std_errors == {}
+    assert parabola.refused is None
+    assert set(parabola.std_errors) == {"classical", "HC0", "HC1", "HC2", "HC3"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "row"), [({}, 5), ({"validation_fraction": 0.2, "seed": 4}, 5)], ids=str
+)
+def test_rows_of_leverage_1_are_named_by_their_number_in_the_table(
+    asked: dict[str, Any], row: int, tmp_path: Path
+) -> None:
+    """One dummy is 1 in a single row; a row before it is left out for its missing cell."""
+    X = [[float(x % 7), float(x == 4)] for x in range(12)]
+    X[1][0] = None  # type: ignore[call-overload]
+    y = [x**2 + 0.1 for x in range(12)]
+    h = {"optimizer": "exact"} | asked
+
+    entry = ended(
+        assigned({"dataset": {"X": X, "y": y}, "missing": "drop", "hyperparameters": h}), tmp_path
+    )
+
+    told = entry.statistics
+    assert told is not None
+    assert told.robust_refused is not None
+    assert told.robust_refused.startswith(f"row {row} has leverage 1")
+    assert "take HC0 or HC1" in told.robust_refused
+    assert set(told.targets[0].std_errors) == {"classical", "HC0", "HC1"}

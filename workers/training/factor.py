@@ -29,6 +29,7 @@ __all__ = [
     "matrices_of",
     "merge",
     "moments_of",
+    "residuals_of",
     "scaling_of",
     "select",
     "to_bytes",
@@ -169,6 +170,33 @@ def moments_of(factor: Factor) -> tuple[float, float]:
     return float(variance / factor.n_targets), float(mean_square / factor.n_targets)
 
 
+def residuals_of(factor: Factor, coef: Floats, intercept: Floats) -> Floats:
+    """Compute r with sum_i omega_i (y_i - x_i coef' - intercept)^2 = sum r^2, target by target.
+
+    Args:
+        factor: of the rows.
+        coef: in original units, shape (n_targets, n_features).
+        intercept: shape (n_targets,).
+
+    Returns:
+        Shape (1 + n_features + n_targets, n_targets); the first row is the residuals' mean times
+        the root of the weights.
+
+    Notes:
+        Taken about the shifts, with the constant term in twice the working precision: a large
+        mean costs no digits. Cost: O(columns^2 n_targets).
+    """
+    d, t = factor.n_features, factor.n_targets
+    slopes = coef * factor.size[:d]  # powers of two: nothing is rounded
+    shift = np.tile(factor.shift[:d] / factor.size[:d], (t, 1))
+    constant = dot(
+        np.concatenate([slopes, intercept[:, np.newaxis], -np.ones((t, 1))], axis=1),
+        np.concatenate([shift, np.ones((t, 1)), factor.shift[d:, np.newaxis]], axis=1),
+    )
+    theta = np.concatenate([constant[np.newaxis], slopes.T, -np.diag(factor.size[d:])])
+    return np.asarray(factor.R @ theta)
+
+
 def loss_of(factor: Factor, coef: Floats, intercept: Floats) -> float:
     """Compute the weighted mean over rows and targets of (x_i coef' + intercept - y_i)^2.
 
@@ -180,24 +208,10 @@ def loss_of(factor: Factor, coef: Floats, intercept: Floats) -> float:
     Returns:
         The data term; infinite or NaN where float64 cannot hold it.
 
-    Notes:
-        Taken about the shifts, with the constant term in twice the working precision: a large
-        mean costs no digits. Cost: O(columns^2 n_targets).
     """
-    d, t = factor.n_features, factor.n_targets
     with np.errstate(over="ignore", invalid="ignore"):
-        constant = dot(
-            np.concatenate([coef, intercept[:, np.newaxis], -np.ones((t, 1))], axis=1),
-            np.concatenate(
-                [np.tile(factor.shift[:d], (t, 1)), np.ones((t, 1)), factor.shift[d:, np.newaxis]],
-                axis=1,
-            ),
-        )
-        theta = np.concatenate(
-            [constant[np.newaxis], (coef * factor.size[:d]).T, -np.diag(factor.size[d:])]
-        )
-        residuals = factor.R @ theta / factor.root_weight
-        return float(np.square(residuals).sum() / t)
+        residuals = residuals_of(factor, coef, intercept) / factor.root_weight
+        return float(np.square(residuals).sum() / factor.n_targets)
 
 
 def to_bytes(factor: Factor) -> bytes:

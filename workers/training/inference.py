@@ -1,17 +1,18 @@
 """A fit's statistics as they are stored; and why there are none, where there are none."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from descend.jobs import Hyperparameters
 from descend.statistics import INTERCEPT, Covariance, Statistics, TargetStatistics
 from workers.training.compressed import factor_of
+from workers.training.constant import holds_constant
 from workers.training.factor import Factor
 from workers.training.outcome import TrainingOutcome, distance
 from workers.training.problem import Floats, Problem
-from workers.training.robust import Robust, robust
+from workers.training.robust import NAMED_ROWS, Robust, robust
 from workers.training.spread import Refusal, Spread
 from workers.training.statistics import Inference, infer
 from workers.training.tiles import Block
@@ -20,6 +21,10 @@ __all__ = ["statistics_of"]
 
 # Weights within a thousandth of a standard error of the optimum count as it.
 NEAR_IN_ERRORS = 1e-3
+PERFECT = (
+    "the fit is exact to rounding: what is left of the residuals is the last digits of the numbers,"
+    " and no spread that errors, t or p could be taken from"
+)
 # A root of the covariance of more columns is not kept: 2 MiB.
 MOST_COLUMNS = 512
 
@@ -28,6 +33,7 @@ def statistics_of(
     problem: Problem,
     outcome: TrainingOutcome,
     blocks: Callable[[], Iterable[Block]] | None = None,
+    numbers: Callable[[Sequence[int]], list[int]] | None = None,
 ) -> tuple[Statistics, bytes | None]:
     """Compute what is known about a fit beyond its weights.
 
@@ -35,6 +41,8 @@ def statistics_of(
         problem: what was trained; squared loss on full batches.
         outcome: what came of it.
         blocks: gives the rows, for the standard errors HC0 to HC3; None leaves them out.
+        numbers: finds the numbers of rows, as people count them, by their places among `blocks`;
+            None counts these from 1.
 
     Returns:
         The statistics, with `refused` where inference does not exist; and what intervals about
@@ -48,6 +56,8 @@ def statistics_of(
     found = _inferred(factor, problem, outcome)
     if isinstance(found, Refusal):
         return _without(problem, outcome, found.reason), None
+    if all(one.perfect for one in found.targets):
+        return _with(problem, outcome, found, None, refused=PERFECT), None
     if _distance(found, outcome, root_weight=factor.root_weight) > NEAR_IN_ERRORS:
         return _without(problem, outcome, _not_there(outcome)), None
     sturdy = None
@@ -56,7 +66,8 @@ def statistics_of(
     packed = None
     if found.rank <= MOST_COLUMNS:
         packed = _packed(found.spread, root_unit=math.sqrt(problem.weight_unit))
-    return _with(problem, found, sturdy), packed
+    pinned = _pinned(sturdy, numbers)
+    return _with(problem, outcome, found, sturdy, pinned=pinned), packed
 
 
 def _inferred(factor: Factor, problem: Problem, outcome: TrainingOutcome) -> Inference | Refusal:
@@ -97,11 +108,28 @@ def _distance(found: Inference, outcome: TrainingOutcome, *, root_weight: float)
     A gap is of the mean over weights and targets, residual_sd^2 of the weighted sum over rows:
     root_weight, sqrt(sum(omega)), brings the one to the other.
     """
-    gap, least = outcome.metrics.gap or 0.0, min(one.residual_sd for one in found.targets)
+    gap = outcome.metrics.gap or 0.0
+    least = min(one.residual_sd for one in found.targets if not one.perfect)
     if gap == 0:
         return 0.0
     moved = root_weight * float(np.sqrt(gap * len(found.targets)))
     return moved / least if least > 0 else float("inf")
+
+
+def _pinned(
+    sturdy: Robust | Refusal | None, numbers: Callable[[Sequence[int]], list[int]] | None
+) -> str | None:
+    """Name the rows for which HC2 and HC3 divide by 0."""
+    if not isinstance(sturdy, Robust) or not sturdy.pinned:
+        return None
+    places = sturdy.pinned[:NAMED_ROWS]
+    rows = numbers(places) if numbers else [place + 1 for place in places]
+    one = len(sturdy.pinned) == 1
+    listed = ", ".join(map(str, rows)) + (" and more" if len(sturdy.pinned) > NAMED_ROWS else "")
+    return (
+        f"row{'' if one else 's'} {listed} {'has' if one else 'have'} leverage 1: fitted exactly"
+        " whatever the target is there, so that HC2 and HC3 divide by 0; take HC0 or HC1"
+    )
 
 
 def _not_there(outcome: TrainingOutcome) -> str:
@@ -125,9 +153,8 @@ def _without(problem: Problem, outcome: TrainingOutcome, reason: str) -> Statist
     """What there is where inference is refused: the fit's own R2."""
     metrics = outcome.metrics
     rank = metrics.rank or 0
-    fitted = int(problem.hyperparameters.fit_intercept)
-    # Without an intercept R2 is of another baseline than the metrics' (docs/objective.md).
-    r2 = metrics.r2 if problem.n_targets == 1 and fitted else None
+    fitted = problem.hyperparameters.fit_intercept or holds_constant(problem.trained)
+    r2 = metrics.r2 if problem.n_targets == 1 else None
     return Statistics(
         names=_names(problem),
         n_samples=metrics.n_samples,
@@ -143,9 +170,17 @@ def _without(problem: Problem, outcome: TrainingOutcome, reason: str) -> Statist
     )
 
 
-def _with(problem: Problem, found: Inference, sturdy: Robust | Refusal | None) -> Statistics:
-    told = None
-    if sturdy is None:
+def _with(
+    problem: Problem,
+    outcome: TrainingOutcome,
+    found: Inference,
+    sturdy: Robust | Refusal | None,
+    *,
+    pinned: str | None = None,
+    refused: str | None = None,
+) -> Statistics:
+    told = pinned
+    if sturdy is None and refused is None:
         told = "HC0 to HC3 need a pass over the rows: train with optimizer exact"
     elif isinstance(sturdy, Refusal):
         told = sturdy.reason
@@ -158,21 +193,42 @@ def _with(problem: Problem, found: Inference, sturdy: Robust | Refusal | None) -
         condition_number=_number(found.condition),
         vif=[_number(value) for value in found.vif],
         targets=[
-            TargetStatistics(
-                target=name,
-                residual_sd=_number(one.residual_sd * math.sqrt(problem.weight_unit)),
-                r2=_number(one.r2),
-                adjusted_r2=_number(one.adjusted_r2),
-                f=_number(one.f),
-                f_p=_number(one.f_p),
-                log_likelihood=_number(one.log_likelihood),
-                aic=_number(one.aic),
-                bic=_number(one.bic),
-                std_errors=_errors(one.standard_errors, sturdy, place),
-            )
-            for place, (name, one) in enumerate(zip(problem.targets, found.targets, strict=True))
+            _of_target(problem, outcome, found, sturdy, place) for place in range(problem.n_targets)
         ],
+        refused=refused,
         robust_refused=told,
+    )
+
+
+def _of_target(
+    problem: Problem,
+    outcome: TrainingOutcome,
+    found: Inference,
+    sturdy: Robust | Refusal | None,
+    place: int,
+) -> TargetStatistics:
+    one, name = found.targets[place], problem.targets[place]
+    # One number: of the weights as they are returned, in the units of X.
+    r2 = outcome.metrics.r2 if problem.n_targets == 1 else one.r2
+    adjusted = None
+    if r2 is not None:
+        n, constant = found.n_observations, found.has_constant
+        adjusted = 1 - (n - constant) / found.df_residual * (1 - r2)
+    if one.perfect:
+        return TargetStatistics(
+            target=name, residual_sd=None, r2=r2, adjusted_r2=adjusted, refused=PERFECT
+        )
+    return TargetStatistics(
+        target=name,
+        residual_sd=_number(one.residual_sd * math.sqrt(problem.weight_unit)),
+        r2=_number(r2),
+        adjusted_r2=_number(adjusted),
+        f=_number(one.f),
+        f_p=_number(one.f_p),
+        log_likelihood=_number(one.log_likelihood),
+        aic=_number(one.aic),
+        bic=_number(one.bic),
+        std_errors=_errors(one.standard_errors, sturdy, place),
     )
 
 

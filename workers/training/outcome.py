@@ -153,7 +153,7 @@ def _metrics(
         objective=_finite(objective),
         best_loss=_finite(best),
         best_epoch=best_epoch if np.isfinite(best) else None,
-        r2=_finite(1 - squares / setup.variance) if setup.variance > 0 else None,
+        r2=_finite(1 - squares / setup.baseline) if setup.baseline > 0 else None,
         **_closeness(state, index, params, loss=train_loss),
     )
 

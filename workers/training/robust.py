@@ -15,6 +15,8 @@ __all__ = ["Robust", "robust"]
 CHUNK_ROWS = 4096
 # Below this 1 - leverage is rounding.
 LEAST_SLACK = 1e-10
+# Of rows of leverage 1 so many are named, and that there are more.
+NAMED_ROWS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +24,14 @@ class Robust:
     """Standard errors of [W; b] in original units, each of shape (n_targets, columns).
 
     hc2 and hc3 are None where a row has leverage 1: it is fitted exactly, whatever its value.
+    `pinned` are the places of such rows among those given, the first of them.
     """
 
     hc0: Floats
     hc1: Floats
     hc2: Floats | None
     hc3: Floats | None
+    pinned: tuple[int, ...] = ()
 
 
 def robust(
@@ -66,18 +70,24 @@ def robust(
     sums = np.zeros((3, params.shape[1], columns))
     S = spread.original()
     size = power_of_two(np.abs(S).max(axis=1))  # the squares of S may leave float64
-    slack = 1.0
+    pinned: list[int] = []
+    place = 0
     for X, Y, omega in blocks:
         rows = Rows(X, Y, omega)
         for start in range(0, rows.n_rows, CHUNK_ROWS):
             tile = _tile(rows, start)
-            added, least = _squares(tile, spread, params, S / size[:, np.newaxis])
+            added, slack = _squares(tile, spread, params, S / size[:, np.newaxis])
             sums += added
-            slack = min(slack, least)
-    whole = slack > LEAST_SLACK
+            pinned += (place + np.flatnonzero(slack <= LEAST_SLACK)).tolist()
+            place += len(slack)
+    whole = not pinned
     hc0, hc2, hc3 = np.sqrt(sums) * size
     return Robust(
-        hc0, hc0 * np.sqrt(n / (n - columns)), hc2 if whole else None, hc3 if whole else None
+        hc0,
+        hc0 * np.sqrt(n / (n - columns)),
+        hc2 if whole else None,
+        hc3 if whole else None,
+        tuple(pinned[: NAMED_ROWS + 1]),
     )
 
 
@@ -88,8 +98,8 @@ def _tile(rows: Rows, start: int) -> Floats:
     return tile
 
 
-def _squares(tile: Floats, spread: Spread, params: Floats, S: Floats) -> tuple[Floats, float]:
-    """Sum e_i (S S' a_i)^2 over a tile's rows for HC0, HC2 and HC3; also the least 1 - h_i."""
+def _squares(tile: Floats, spread: Spread, params: Floats, S: Floats) -> tuple[Floats, Floats]:
+    """Sum e_i (S S' a_i)^2 over a tile's rows for HC0, HC2 and HC3; also give their 1 - h_i."""
     d = len(spread.mean)
     X, Y, omega = tile[1 : 1 + d].T, tile[1 + d : -1].T, tile[-1][:, np.newaxis]
     V = spread.coordinates(X)
@@ -103,4 +113,4 @@ def _squares(tile: Floats, spread: Spread, params: Floats, S: Floats) -> tuple[F
     pushes = np.square(U @ S.T)
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = np.stack([squares, squares / slack, squares / slack**2])
-    return np.asarray(np.swapaxes(errors, 1, 2) @ pushes), float(slack.min())
+    return np.asarray(np.swapaxes(errors, 1, 2) @ pushes), slack[:, 0]

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,10 +11,12 @@ import torch
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, InitialWeights
 from workers.training.certificate import Certificate, certify
+from workers.training.constant import holds_constant
 from workers.training.magnitudes import check_magnitudes
 from workers.training.objective import Matrices, matrices
 from workers.training.problem import Floats, Problem
 from workers.training.rate import auto_rate
+from workers.training.rounding import EPS
 from workers.training.scaling import Scaling
 from workers.training.sparse import LASSO_COST
 from workers.training.spectrum import Spectrum, spectrum
@@ -45,6 +48,21 @@ class Setup:
     def certificate(self) -> Certificate | None:
         """The minimum of the objective, where it is known and proved."""
         return self.lowest if self.lowest is not None and self.lowest.proved else None
+
+    @cached_property
+    def has_constant(self) -> bool:
+        """Whether the model has an intercept, or columns that make one."""
+        h = self.problem.hyperparameters
+        return h.fit_intercept or holds_constant(self.problem.trained)
+
+    @property
+    def baseline(self) -> float:
+        """The squared loss that R2 compares with: of the mean, of 0 where there is no constant.
+
+        0 where it is nothing but the targets' last digits: then there is no R2.
+        """
+        found = self.variance if self.has_constant else self.mean_square
+        return found if found > EPS**2 * self.mean_square else 0.0
 
     @property
     def rate(self) -> float:

@@ -152,7 +152,7 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
     with np.errstate(over="ignore", invalid="ignore"):
         loss = problem.trained.loss(coef, intercept)
         eval_loss = None if problem.held is None else problem.held.loss(coef, intercept)
-    r2 = 1 - loss / setup.variance if setup.variance > 0 else None
+    r2 = 1 - loss / setup.baseline if setup.baseline > 0 else None
     gap = added_loss(setup, minimum.params, loss)
     told = {
         "initial_loss": loss,

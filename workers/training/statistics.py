@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtrc, stdtr, stdtrit
 
+from workers.training.certificate import NOISE
+from workers.training.constant import spans_constant
 from workers.training.exact import solve
-from workers.training.factor import Factor, scaling_of
+from workers.training.factor import Factor, residuals_of, scaling_of
 from workers.training.problem import Floats
 from workers.training.robust import Robust, robust
-from workers.training.rounding import rank_tolerance, row_lengths
+from workers.training.rounding import EPS, rank_tolerance, row_lengths
 from workers.training.scaling import Scaling
 from workers.training.spread import (
     Intervals,
@@ -56,13 +58,16 @@ class TargetInference:
         high: upper ends.
         residual_sd: sqrt(sum omega r^2 / df_residual), in the target's unit.
         residual_sum_squares: sum omega r^2.
-        r2: about the mean with an intercept, about 0 without; None for a target without spread.
+        r2: about the mean where the model has a constant, else about 0; None for a target without
+            spread.
         adjusted_r2: r2 for the degrees of freedom.
-        f: of the hypothesis that all coefficients are 0; None for a target without spread.
+        f: of the hypothesis that all coefficients but the constant are 0; None for a target
+            without spread, and where there are none.
         f_p: its p.
         log_likelihood: of normal errors of variance sigma^2 / omega, at its maximum over sigma.
         aic: -2 log_likelihood + 2 rank: sigma is not counted, as in statsmodels.
         bic: -2 log_likelihood + log(n_observations) rank.
+        perfect: whether the residuals are rounding: then no figure that divides by them is one.
     """
 
     params: Floats
@@ -80,6 +85,7 @@ class TargetInference:
     log_likelihood: float
     aic: float
     bic: float
+    perfect: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +95,8 @@ class Inference:
     Attributes:
         n_observations: rows with weight > 0: a row of weight 0 is no observation.
         rank: of the design.
-        df_model: rank without the intercept.
+        has_constant: whether there is an intercept, or columns whose combination is one.
+        df_model: rank without the constant.
         df_residual: n_observations - rank.
         level: of the confidence intervals.
         condition: of the design [X, 1] with its columns scaled to norm 1, not centred.
@@ -100,6 +107,7 @@ class Inference:
 
     n_observations: int
     rank: int
+    has_constant: bool
     df_model: int
     df_residual: int
     level: float
@@ -138,8 +146,8 @@ def infer(
         InvalidInput: when every weight is 0.
 
     Notes:
-        Equals statsmodels' OLS and WLS, rows of weight 0 left out; but a constant among the
-        features is not taken for an intercept.
+        Equals statsmodels' OLS and WLS, rows of weight 0 left out. A constant among the columns
+        (all dummies, a column of ones) is one: R2 and F are then about the mean.
 
     References:
         G. A. F. Seber, A. J. Lee, Linear Regression Analysis (2003), sections 3.3, 4.3, 5.1.
@@ -155,13 +163,17 @@ def infer(
     vif = variance_inflation(factor, fit_intercept=fit_intercept)
     if spread is None:
         return Refusal(_dependent(vif, names))
-    B, residuals, params = _fitted(factor, spread, params)
+    residuals, params = _fitted(factor, spread, params)
+    squares = _squares(factor)
+    has_constant = fit_intercept or _constant_among(factor)
+    noise = _noise(factor, params)
     df_residual = factor.n_observations - rank
     errors = row_lengths(spread.original())
     return Inference(
         n_observations=factor.n_observations,
         rank=rank,
-        df_model=factor.n_features,
+        has_constant=has_constant,
+        df_model=rank - has_constant,
         df_residual=df_residual,
         level=level,
         condition=_condition(factor, fit_intercept=fit_intercept),
@@ -172,8 +184,9 @@ def infer(
                 params[:, k],
                 errors,
                 rss=float(np.square(residuals[:, k]).sum()),
-                tss=float(np.square(B[int(fit_intercept) :, k]).sum()),
-                fit_intercept=fit_intercept,
+                tss=float(squares[int(has_constant) :, k].sum()),
+                noise=float(noise[k]),
+                has_constant=has_constant,
                 level=level,
             )
             for k in range(factor.n_targets)
@@ -201,19 +214,39 @@ def variance_inflation(factor: Factor, *, fit_intercept: bool) -> Floats:
     return np.where((within_null > NULL_SHARE) | (norms == 0), np.inf, vif)
 
 
-def _fitted(factor: Factor, spread: Spread, params: Floats | None) -> tuple[Floats, Floats, Floats]:
-    """Give B, the residuals and [W; b] in original units."""
+def _fitted(factor: Factor, spread: Spread, params: Floats | None) -> tuple[Floats, Floats]:
+    """Give the residuals and [W; b], in original units."""
     d, fitted = factor.n_features, spread.intercept
-    scaling = Scaling(spread.mean, spread.scale)
-    A, B = weighed(factor, scaling, fit_intercept=fitted)
     if params is None:
+        scaling = Scaling(spread.mean, spread.scale)
+        A, B = weighed(factor, scaling, fit_intercept=fitted)
         trained = solve(A, B, n_rows=factor.n_rows, intercept=fitted).params
         coef, b = scaling.to_original(trained[:d].T, trained[d:].sum(axis=0))
         params = np.concatenate([coef.T, b[np.newaxis]]) if fitted else coef.T
-    else:
-        coef, b = scaling.to_trained(params[:d].T, params[d:].sum(axis=0))
-        trained = np.concatenate([coef.T, b[np.newaxis]]) if fitted else coef.T
-    return B, B - A @ trained, params
+    return residuals_of(factor, params[:d].T, params[d:].sum(axis=0)), params
+
+
+def _squares(factor: Factor) -> Floats:
+    """Squares of the targets' part of the factor: of the mean in the first row, then about it."""
+    nothing = np.zeros((factor.n_targets, factor.n_features))
+    return np.asarray(np.square(residuals_of(factor, nothing, np.zeros(factor.n_targets))))
+
+
+def _constant_among(factor: Factor) -> bool:
+    scaling = scaling_of(factor, standardize=True, fit_intercept=False)
+    A, _ = weighed(factor, scaling, fit_intercept=True)
+    return spans_constant(A) is not None
+
+
+def _noise(factor: Factor, params: Floats) -> Floats:
+    """Residual sums of squares up to which a fit is perfect: the last digits of what it adds up.
+
+    Ten units in the last place of the largest target, and of the terms of the largest prediction.
+    """
+    d = factor.n_features
+    largest = np.maximum(np.abs(factor.low), np.abs(factor.high))
+    terms = np.abs(params[:d]).T @ largest[:d] + np.abs(params[d:]).sum(axis=0)
+    return np.asarray(np.square(factor.root_weight * NOISE * EPS * (largest[d:] + terms)))
 
 
 def _target(
@@ -223,7 +256,8 @@ def _target(
     *,
     rss: float,
     tss: float,
-    fit_intercept: bool,
+    noise: float,
+    has_constant: bool,
     level: float,
 ) -> TargetInference:
     n, rank = factor.n_observations, len(params)
@@ -234,8 +268,9 @@ def _target(
     with np.errstate(divide="ignore", invalid="ignore"):
         t = params / standard_errors
         likelihood = -n / 2 * (np.log(2 * np.pi * rss / n) + 1) + factor.log_weight_sum / 2
-        f = np.float64((tss - rss) / factor.n_features) / variance
+        f = np.float64(tss - rss) / max(rank - has_constant, 1) / variance
     spread = tss > 0
+    tested = spread and rank > has_constant
     r2 = 1 - rss / tss if spread else None
     return TargetInference(
         params=params,
@@ -247,12 +282,13 @@ def _target(
         residual_sd=float(np.sqrt(variance)),
         residual_sum_squares=rss,
         r2=r2,
-        adjusted_r2=None if r2 is None else 1 - (n - fit_intercept) / df * (1 - r2),
-        f=float(f) if spread else None,
-        f_p=float(fdtrc(factor.n_features, df, f)) if spread else None,
+        adjusted_r2=None if r2 is None else 1 - (n - has_constant) / df * (1 - r2),
+        f=float(f) if tested else None,
+        f_p=float(fdtrc(rank - has_constant, df, f)) if tested else None,
         log_likelihood=float(likelihood),
         aic=float(-2 * likelihood + 2 * rank),
         bic=float(-2 * likelihood + np.log(n) * rank),
+        perfect=rss <= noise,
     )
 
 
