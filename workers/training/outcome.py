@@ -271,7 +271,7 @@ def _warnings(
             f"adamw's weight_decay ({h.weight_decay:g}) keeps coefficients within"
             f" {1 / h.weight_decay:g} in the units trained in: lower it or scale the targets"
         )
-    if metrics.gap is not None and metrics.train_loss is not None:
+    if h.loss == "squared" and metrics.gap is not None and metrics.train_loss is not None:
         added = added_loss(setup, params, metrics.train_loss)
         told += told_of_offsets(setup, added, metrics.train_loss)
     return (*told, *repeated_columns(setup.problem, setup.lowest))
