@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from descend.errors import InvalidInput
 from descend.jobs import StopReason
-from tests.problems import notebook, random_problem
+from tests.problems import RegressionProblem, notebook, random_problem
 from tests.workers.training.trained import problem_of, same_bits, train_batch
 from workers import training
 
@@ -189,11 +189,12 @@ def test_rates_penalties_and_epochs_are_a_models_own() -> None:
 
 
 def test_a_neighbour_whose_minimum_is_unknown_takes_nothing_from_a_job() -> None:
-    """Squares that leave the range of float64 leave no certificate."""
-    rows = random_problem("any", n_samples=20)
-    asked = {"target_gap": 1e-3, "max_epochs": 300}
-    problem = problem_of(rows, **asked)
-    beyond = problem_of(replace(rows, Y=rows.Y * 1e160), **asked)
+    """On nearly dependent columns a little l1 leaves a lowest point without a proof."""
+    hilbert = 1 / (np.arange(40)[:, np.newaxis] + np.arange(40) + 1)
+    Y = np.random.default_rng(0).normal(size=(40, 1))
+    asked = {"target_gap": 1e-3, "max_epochs": 300, "l1": 1e-9}
+    problem = problem_of(RegressionProblem("distinct", np.eye(40), Y), **asked)
+    beyond = problem_of(RegressionProblem("hilbert", hilbert, Y), **asked)
 
     alone = train_batch([problem])[0]
     beside, other = train_batch([problem, beyond])
