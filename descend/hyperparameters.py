@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 
 from descend.datasets import WHOLE, ColumnName, Matrix, Number, Vector, wrong_field
 from descend.ids import ID_PATTERNS
-from descend.limits import MAX_EPOCHS, MAX_LEARNING_RATE
+from descend.limits import MAX_EPOCHS, MAX_LEARNING_RATE, MAX_TIMEOUT_SECONDS
 
 __all__ = [
     "DatasetId",
@@ -15,7 +15,9 @@ __all__ = [
     "JobId",
     "Loss",
     "Optimizer",
+    "Priority",
     "Schedule",
+    "TimeoutSeconds",
     "refuse_not_built",
 ]
 
@@ -24,6 +26,8 @@ JobId = Annotated[str, StringConstraints(strict=True, pattern=ID_PATTERNS["job"]
 Optimizer = Literal["sgd", "adam", "adamw", "lbfgs", "exact"]
 Loss = Literal["squared", "huber", "absolute", "quantile"]
 Betas = Annotated[list[Annotated[Number, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+Priority = Annotated[int, Field(strict=True, ge=0, le=9), WHOLE]
+TimeoutSeconds = Annotated[int, Field(strict=True, ge=1, le=MAX_TIMEOUT_SECONDS), WHOLE]
 Count = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS), WHOLE]
 _FORBID = ConfigDict(frozen=True, extra="forbid")
 

@@ -19,7 +19,6 @@ from pydantic import (
 )
 
 from descend.datasets import (
-    WHOLE,
     ColumnName,
     InlineColumns,
     InlineXY,
@@ -29,13 +28,14 @@ from descend.hyperparameters import (
     DatasetId,
     Hyperparameters,
     InitialWeights,
+    Priority,
+    TimeoutSeconds,
     refuse_not_built,
 )
 from descend.limits import (
     MAX_COLUMNS,
     MAX_METADATA_PAIRS,
     MAX_NAME_LENGTH,
-    MAX_TIMEOUT_SECONDS,
 )
 from descend.phases import JobPhase, Progress
 
@@ -207,12 +207,8 @@ class JobSpec(BaseModel):
     )
     hyperparameters: Hyperparameters = Hyperparameters()
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    priority: Annotated[int, Field(strict=True, ge=0, le=9), WHOLE] = Field(
-        5, description="9 is served first"
-    )
-    timeout_seconds: (
-        Annotated[int, Field(strict=True, ge=1, le=MAX_TIMEOUT_SECONDS), WHOLE] | None
-    ) = Field(
+    priority: Priority = Field(5, description="9 is served first")
+    timeout_seconds: TimeoutSeconds | None = Field(
         None,
         description="working longer than this ends the job as expired; waiting for its"
         " worker's other jobs does not count",
@@ -311,8 +307,7 @@ class Metrics(BaseModel):
     )
     r2: float | None = Field(
         None,
-        description="1 - mean squared residual / variance of y, or / mean square of y where there"
-        " is no intercept and the columns make none; of several targets, of their sums",
+        description="1 - mean squared residual / variance of y (without a constant, mean square)",
     )
     converged: bool | None = Field(
         None,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
-from descend.datasets import Cell, InlineXY, Matrix, Number, Vector
+from descend.datasets import Cell, Cells, CellsOfRow, InlineXY, Matrix, Number
 from service.errors import InvalidFields
 from service.pieces import LongArray
 from service.problems import FieldError
@@ -21,9 +21,11 @@ RECORDS: TypeAdapter[list[dict[str, Cell]]] = TypeAdapter(
     Annotated[list[dict[str, Cell]], Field(fail_fast=True)]
 )
 _MATRIX: TypeAdapter[list[list[float]]] = TypeAdapter(Matrix)
-_VECTOR: TypeAdapter[list[float]] = TypeAdapter(Vector)
-_WEIGHTS: TypeAdapter[list[float]] = TypeAdapter(
-    Annotated[list[Annotated[Number, Field(ge=0)]], Field(fail_fast=True)]
+# Of a table: null is a missing cell, and becomes NaN.
+_CELLS: TypeAdapter[list[list[float | None]]] = TypeAdapter(Cells)
+_VECTOR: TypeAdapter[list[float | None]] = TypeAdapter(CellsOfRow)
+_WEIGHTS: TypeAdapter[list[float | None]] = TypeAdapter(
+    Annotated[list[Annotated[Number, Field(ge=0)] | None], Field(fail_fast=True)]
 )
 
 
@@ -44,10 +46,15 @@ def put_back(parsed: T, arrays: Mapping[str, LongArray], *, within: str, read: R
     assert isinstance(parsed, BaseModel)  # noqa: S101  what has long arrays is an object
     holder = getattr(parsed, within) if within else parsed
     prefix = f"{within}." if within else ""
-    values = {
-        name: one if name == "rows" else _floats(one, getattr(holder, name), prefix + name, read)
-        for name, one in arrays.items()
-    }
+    adapter: TypeAdapter[Any] = _CELLS if isinstance(holder, InlineXY) else _MATRIX
+
+    def floats(name: str, array: LongArray) -> Floats:
+        if isinstance(getattr(holder, name)[0], list):
+            width = len(getattr(holder, name)[0])
+            return np.concatenate(list(_blocks(array, width, prefix + name, read, adapter)))
+        return _vector(array, prefix + name, read)
+
+    values = {name: one if name == "rows" else floats(name, one) for name, one in arrays.items()}
     whole = holder.model_copy(update=values)
     if isinstance(whole, InlineXY):
         _hold_together(whole, prefix)
@@ -63,21 +70,22 @@ def records(rows: LongArray, read: Read) -> Iterator[tuple[int, list[dict[str, A
         first += len(found)
 
 
-def _floats(array: LongArray, begin: list[Any], name: str, read: Read) -> Floats:
-    if isinstance(begin[0], list):
-        return np.concatenate(list(_blocks(array, len(begin[0]), name, read)))
+def _vector(array: LongArray, name: str, read: Read) -> Floats:
     adapter = _WEIGHTS if array.name == "sample_weight" else _VECTOR
     parts, first = [], 0
     for piece in array.pieces():
-        parts.append(np.array(read(piece, adapter, name=name, first=first)))
+        cells = read(piece, adapter, name=name, first=first)
+        parts.append(np.array(cells, dtype=np.float64))
         first += len(parts[-1])
     return np.concatenate(parts)
 
 
-def _blocks(array: LongArray, width: int, name: str, read: Read) -> Iterator[Floats]:
+def _blocks(
+    array: LongArray, width: int, name: str, read: Read, adapter: TypeAdapter[Any]
+) -> Iterator[Floats]:
     first = 0
     for piece in array.pieces():
-        rows = read(piece, _MATRIX, name=name, first=first)
+        rows = read(piece, adapter, name=name, first=first)
         for i, row in enumerate(rows, first):
             if len(row) != width:
                 wrong = f"{array.name}[{i}] has {len(row)} numbers, {array.name}[0] has {width}"
