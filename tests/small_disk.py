@@ -52,26 +52,28 @@ class SmallDisk:
         """Say which process was started by `command`."""
         self._pid = pid
 
-    @property
-    def seen(self) -> Path:
-        """The folder as the program sees it."""
-        return Path(f"/proc/{self._pid}/root{self._folder}") if namespace() else self._folder
+    def through(self, path: Path) -> Path:
+        """A path as the program sees it, from here."""
+        return Path(f"/proc/{self._pid}/root{path}") if namespace() else path
 
     def fill(self, *, free_bytes: int = 0) -> None:
         """Leave so many bytes free; again after something was deleted."""
         if not namespace():
             self._limit((max(free_bytes, 1), resource.RLIM_INFINITY))
             return
-        found = os.statvfs(self.seen)
+        found = os.statvfs(self.through(self._folder))
         n_bytes = found.f_bavail * found.f_frsize - free_bytes
-        with contextlib.suppress(OSError), (self.seen / "ballast").open("ab") as ballast:
+        with (
+            contextlib.suppress(OSError),
+            (self.through(self._folder) / "ballast").open("ab") as ballast,
+        ):
             os.posix_fallocate(ballast.fileno(), ballast.tell(), max(n_bytes, 1))
 
     def free(self) -> None:
         if not namespace():
             self._limit(UNLIMITED)
             return
-        (self.seen / "ballast").unlink(missing_ok=True)
+        (self.through(self._folder) / "ballast").unlink(missing_ok=True)
 
     def _limit(self, limits: tuple[int, int]) -> None:
         for pid in (self._pid, *process_tree(self._pid)):
