@@ -8,6 +8,7 @@ for who writes, and the same refusals (EFBIG for ENOSPC).
 import contextlib
 import os
 import resource
+import signal
 import subprocess
 from collections.abc import Sequence
 from functools import cache
@@ -77,5 +78,13 @@ class SmallDisk:
 
     def _limit(self, limits: tuple[int, int]) -> None:
         for pid in (self._pid, *process_tree(self._pid)):
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if _takes_refusals(pid):
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+
+
+def _takes_refusals(pid: int) -> bool:
+    """Python ignores the signal that comes with EFBIG; the broker would die of it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    ignored = int(status.split("SigIgn:\t")[1].split()[0], 16)
+    return bool(ignored & 1 << (signal.SIGXFSZ - 1))
