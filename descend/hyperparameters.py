@@ -111,7 +111,6 @@ _STEPLESS: dict[str, tuple[Any, ...]] = {
     "target_gap": (None,),
     "init": ("zeros",),
     "dtype": ("float64",),
-    "loss": ("squared",),
 }
 _UNUSED = {"lbfgs": _RATELESS | {"l1": (0.0,)}, "exact": _STEPLESS}
 
@@ -222,6 +221,8 @@ class Hyperparameters(BaseModel):
             raise wrong_field(
                 "loss", f"lbfgs needs a smooth loss and {self.loss} has a kink: use adam, or huber"
             )
+        if self.optimizer == "exact":
+            _refuse_unsolved(self)
         if self.nesterov and not self.momentum:
             raise wrong_field("nesterov", "nesterov needs a momentum above 0")
         return self
@@ -256,6 +257,20 @@ class Hyperparameters(BaseModel):
         if self.optimizer == "exact":
             filled["max_epochs"] = 1
         return self.model_copy(update={**filled, "seed": seed if self.seed is None else self.seed})
+
+
+def _refuse_unsolved(h: Hyperparameters) -> None:
+    """Refuse penalties under which no minimum can be proved."""
+    if h.loss == "huber" and h.l1 > 0:
+        raise wrong_field(
+            "l1", "exact solves huber loss with l2, not with l1: use l2, or optimizer adam"
+        )
+    if h.loss in {"absolute", "quantile"} and h.l2 > 0:
+        raise wrong_field(
+            "l2",
+            f"exact solves {h.loss} loss with l1, as a linear program, not with l2: use l1, or"
+            " optimizer adam",
+        )
 
 
 def _refuse_unused(h: Hyperparameters, defaults: dict[str, dict[str, Any]], chosen: str) -> None:

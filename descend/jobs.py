@@ -299,7 +299,9 @@ class Metrics(BaseModel):
         " min_objective and initial_loss then say how far it is",
     )
     duality_gap: float | None = Field(
-        None, description="with l1: a bound on the error of min_objective, relative"
+        None,
+        description="a bound on the error of min_objective: with l1 as a part of the objective of"
+        " zero weights, under huber, absolute and quantile loss of the best constant's loss",
     )
     rank: int | None = Field(None, description="columns of the design that are independent")
     condition_number: float | None = Field(

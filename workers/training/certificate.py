@@ -18,7 +18,6 @@ from workers.training.sparse import LASSO_COST, lasso
 
 __all__ = [
     "CERTIFICATE_COST",
-    "NEAR_NOTHING",
     "NOISE",
     "Certificate",
     "certify",
@@ -34,8 +33,9 @@ CERTIFICATE_COST = 1e10
 # zero weights.
 PROVED = 1e-7
 PROVED_OF_START = 1e-12
-# Of huber, absolute and quantile loss: a minimum below this part of the best constant's loss counts
-# as that part of it, where something is measured by it.
+# Of huber, absolute and quantile loss: converged is within this part of the minimum; and one below
+# that part of the best constant's loss counts as that part of it.
+CONVERGED_GAP = 1e-6
 NEAR_NOTHING = 1e-9
 # Steps of n columns^2 multiplications that the minimum of one of these takes.
 PIECEWISE_STEPS = 25
@@ -62,7 +62,7 @@ class Certificate:
         noise: what is left of J by rounding where the fit is perfect; `objective` may be less.
         baseline: loss of the best constant; None for squared loss.
         unique: for each target whether there is no other minimiser, but for dependent columns;
-            found out for optimizer exact under another loss than squared, else empty.
+            True where it was not asked; empty for squared loss.
         at_kink: rows that are fitted exactly, for each target, under absolute and quantile loss.
     """
 
@@ -83,14 +83,21 @@ class Certificate:
     @property
     def proved(self) -> bool:
         """Whether `objective` is the minimum, and not only the lowest value found."""
-        if self.baseline is not None:
-            return self.error <= max(PROVED * self.size, self.noise)
+        if self.allowed_gap is not None:
+            return self.error <= PROVED / CONVERGED_GAP * self.allowed_gap
         return self.duality_gap <= PROVED_OF_START or self.error <= PROVED * self.objective
 
     @property
-    def size(self) -> float:
-        """What a gap is measured by under another loss than squared: the minimum, if it is any."""
-        return max(self.objective, NEAR_NOTHING * (self.baseline or 0.0))
+    def allowed_gap(self) -> float | None:
+        """The gap up to which weights have converged; None for squared loss (see `outcome`).
+
+        1e-6 of the minimum, or of 1e-9 of the best constant's loss where that is more; of a
+        perfect fit its rounding.
+        """
+        if self.baseline is None:
+            return None
+        least = 0.0 if self.objective > self.noise else self.noise
+        return max(CONVERGED_GAP * max(self.objective, NEAR_NOTHING * self.baseline), least)
 
     def part(self, gap: float) -> float | None:
         """Say what part of the minimum a gap is; of one that is rounding there is no part."""
@@ -99,15 +106,16 @@ class Certificate:
 
 @np.errstate(over="ignore", invalid="ignore")
 def certify(
-    problem: Problem, matrices: Matrices, *, budget: float = LASSO_COST
+    problem: Problem, matrices: Matrices, *, budget: float = LASSO_COST, wanted: bool = False
 ) -> Certificate | None:
     """Compute the minimum of J(W, b), the objective with its penalties.
 
     Args:
-        problem: on full batches. For optimizer exact nothing is too large under another loss than
-            squared, and it is found out whether the minimiser is unique.
+        problem: on full batches.
         matrices: its rows, or their factor, in the coordinates of training.
         budget: multiplications that the search may take under squared loss with l1.
+        wanted: whether the minimum is what is wanted: under another loss than squared no matrix is
+            then too large, and it is found out whether the minimiser is unique.
 
     Returns:
         The minimum; with l1 the lowest point found, which may lack its proof. None where nothing
@@ -124,7 +132,7 @@ def certify(
         return None
     if h.loss != "squared":
         dear = PIECEWISE_STEPS * A.size * A.shape[1] * B.shape[1] > CERTIFICATE_COST
-        return None if dear and h.optimizer != "exact" else _certified_by_dual(problem, matrices)
+        return None if dear and not wanted else _certified_by_dual(problem, matrices, unique=wanted)
     if _cost(A, penalised=h.l2 > 0) > CERTIFICATE_COST:
         return None
     found = solve(A, B, n_rows=len(A), l2=h.l2, intercept=h.fit_intercept)
@@ -184,7 +192,7 @@ def excess(problem: Problem, matrices: Matrices, minimum: Certificate, params: F
     return max(float(above), 0.0)
 
 
-def _certified_by_dual(problem: Problem, matrices: Matrices) -> Certificate | None:
+def _certified_by_dual(problem: Problem, matrices: Matrices, *, unique: bool) -> Certificate | None:
     h, loss = problem.hyperparameters, Loss.of(problem.hyperparameters)
     found = minimise(
         matrices.A,
@@ -194,7 +202,7 @@ def _certified_by_dual(problem: Problem, matrices: Matrices) -> Certificate | No
         intercept=h.fit_intercept,
         l1=h.l1,
         l2=h.l2,
-        unique=h.optimizer == "exact",
+        unique=unique,
     )
     if not (np.isfinite(found.params).all() and np.isfinite(found.objective)):
         return None

@@ -133,6 +133,8 @@ def _told(problem: Problem, names: list[str], inflation: float, *, exact: bool) 
     subject = _listed(names) + (" repeat each other" if several else " repeats other columns")
     their, out = ("their", "leave one out") if several else ("its", "leave it out")
     ridge = "raise l2" if h.l2 > 0 else "add l2"
+    if h.optimizer == "exact" and h.loss in {"absolute", "quantile"}:  # solved without l2
+        ridge = "raise l1" if h.l1 > 0 else "add l1"
     if exact:
         return f"{subject} exactly: many weights fit equally well; {out} or {ridge}"
     subject = f"{subject} (variance inflation {inflation:.2g})"

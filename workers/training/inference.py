@@ -87,6 +87,8 @@ def _refused_by_way(problem: Problem) -> str | None:
             "a penalty biases the weights: their standard errors say nothing about the truth;"
             " train without l1 and l2"
         )
+    if h.loss != "squared":
+        return f"standard errors of {h.loss} loss are not known: they are those of squared loss"
     if not h.has_certificate:
         return "statistics need squared loss on full batches: train with optimizer exact"
     return None

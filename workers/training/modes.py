@@ -70,7 +70,8 @@ def modes_of(
         minimum: of the objective.
 
     Returns:
-        The modes; None where the minimum is not known or the problem too large (see `spectrum`).
+        The modes; None where the minimum is not known, the loss not squared, or the problem too
+        large (see `spectrum`).
 
     Notes:
         A singular value below max(shape) * eps of the largest counts as 0, though the column that
@@ -80,7 +81,7 @@ def modes_of(
     root, goal = root_and_goal(problem, matrices)
     rows, columns = root.shape
     too_large = columns > FULL_COLUMNS or rows * columns * min(rows, columns) > FULL_COST
-    if minimum is None or too_large:
+    if minimum is None or too_large or problem.hyperparameters.loss != "squared":
         return None
     root, goal = few_rows(root, goal)
     left, singular, right = np.linalg.svd(root, full_matrices=False)

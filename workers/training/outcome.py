@@ -187,6 +187,8 @@ def allowed(setup: Setup, minimum: Certificate, *, first_gap: float) -> float:
     A part of the first gap alone would be any number: zero weights are as far from the minimum as
     the targets are from 0.
     """
+    if minimum.allowed_gap is not None:
+        return minimum.allowed_gap
     if minimum.objective > max(minimum.noise, ALMOST_NOTHING * setup.variance):
         return CONVERGED_GAP * minimum.objective
     spread = min(first_gap, setup.variance) if setup.variance > 0 else first_gap

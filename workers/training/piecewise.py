@@ -250,10 +250,9 @@ def _lowest(rows: _Rows, b: Floats, noise: Floats, *, A: Floats, unique: bool) -
     start = rows.start(y)
     u = y - basis.Q @ start
     theta = basis.params(start)
-    full = basis.rank == len(basis.norms)
     rounding = noise + NOISE * EPS * (np.abs(A) @ np.abs(theta))
     if (np.abs(u[: len(b)]) <= rounding).all() and not u[len(b) :].any():
-        return _End(theta, 0.0, full, len(b))
+        return _End(theta, 0.0, unique=True, at_kink=len(b))
     scale = float(np.abs(u).mean())
     pieces, unit = rows.pieces(u, scale)
     if pieces.is_linear:

@@ -103,11 +103,11 @@ def expected_epochs(plan: Plan, hyperparameters: Hyperparameters) -> int:
 
 def no_minimum(h: Hyperparameters, minimum: Certificate | None) -> str | None:
     """Say why no minimum is told; None where one is."""
+    if minimum is not None:
+        return None
     if h.loss != "squared":
         return f"{h.loss} loss has no minimum in closed form"
-    if minimum is None and h.l1 > 0:
-        return UNPROVED
-    return TOO_LARGE if minimum is None else None
+    return UNPROVED if h.l1 > 0 else TOO_LARGE
 
 
 def no_closed_form(h: Hyperparameters, modes: Modes | None) -> str | None:

@@ -92,12 +92,15 @@ class Setup:
         return self.scaling.to_original(params[: problem.n_features].T, intercept)
 
 
-def prepare(problem: Problem, *, budget: float = LASSO_COST) -> tuple[Setup, Matrices]:
+def prepare(
+    problem: Problem, *, budget: float = LASSO_COST, wanted: bool = False
+) -> tuple[Setup, Matrices]:
     """Fit the scaling, bring initial weights and rate into the coordinates of training.
 
     Args:
         problem: any.
         budget: multiplications that the minimum may take under l1.
+        wanted: whether the minimum is what is wanted (see `certify`).
 
     Raises:
         InvalidInput: where the squares of a column leave the range of the dtype.
@@ -114,8 +117,8 @@ def prepare(problem: Problem, *, budget: float = LASSO_COST) -> tuple[Setup, Mat
         rate = auto_rate(problem, arranged, start)
         hyperparameters = hyperparameters.model_copy(update={"learning_rate": rate})
     variance, mean_square = problem.trained.moments()
-    certified = hyperparameters.has_certificate
-    lowest = certify(problem, arranged, budget=budget) if certified else None
+    certified = hyperparameters.has_certificate or hyperparameters.optimizer == "exact"
+    lowest = certify(problem, arranged, budget=budget, wanted=wanted) if certified else None
     setup = Setup(problem, scaling, start, hyperparameters, variance, mean_square, lowest)
     return setup, arranged
 

@@ -11,6 +11,7 @@ from workers.training.certificate import Certificate
 from workers.training.compressed import factor_of
 from workers.training.conditioning import repeated_columns
 from workers.training.outcome import TrainingOutcome, allowed
+from workers.training.piecewise_solution import solve_piecewise
 from workers.training.problem import Floats, Problem
 from workers.training.refinement import refine
 from workers.training.setup import Setup, prepare
@@ -33,9 +34,10 @@ def solve_exactly(
     *,
     budget: float = LASSO_COST,
 ) -> Solution:
-    """Compute the minimiser of the squared objective with its penalties.
+    """Compute the minimiser of the objective with its penalties.
 
-    Column-scaled QR with pivoting of the R factor, of minimum norm where columns are dependent;
+    Under huber, absolute and quantile loss see `solve_piecewise`. Under squared loss:
+    column-scaled QR with pivoting of the R factor, of minimum norm where columns are dependent;
     with l1, coordinate descent on it to a duality gap of 1e-12. Where rounding leaves a larger
     one, the lowest point found is returned with a warning and is not `converged`. Without l1 the
     solution is refined in original units with residuals in twice the working precision.
@@ -50,8 +52,11 @@ def solve_exactly(
 
     Raises:
         InvalidInput: when the problem is too large to be solved, takes more work than is allowed
-            (l1), or its numbers leave float64.
+            (squared loss with l1), or its numbers leave float64.
     """
+    if problem.hyperparameters.loss != "squared":
+        solved = solve_piecewise(problem)
+        return _history(solved.metrics), solved
     setup, _ = prepare(problem, budget=budget)
     minimum = _lowest(setup, budget)
     coef, intercept = setup.original(minimum.params)
