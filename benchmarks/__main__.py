@@ -29,6 +29,7 @@ MEASURES = (
     "client",
     "viewers",
     "long_history",
+    "quantiles",
 )
 
 # figure, its least value, what it says
@@ -87,6 +88,18 @@ CLAIMS = (
         "ratio_idle_over_watched",
         0.67,
         "a submission beside 200 idle connections, against beside 200 live viewers",
+    ),
+    (
+        "quantiles",
+        "ratio_statsmodels_0.5",
+        0.25,
+        "median of 1e5 x 10 with errors, uploaded and solved over HTTP, against QuantReg",
+    ),
+    (
+        "quantiles",
+        "ratio_statsmodels_0.05",
+        0.25,
+        "the same of the quantile 0.05",
     ),
     ("minibatch", "ratio_data_loader_4096", 20, "the same, against nn.Linear with a DataLoader"),
 )

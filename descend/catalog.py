@@ -177,11 +177,15 @@ class Catalog:
         return self._pages("/v1/models", LinearModel)
 
     def summary(
-        self, model_id: str, *, level: float = 0.95, covariance: Covariance = "classical"
+        self, model_id: str, *, level: float = 0.95, covariance: Covariance | None = None
     ) -> Summary:
-        """Read standard errors, t, p and intervals; `refused` says why there are none."""
+        """Read standard errors, t, p and intervals; `refused` says why there are none.
+
+        Without `covariance` they are those that belong to the fit's loss; `definition` says which.
+        """
         path = f"/v1/models/{model_id}/summary"
-        return self._get(path, Summary, level=level, covariance=covariance)
+        asked = {} if covariance is None else {"covariance": covariance}
+        return self._get(path, Summary, level=level, **asked)
 
     def diagnostics(
         self, model_id: str, *, max_points: int = DEFAULT_POINTS, wait_seconds: float = 60.0

@@ -299,9 +299,7 @@ class Metrics(BaseModel):
         " min_objective and initial_loss then say how far it is",
     )
     duality_gap: float | None = Field(
-        None,
-        description="a bound on the error of min_objective: with l1 as a part of the objective of"
-        " zero weights, under huber, absolute and quantile loss of the best constant's loss",
+        None, description="bounds min_objective's error: a part of J(0), or of the best constant's"
     )
     rank: int | None = Field(None, description="columns of the design that are independent")
     condition_number: float | None = Field(

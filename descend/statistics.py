@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 __all__ = [
+    "DEFINITIONS",
     "INTERCEPT",
     "Coefficient",
     "Covariance",
@@ -17,7 +18,41 @@ __all__ = [
     "TargetSummary",
 ]
 
-Covariance = Literal["classical", "HC0", "HC1", "HC2", "HC3"]
+Covariance = Literal[
+    "classical",
+    "HC0",
+    "HC1",
+    "HC2",
+    "HC3",
+    "kernel",
+    "nid",
+    "robust",
+    "iid",
+    "sandwich",
+    "H1",
+    "H2",
+    "H3",
+]
+# Each with whose definition it is; the formulas: docs/objective.md.
+DEFINITIONS: dict[Covariance, str] = {
+    "classical": "errors of one variance: sigma^2 (X'X)^-1",
+    "HC0": "heteroscedasticity-consistent, of the squared residuals (White)",
+    "HC1": "HC0 times n / (n - rank)",
+    "HC2": "HC0 with each square over 1 - leverage",
+    "HC3": "HC0 with each square over (1 - leverage)^2",
+    "kernel": "Powell's sandwich: the residuals' density at each row by a normal kernel"
+    ' (se = "ker" of R\'s quantreg)',
+    "nid": "Hendricks and Koenker's sandwich: the density at each row by the distance of two"
+    ' quantiles (se = "nid" of R\'s quantreg)',
+    "robust": 'as statsmodels\' QuantReg vcov="robust" with kernel "epa", bandwidth "hsheather":'
+    " one density for all rows",
+    "iid": 'as statsmodels\' QuantReg vcov="iid": residuals of one distribution',
+    "sandwich": "Huber's sandwich of squared slopes, W^-1 X' diag(psi^2) X W^-1, which holds under"
+    " unequal variances",
+    "H1": "Huber's first: residuals of one distribution (cov of statsmodels' RLM)",
+    "H2": "Huber's second (cov of statsmodels' RLM)",
+    "H3": "Huber's third (cov of statsmodels' RLM)",
+}
 INTERCEPT = "(intercept)"
 
 
@@ -59,6 +94,9 @@ class Statistics(BaseModel):
     targets: list[TargetStatistics]
     refused: str | None = None
     robust_refused: str | None = Field(None, description="why HC0 to HC3 are not there")
+    covariance: Covariance = Field("classical", description="what is shown unless asked")
+    errors_refused: dict[Covariance, str] = Field({}, description="why others are not there")
+    intervals_refused: str | None = Field(None, description="why predictions have no intervals")
 
 
 class Coefficient(BaseModel):
@@ -98,7 +136,8 @@ class Summary(BaseModel):
     object: Literal["summary"] = "summary"
     model_id: str
     refused: str | None = None
-    covariance: Covariance = "classical"
+    covariance: Covariance = Field("classical", description="which standard errors these are")
+    definition: str | None = Field(None, description="of these standard errors")
     level: float = 0.95
     n_samples: int
     df_model: int | None = None

@@ -179,6 +179,9 @@ def summary_html(summary: Summary) -> str:
         if target.refused and not summary.refused:
             fit += f". No standard errors: {escape(target.refused)}"
         parts.append(f"<h4>{escape(target.target)}</h4>{_table(heads, rows)}<p>{fit}</p>")
+    if summary.definition:
+        errors = f"standard errors: {summary.covariance}, {summary.definition}"
+        parts.append(f"<p>{escape(errors)}</p>")
     return f"<div>{''.join(parts)}</div>"
 
 

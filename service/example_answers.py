@@ -133,6 +133,7 @@ SUMMARY: dict[str, Any] = {
     "model_id": "mdl_0193b3a49c7d7c3e8a5b1d2e3f405162",
     "refused": None,
     "covariance": "classical",
+    "definition": "errors of one variance: sigma^2 (X'X)^-1",
     "level": 0.95,
     "n_samples": 400,
     "df_model": 1,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from descend.errors import Conflict
 from descend.models import LinearModel
 from descend.statistics import (
+    DEFINITIONS,
     INTERCEPT,
     Coefficient,
     Covariance,
@@ -22,11 +23,16 @@ from storage.models import KnownStatistics
 __all__ = ["interval_reach", "summary"]
 
 Floats = NDArray[np.float64]
+_OF_ROWS = frozenset({"HC0", "HC1", "HC2", "HC3"})
 NONE_STORED = "no statistics were stored with this model"
 
 
 def summary(
-    model: LinearModel, known: KnownStatistics | None, *, level: float, covariance: Covariance
+    model: LinearModel,
+    known: KnownStatistics | None,
+    *,
+    level: float,
+    covariance: Covariance | None = None,
 ) -> Summary:
     """Compute t, p and confidence intervals; where there are none, say why in `refused`.
 
@@ -34,13 +40,16 @@ def summary(
         model: its weights are the estimates.
         known: its statistics.
         level: of the intervals, in (0, 1).
-        covariance: whose standard errors.
+        covariance: whose standard errors; None for those that belong to the fit's loss.
     """
     statistics = known.statistics if known else None
+    covariance = covariance or (statistics.covariance if statistics else "classical")
+    refused = _refused(statistics, covariance)
     return Summary(
         model_id=model.id or "",
-        refused=_refused(statistics, covariance),
+        refused=refused,
         covariance=covariance,
+        definition=DEFINITIONS[covariance] if refused is None else None,
         level=level,
         n_samples=_n_samples(model, statistics),
         df_model=statistics.df_model if statistics else None,
@@ -77,6 +86,8 @@ def interval_reach(
     if known is None or statistics is None or statistics.refused:
         reason = statistics.refused if statistics else None
         raise Conflict(f"no interval: {reason or NONE_STORED}")
+    if statistics.intervals_refused:
+        raise Conflict(f"no interval: {statistics.intervals_refused}")
     if known.spread is None:
         raise Conflict("no interval: of so many columns no covariance is kept")
     exact = [one for one in statistics.targets if one.refused is not None]
@@ -101,7 +112,13 @@ def _refused(statistics: Statistics | None, covariance: Covariance) -> str | Non
     inferred = [one for one in statistics.targets if one.refused is None]
     if all(covariance in one.std_errors for one in inferred):
         return None
-    return statistics.robust_refused or f"no {covariance} standard errors were stored"
+    if covariance in statistics.errors_refused:
+        return statistics.errors_refused[covariance]
+    if covariance in _OF_ROWS and statistics.robust_refused:
+        return statistics.robust_refused
+    stored = {name for one in statistics.targets for name in one.std_errors}
+    known = ", ".join(name for name in DEFINITIONS if name in stored)
+    return f"no {covariance} standard errors were stored: this fit has {known}"
 
 
 def _n_samples(model: LinearModel, statistics: Statistics | None) -> int:

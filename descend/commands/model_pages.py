@@ -24,6 +24,9 @@ def summary_page(summary: Summary) -> Group:
             told.append(Text(f"No standard errors: {target.refused}", style="yellow"))
     if summary.refused:
         told.append(Text(f"No standard errors: {summary.refused}", style="yellow"))
+    elif summary.definition:
+        errors = f"standard errors: {summary.covariance}, {summary.definition}"
+        told.append(Text(errors, style="dim"))
     return Group(*told)
 
 

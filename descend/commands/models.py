@@ -69,8 +69,13 @@ def summary(
         float, typer.Option(min=0, max=1, help="Share of the intervals that hold.")
     ] = 0.95,
     covariance: Annotated[
-        Covariance, typer.Option(help="HC0 to HC3 hold where the variance is not the same.")
-    ] = "classical",
+        Covariance | None,
+        typer.Option(
+            help="Which errors: HC0 to HC3 hold where the variance is not the same; kernel, nid,"
+            " robust, iid are of quantiles; sandwich, H1 to H3 of huber.",
+            show_default="those of the loss",
+        ),
+    ] = None,
 ) -> None:
     """Show coefficients with standard errors, t, p and intervals; or why there are none."""
     model_id = _model_of(session, model)

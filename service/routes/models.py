@@ -20,6 +20,13 @@ router = APIRouter(prefix="/v1", tags=["models"], dependencies=GUARDS)
 Level = Annotated[
     float, Query(gt=0, lt=1, allow_inf_nan=False, description="share of intervals that hold")
 ]
+AskedCovariance = Annotated[
+    Covariance | None,
+    Query(
+        description="whose standard errors; by default those that belong to the fit's loss:"
+        " classical (squared), kernel (absolute, quantile), sandwich (huber)"
+    ),
+]
 
 
 @router.get(
@@ -53,7 +60,7 @@ def get_model(parts: PartsOf, model_id: ModelId) -> Response:
 
 @router.get("/models/{model_id}/summary", response_model=Summary, responses=refusals(404, 422, 503))
 def get_summary(
-    parts: PartsOf, model_id: ModelId, level: Level = 0.95, covariance: Covariance = "classical"
+    parts: PartsOf, model_id: ModelId, level: Level = 0.95, covariance: AskedCovariance = None
 ) -> Response:
     """Read standard errors, t, p and intervals of the weights, or why there are none."""
     with parts.database.read() as tx:

@@ -1,5 +1,7 @@
 """Plans, gradients, diagnostics and summaries from HTTP to a real worker and back."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,33 @@ def test_a_diagnosed_row_is_found_in_the_data_whatever_was_left_out(client: Clie
 def test_a_question_that_has_no_answer_is_refused(client: Client) -> None:
     with pytest.raises(InvalidInput, match="squared loss"):
         client.gradients(X, Y, loss="huber")
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ({"loss": "absolute"}, "kernel"),
+        ({"loss": "quantile", "quantile": 0.9}, "kernel"),
+        ({"loss": "huber", "huber_delta": 0.3}, "sandwich"),
+    ],
+    ids=["absolute", "quantile", "huber"],
+)
+def test_other_losses_are_solved_with_a_proof_and_errors_that_are_named(
+    client: Client, asked: dict[str, Any], shown: str
+) -> None:
+    run = client.train(X, Y, optimizer="exact", **asked).wait(timeout_seconds=60)
+
+    told = client.summary(str(run.job.model_id))
+
+    metrics = run.job.metrics
+    assert run.job.stop_reason == "solved"
+    assert len(run.history) == 1
+    assert metrics is not None
+    assert metrics.converged is True
+    assert metrics.gap == pytest.approx(0, abs=1e-12)
+    assert (told.refused, told.covariance) == (None, shown)
+    assert told.definition
+    np.testing.assert_allclose(run.model.coef[0], [1.5, -0.7], atol=0.2)
+    for row in told.targets[0].coefficients:
+        assert row.std_error is not None
+        assert 0 < row.std_error < 0.3

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from starlette.testclient import TestClient
 
-from descend.statistics import Statistics, TargetStatistics
+from descend.statistics import DEFINITIONS, Statistics, TargetStatistics
 from service.examples import RESPONSES
 from storage.database import Database
 from tests.service.conftest import NOTEBOOK, claim_next, finish_question, model_of
@@ -123,6 +123,65 @@ def test_a_covariance_that_was_not_stored_is_refused_with_the_reason(
     told = client.get(f"/v1/models/{model_id}/summary", params={"covariance": "HC1"}).json()
 
     assert told["refused"] == "HC0 needs a pass over the rows"
+
+
+def of_quantiles() -> Statistics:
+    target = TargetStatistics(
+        target="y",
+        residual_sd=SD,
+        r2=0.99,
+        adjusted_r2=None,
+        std_errors={"nid": [0.2, 0.3], "iid": [0.1, 0.1]},
+    )
+    return statistics(
+        targets=[target],
+        covariance="nid",
+        errors_refused={"kernel": "the density has no bandwidth"},
+        intervals_refused="intervals are those of squared loss",
+    )
+
+
+def test_a_summary_shows_the_errors_of_its_loss_and_says_what_they_are(
+    client: TestClient, database: Database
+) -> None:
+    model_id = a_model(client, database, of_quantiles())
+
+    told = client.get(f"/v1/models/{model_id}/summary").json()
+    asked = client.get(f"/v1/models/{model_id}/summary?covariance=iid").json()
+
+    assert told["covariance"] == "nid"
+    assert "quantreg" in told["definition"]
+    assert [row["std_error"] for row in told["targets"][0]["coefficients"]] == [0.2, 0.3]
+    assert asked["definition"] == DEFINITIONS["iid"]
+    assert [row["std_error"] for row in asked["targets"][0]["coefficients"]] == [0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("covariance", "reason"),
+    [
+        ("kernel", "the density has no bandwidth"),
+        ("HC3", "no HC3 standard errors were stored: this fit has nid, iid"),
+    ],
+)
+def test_errors_that_a_loss_has_not_are_refused_with_those_it_has(
+    client: TestClient, database: Database, covariance: str, reason: str
+) -> None:
+    model_id = a_model(client, database, of_quantiles())
+
+    told = client.get(f"/v1/models/{model_id}/summary", params={"covariance": covariance}).json()
+
+    assert told["refused"] == reason
+    assert told["definition"] is None
+
+
+def test_a_loss_without_intervals_says_so(client: TestClient, database: Database) -> None:
+    model_id = a_model(client, database, of_quantiles())
+
+    body = {"rows": [{"x0": 1.0}], "interval": {"level": 0.9, "kind": "mean"}}
+    response = client.post(f"/v1/models/{model_id}/predict", json=body)
+
+    assert response.status_code == 409
+    assert "intervals are those of squared loss" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("kind", ["prediction", "mean"])

@@ -11,6 +11,7 @@ from workers.training.compressed import factor_of
 from workers.training.constant import holds_constant
 from workers.training.factor import Factor
 from workers.training.outcome import TrainingOutcome, distance
+from workers.training.piecewise_errors import PiecewiseErrors, piecewise_errors
 from workers.training.problem import Floats, Problem
 from workers.training.robust import NAMED_ROWS, Robust, robust
 from workers.training.spread import Refusal, Spread
@@ -38,7 +39,7 @@ def statistics_of(
     """Compute what is known about a fit beyond its weights.
 
     Args:
-        problem: what was trained; squared loss on full batches.
+        problem: what was trained.
         outcome: what came of it.
         blocks: gives the rows, for the standard errors HC0 to HC3; None leaves them out.
         numbers: finds the numbers of rows, as people count them, by their places among `blocks`;
@@ -50,6 +51,8 @@ def statistics_of(
         the other), None where there are none.
     """
     h = problem.hyperparameters
+    if h.loss != "squared":
+        return _of_piecewise(problem, outcome), None
     if refused := _refused_by_way(problem) or _refused_by_distance(outcome):
         return _without(problem, outcome, refused), None
     factor = factor_of(problem.trained)
@@ -87,9 +90,9 @@ def _refused_by_way(problem: Problem) -> str | None:
             "a penalty biases the weights: their standard errors say nothing about the truth;"
             " train without l1 and l2"
         )
-    if h.loss != "squared":
-        return f"standard errors of {h.loss} loss are not known: they are those of squared loss"
-    if not h.has_certificate:
+    if h.loss != "squared" and h.optimizer != "exact":
+        return f"standard errors of {h.loss} loss need its minimum: train with optimizer exact"
+    if h.loss == "squared" and not h.has_certificate:
         return "statistics need squared loss on full batches: train with optimizer exact"
     return None
 
@@ -144,6 +147,58 @@ def _not_there(outcome: TrainingOutcome) -> str:
 def _params(outcome: TrainingOutcome, h: Hyperparameters) -> Floats:
     coef = outcome.coef.T
     return np.concatenate([coef, outcome.intercept[np.newaxis]]) if h.fit_intercept else coef
+
+
+def _of_piecewise(problem: Problem, outcome: TrainingOutcome) -> Statistics:
+    """Of huber, absolute and quantile loss, whose errors have definitions of their own."""
+    if refused := _refused_by_way(problem):
+        return _without(problem, outcome, refused)
+    found = piecewise_errors(problem, outcome)
+    if isinstance(found, Refusal):
+        return _without(problem, outcome, found.reason)
+    kinds = list(found[0].errors)
+    refusals = {
+        kind: next((e.reason for o in found if isinstance(e := o.errors[kind], Refusal)), None)
+        for kind in kinds
+    }
+    shown = [kind for kind in kinds if refusals[kind] is None]
+    if not shown:
+        return _without(problem, outcome, refusals[kinds[0]] or "")
+    h = problem.hyperparameters
+    constant = int(h.fit_intercept or holds_constant(problem.trained))
+    names, alone = _names(problem), problem.n_targets == 1
+    return Statistics(
+        names=names,
+        n_samples=found[0].n,
+        df_model=len(names) - constant,
+        df_residual=found[0].n - len(names),
+        rank=len(names),
+        condition_number=outcome.metrics.condition_number,
+        targets=[
+            _piecewise_target(name, one, shown, r2=outcome.metrics.r2 if alone else one.r2)
+            for name, one in zip(problem.targets, found, strict=True)
+        ],
+        covariance=shown[0],
+        errors_refused={kind: reason for kind, reason in refusals.items() if reason is not None},
+        intervals_refused="intervals about predictions are those of squared loss: train a quantile"
+        " for each end, or squared loss",
+    )
+
+
+def _piecewise_target(
+    name: str, found: PiecewiseErrors, shown: Sequence[Covariance], *, r2: float | None
+) -> TargetStatistics:
+    return TargetStatistics(
+        target=name,
+        residual_sd=_number(found.residual_sd),
+        r2=_number(r2),
+        adjusted_r2=None,
+        std_errors={
+            kind: _numbers(errors)
+            for kind, errors in found.errors.items()
+            if kind in shown and not isinstance(errors, Refusal)
+        },
+    )
 
 
 def _names(problem: Problem) -> list[str]:

@@ -70,7 +70,7 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
         "eval_loss": eval_loss,
         "best_loss": loss if eval_loss is None else eval_loss,
         "objective": objective,
-        "r2": 1 - squares / setup.variance if setup.variance > 0 else None,
+        "r2": 1 - squares / setup.baseline if setup.baseline > 0 else None,
         "duality_gap": minimum.duality_gap,
         "condition_number": minimum.condition,
     }
