@@ -26,10 +26,19 @@ from descend.errors import NOTHING_MADE, DescendError, InvalidInput
 from descend.gradients import Gradients
 from descend.jobs import Job, JobSpec
 from descend.limits import MAX_WAIT_SECONDS
+from descend.needed_columns import needed_columns
 from descend.plans import Plan
 from descend.runs import Run
 from descend.settings import ClientSettings
-from descend.specs import Given, Options, TrainOptions, given, job_spec, parted, spec_changes
+from descend.specs import (
+    Given,
+    Options,
+    TrainOptions,
+    given,
+    job_spec,
+    parted,
+    spec_changes,
+)
 from descend.transport import Body, Transport, read
 
 __all__ = ["Client", "Run"]
@@ -245,6 +254,8 @@ class Client(Catalog):
         spec = job_spec(data.reference or _NOT_YET, {**data.options, **about_job})
         if data.body is None:
             return spec
+        if _is_csv(data.body):
+            reading = needed_columns(about_job) | reading
         dataset = self._upload(data.body, name=spec.name, csv_options=reading)
         return spec.model_copy(update={"dataset": dataset.id})
 

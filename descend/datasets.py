@@ -12,12 +12,14 @@ from pydantic import (
     Field,
     StringConstraints,
     Tag,
+    computed_field,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
+from descend.proposals import suggested_target
 
 __all__ = [
     "MEDIA_TYPES",
@@ -26,6 +28,7 @@ __all__ = [
     "Cell",
     "Column",
     "ColumnName",
+    "ColumnNames",
     "ColumnType",
     "Dataset",
     "InlineColumns",
@@ -66,6 +69,7 @@ def text(max_length: int, *, min_length: int | None = None) -> StringConstraints
 
 
 ColumnName = Annotated[str, text(MAX_NAME_LENGTH, min_length=1)]
+ColumnNames = Annotated[list[ColumnName], Field(min_length=1, max_length=MAX_COLUMNS)]
 Cell = (
     Annotated[bool, Field(strict=True)]
     | Number
@@ -256,6 +260,15 @@ class Dataset(BaseModel):
     parent_rows: int | None = Field(None, description="how many of the first rows are the parent's")
     created_at: datetime
     urls: dict[str, str] = {}
+
+    @computed_field(  # type: ignore[prop-decorator]
+        description="the likeliest column to predict: never a year, a date or an id"
+    )
+    @property
+    def suggested_target(self) -> str | None:
+        if self.default_target:
+            return self.default_target[0]
+        return suggested_target(self.columns, self.n_rows)
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)

@@ -20,6 +20,7 @@ from pydantic import (
 
 from descend.datasets import (
     ColumnName,
+    ColumnNames,
     InlineColumns,
     InlineXY,
     text,
@@ -33,7 +34,6 @@ from descend.hyperparameters import (
     refuse_not_built,
 )
 from descend.limits import (
-    MAX_COLUMNS,
     MAX_METADATA_PAIRS,
     MAX_NAME_LENGTH,
 )
@@ -188,12 +188,11 @@ class JobSpec(BaseModel):
     )
 
     dataset: DatasetReference = Field(description="a dataset's id, or the data itself")
-    target: (
-        ColumnName | Annotated[list[ColumnName], Field(min_length=1, max_length=MAX_COLUMNS)] | None
-    ) = Field(None, description="the column or columns to predict; optional for X and y")
-    features: Annotated[list[ColumnName], Field(min_length=1, max_length=MAX_COLUMNS)] | None = (
-        Field(None, description="null: all columns but the targets and the weight")
+    target: ColumnName | ColumnNames | None = Field(
+        None, description="the column or columns to predict; optional for X and y"
     )
+    features: ColumnNames | None = Field(None, description="null: all but those that warnings name")
+    exclude: list[ColumnName] | None = Field(None, description="columns that are no features")
     weight: ColumnName | None = Field(None, description="the column of sample weights")
     missing: Literal["error", "drop", "mean"] = Field(
         "error",
@@ -221,7 +220,7 @@ class JobSpec(BaseModel):
     def _built(cls, body: Any) -> Any:
         return refuse_not_built(body, _NOT_BUILT)
 
-    @field_validator("target", "features")
+    @field_validator("target", "features", "exclude")
     @classmethod
     def _named_once(cls, names: str | list[str] | None) -> str | list[str] | None:
         if isinstance(names, list) and len(set(names)) != len(names):

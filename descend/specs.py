@@ -53,6 +53,7 @@ class ReadingOptions(TypedDict, total=False):
     thousands: str | Sequence[str] | None
     strip: str | Sequence[str] | None
     dates: str | Sequence[str] | None
+    columns: str | Sequence[str] | None
 
 
 class Options(TypedDict, total=False):
@@ -60,6 +61,7 @@ class Options(TypedDict, total=False):
 
     target: str | list[str] | None
     features: list[str] | None
+    exclude: list[str] | None
     weight: str | None
     missing: Literal["error", "drop", "mean"]
     categorical: Literal["one_hot", "error"]
@@ -203,6 +205,7 @@ def job_spec(dataset: Any, options: Mapping[str, Any]) -> JobSpec:
     """
     about_job = {name: value for name, value in options.items() if name in JobSpec.model_fields}
     about_training = {name: v for name, v in options.items() if name not in about_job}
+    about_job.setdefault("missing", "drop")  # as the page does; the answer counts the rows
     try:
         return JobSpec(
             dataset=dataset,

@@ -1,19 +1,19 @@
 """Checks a job against the columns of its dataset, at submission: what cannot train is refused."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from descend.counts import counted
 from descend.datasets import Column, Dataset
 from descend.errors import InvalidInput
+from descend.field_errors import FieldError
 from descend.jobs import InitialWeights, JobSpec
 from descend.limits import MAX_COEFFICIENTS, MAX_LEVELS
+from service.default_features import LEVELS_OF_AN_ID, default_features
 
 __all__ = ["Admission", "admit", "admit_validation"]
 
 MOST_NAMES = 10
-# Up to here a text column may be different in every row: a small table of names.
-LEVELS_OF_AN_ID = 20
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Admission:
     targets: tuple[str, ...]
     features: tuple[str, ...]
     weight: str | None
+    warnings: tuple[str, ...] = ()  # what is left out, where the job names no features
 
 
 def admit(spec: JobSpec, dataset: Dataset) -> Admission:
@@ -33,14 +34,13 @@ def admit(spec: JobSpec, dataset: Dataset) -> Admission:
     """
     targets = _targets(spec, dataset)
     weight = spec.weight or _default_weight(spec, dataset, targets)
-    features = _features(spec, dataset, {*targets, weight})
+    features, warnings = _features(spec, dataset, {*targets, weight})
     _refuse_overlap(spec, targets, weight, features)
-    _check_numbers(dataset, targets, "target")
+    _refuse(_no_numbers(dataset, targets, "target"))
     if weight is not None:
         _check_weight(dataset, weight)
-    _check_cells(spec, dataset, {"target": targets, "weight": [weight] if weight else []})
-    _check_cells(spec, dataset, {"features": features})
-    _check_levels(spec, dataset, features)
+    used = {"target": targets, "weight": [weight] if weight else [], "features": features}
+    _refuse([*_missing(spec, dataset, used), *_levels(spec, dataset, features)])
     if len(features) * len(targets) > MAX_COEFFICIENTS:
         raise InvalidInput(
             f"{len(features)} features x {len(targets)} targets are more than"
@@ -50,14 +50,16 @@ def admit(spec: JobSpec, dataset: Dataset) -> Admission:
     if all(column.is_numeric for column in _columns(dataset, features)):
         _check_init(spec, n_targets=len(targets), n_features=len(features))
     _check_rows(spec, dataset.n_rows)
-    return Admission(targets, features, weight)
+    return Admission(targets, features, weight, warnings)
 
 
 def _targets(spec: JobSpec, dataset: Dataset) -> tuple[str, ...]:
     names = spec.targets or dataset.default_target
     if names is None:
+        likely = dataset.suggested_target
+        such = f", such as {likely!r}" if likely else ""
         raise InvalidInput(
-            f"name the column to predict; the dataset has {_listed(dataset)}", param="target"
+            f"name the column to predict{such}; the dataset has {_listed(dataset)}", param="target"
         )
     _check_known(dataset, names, "target")
     return tuple(names)
@@ -69,25 +71,68 @@ def _default_weight(spec: JobSpec, dataset: Dataset, targets: Sequence[str]) -> 
     return None if weight in {*targets, *(spec.features or ())} else weight
 
 
-def _features(spec: JobSpec, dataset: Dataset, taken: set[str | None]) -> tuple[str, ...]:
-    if spec.features is not None:
+def _features(
+    spec: JobSpec, dataset: Dataset, taken: set[str | None]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    excluded = spec.exclude or ()
+    _check_known(dataset, excluded, "exclude")
+    warnings: tuple[str, ...] = ()
+    if spec.features is None:
+        names, warnings = default_features(dataset, {*taken, *excluded}, spec.categorical)
+    else:
         _check_known(dataset, spec.features, "features")
-        return tuple(spec.features)
-    names = tuple(
-        column.name for column in dataset.columns if column.name not in taken and not column.unnamed
-    )
+        names = tuple(name for name in spec.features if name not in excluded)
     if not names:
-        raise InvalidInput("no column is left to be a feature", param="features")
-    return names
+        why = f": {'; '.join(warnings)}" if warnings else ""
+        raise InvalidInput(f"no column is left to be a feature{why}", param="features")
+    return names, warnings
 
 
 def _check_known(dataset: Dataset, names: Iterable[str], param: str) -> None:
     known = {column.name for column in dataset.columns}
-    for name in names:
-        if name not in known:
-            raise InvalidInput(
-                f"there is no column {name!r}; the dataset has {_listed(dataset)}", param=param
-            )
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        listed = ", ".join(map(repr, unknown[:MOST_NAMES]))
+        more = f" and {len(unknown) - MOST_NAMES} more" if len(unknown) > MOST_NAMES else ""
+        raise InvalidInput(
+            f"there is no column {listed}{more}; the dataset has {_listed(dataset)}", param=param
+        )
+
+
+@dataclass(frozen=True)
+class _Wrong:
+    """A column that cannot be used as it is, and what to do."""
+
+    error: FieldError
+    cure: str
+
+
+def _wrong(
+    param: str, column: Column, what: str, *, code: str, cure: str, ways: Iterable[tuple[str, str]]
+) -> _Wrong:
+    error = FieldError(
+        param=param,
+        message=f"column {column.name!r} {what}",
+        code=code,
+        column=column.name,
+        options=[{field: [value]} for field, value in ways],
+    )
+    return _Wrong(error, cure)
+
+
+def _refuse(found: Sequence[_Wrong]) -> None:
+    """Raise one error about all columns that were found wrong; return where there are none."""
+    if not found:
+        return
+    told = "; ".join(one.error.message for one in found[:MOST_NAMES])
+    if len(found) > MOST_NAMES:
+        told += f"; and {counted(len(found) - MOST_NAMES, 'other')}"
+    cures = "; ".join(dict.fromkeys(one.cure for one in found))
+    if len(found) > 1:
+        cures = cures.replace("leave it out", "leave such columns out")
+    raise InvalidInput(
+        f"{told}: {cures}", param=found[0].error.param, errors=[one.error for one in found]
+    )
 
 
 def _listed(dataset: Dataset) -> str:
@@ -109,45 +154,68 @@ def _refuse_overlap(
         )
 
 
-def _check_numbers(dataset: Dataset, names: Iterable[str], param: str) -> None:
-    for column in _columns(dataset, names):
-        if not column.is_numeric:
-            raise InvalidInput(
-                f"column {column.name!r} holds text: name a column of numbers", param=param
-            )
+def _no_numbers(dataset: Dataset, names: Iterable[str], param: str) -> list[_Wrong]:
+    return [
+        _wrong(
+            param, column, "holds text", code="no_numbers", cure="name a column of numbers", ways=()
+        )
+        for column in _columns(dataset, names)
+        if not column.is_numeric
+    ]
 
 
-def _check_cells(spec: JobSpec, dataset: Dataset, columns: dict[str, Sequence[str]]) -> None:
+def _missing(spec: JobSpec, dataset: Dataset, columns: Mapping[str, Sequence[str]]) -> list[_Wrong]:
     """Missing cells need to be allowed for; a column of nothing else cannot be used at all."""
+    found = []
     for param, names in columns.items():
         for column in _columns(dataset, names):
             if column.missing == dataset.n_rows:
-                raise InvalidInput(f"column {column.name!r} is empty: leave it out", param=param)
-            if column.missing and spec.missing == "error":
-                raise InvalidInput(
-                    f"column {column.name!r} has {counted(column.missing, 'missing cell')}: set"
-                    ' missing to "drop", which leaves out such rows, or to "mean", which fills them'
-                    " in",
-                    param=param,
+                found.append(
+                    _wrong(
+                        param,
+                        column,
+                        "is empty",
+                        code="empty_column",
+                        cure="leave it out",
+                        ways=[("exclude", column.name)],
+                    )
                 )
+            elif column.missing and spec.missing == "error":
+                found.append(
+                    _wrong(
+                        param,
+                        column,
+                        f"has {counted(column.missing, 'missing cell')}",
+                        code="missing_cells",
+                        cure='set missing to "drop", which leaves out such rows, or to "mean",'
+                        " which fills them in",
+                        ways=[("missing", "drop"), ("missing", "mean")],
+                    )
+                )
+    return found
 
 
-def _check_levels(spec: JobSpec, dataset: Dataset, features: Sequence[str]) -> None:
+def _levels(spec: JobSpec, dataset: Dataset, features: Sequence[str]) -> list[_Wrong]:
+    found = []
     for column in _columns(dataset, features):
-        if column.is_numeric:
-            continue
-        if spec.categorical == "error":
-            raise InvalidInput(
-                f'column {column.name!r} holds text: leave it out, or set categorical to "one_hot"',
-                param="features",
-            )
         levels = column.distinct or 0
-        if levels > MAX_LEVELS or (levels > LEVELS_OF_AN_ID and 2 * levels > dataset.n_rows):
-            raise InvalidInput(
-                f"column {column.name!r} is text of {levels} distinct values in"
-                f" {dataset.n_rows} rows, too many to be levels: leave it out",
-                param="features",
+        many = levels > MAX_LEVELS or (levels > LEVELS_OF_AN_ID and 2 * levels > dataset.n_rows)
+        out = [("exclude", column.name)]
+        if not column.is_numeric and spec.categorical == "error":
+            cure = 'leave it out, or set categorical to "one_hot"'
+            ways = [*out, ("categorical", "one_hot")]
+            found.append(
+                _wrong("features", column, "holds text", code="text", cure=cure, ways=ways)
             )
+        elif not column.is_numeric and many:
+            what = (
+                f"is text of {levels} distinct values in {dataset.n_rows} rows, too many to be"
+                " levels"
+            )
+            found.append(
+                _wrong("features", column, what, code="levels", cure="leave it out", ways=out)
+            )
+    return found
 
 
 def _columns(dataset: Dataset, names: Iterable[str]) -> Iterator[Column]:
@@ -157,7 +225,7 @@ def _columns(dataset: Dataset, names: Iterable[str]) -> Iterator[Column]:
 
 def _check_weight(dataset: Dataset, weight: str) -> None:
     _check_known(dataset, [weight], "weight")
-    _check_numbers(dataset, [weight], "weight")
+    _refuse(_no_numbers(dataset, [weight], "weight"))
     column = dataset.column(weight)
     if column is None or column.min is None or column.max is None:
         return
@@ -214,7 +282,7 @@ def admit_validation(
     try:
         _check_known(validation, names, param)
         _check_kinds(validation, dataset, names, param)
-        _check_cells(spec, validation, {param: names})
+        _refuse(_missing(spec, validation, {param: names}))
     except InvalidInput as error:
         raise InvalidInput(f"of the validation dataset: {error.message}", param=param) from error
 

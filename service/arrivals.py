@@ -23,6 +23,7 @@ from storage.ingest_files import Order
 __all__ = ["CsvOptions", "Upload", "UploadOptions", "arrived"]
 
 Option = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
+Line = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00-\x1f]*$")]
 
 
 @dataclass(frozen=True)
@@ -110,17 +111,37 @@ class UploadOptions(CsvOptions):
     """How a CSV is written, and which of its columns are text though they look like numbers."""
 
     text: Annotated[
-        list[Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00-\x1f]*$")]]
-        | None,
+        list[Line] | None,
         Query(
             description="columns to be kept as text whatever their cells are, as a line of CSV;"
             " may be repeated",
         ),
     ] = None
 
+    columns: Annotated[
+        list[Line] | None,
+        Query(
+            description="columns that must be readable, as a line of CSV: of the others what was"
+            " meant to be numbers or dates and cannot be read is kept as text; may be repeated",
+        ),
+    ] = None
+    exclude: Annotated[
+        list[Line] | None,
+        Query(description="columns that need not be readable, as a line of CSV; may be repeated"),
+    ] = None
+
     @property
-    def columns_of_text(self) -> tuple[str, ...]:
-        return tuple(name for row in csv.reader(self.text or ()) for name in row)
+    def by_column(self) -> dict[str, object]:
+        """The fields of an order that name columns."""
+        return {
+            "text": _named(self.text),
+            "needed": None if self.columns is None else _named(self.columns),
+            "exclude": _named(self.exclude),
+        }
+
+
+def _named(lines: list[str] | None) -> tuple[str, ...]:
+    return tuple(name for row in csv.reader(lines or ()) for name in row)
 
 
 @dataclass(frozen=True)

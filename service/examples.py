@@ -92,6 +92,7 @@ _DATASET = {
         {"name": "price", "min": 2.0, "max": 6.0, "mean": 4.0, "std": 1.633, **_PROFILE},
     ],
     "default_target": None,
+    "suggested_target": "price",
     "default_weight": None,
     "warnings": [],
     "parent_id": None,

@@ -180,6 +180,7 @@ def _add(
         max_queued=parts.settings.limits.queued_jobs,
         kind=kind,
         parent_id=parent_id,
+        warnings=columns.warnings,
     )
 
 

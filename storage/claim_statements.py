@@ -120,6 +120,7 @@ CLAIMED = (
         job_specs.c.targets,
         job_specs.c.features,
         job_specs.c.weight,
+        jobs.c.warnings,
         jobs.c.dataset_id,
         jobs.c.dataset_sha256,
         datasets.c.inline,

@@ -26,6 +26,8 @@ class CsvForm:
         header: `absent` where the first line is a row.
         kinds: columns that must be there, with what they are; None: numbers, or true and false.
         only: the others are not asked for: they are kept as the text they are.
+        columns: those that must be readable as what they were meant to be; None: all.
+        exclude: those that need not be.
     """
 
     delimiter: str | None = None
@@ -40,6 +42,12 @@ class CsvForm:
     dates: tuple[str, ...] = ()
     kinds: Mapping[str, ColumnType | None] = field(default_factory=dict)
     only: bool = False
+    columns: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+
+    def is_spare(self, name: str) -> bool:
+        """Whether a column may be kept as text where it was meant to be something else."""
+        return name in self.exclude or (self.columns is not None and name not in self.columns)
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -212,5 +212,6 @@ def _text_columns(target: Path, source: Source) -> list[str]:
     scan = pl.scan_ipc(target)
     refuse_unfit_text(scan, texts)
     errors, warnings = find_meant(scan, found, source.reading.form_of)
-    refuse_columns(errors)
-    return warnings
+    spare = [error for error in errors if source.form.is_spare(error.column or "")]
+    refuse_columns([error for error in errors if error not in spare])
+    return warnings + [f"{error.message}: kept as text, since it is no feature" for error in spare]

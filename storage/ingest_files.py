@@ -55,6 +55,8 @@ class Order(BaseModel):
     strip: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
+    needed: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
     most_bytes: int = 10 * 2**30
     parent: Path | None = None
     columns: dict[str, ColumnType | None] | None = None
@@ -184,4 +186,6 @@ def _form(order: Order) -> CsvForm:
         dates=order.dates,
         kinds=kinds if order.parent is None else open_table(order.parent).kinds,
         only=order.columns is not None,
+        columns=order.needed,
+        exclude=order.exclude,
     )

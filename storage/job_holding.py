@@ -361,6 +361,7 @@ def _claim_of(row: RowMapping) -> Claim:
         timeout_seconds=row["timeout_seconds"],
         kind=JobKind(row["kind"]),
         queue=row["queue"],
+        warnings=tuple(json.loads(row["warnings"])),
     )
 
 

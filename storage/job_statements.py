@@ -40,7 +40,6 @@ _SUBMITTED = {
     "reason": "submitted",
     "created_at": now(),
     "changed_at": now(),
-    "warnings": "[]",
     "version": 1,
 }
 _ZEROS = [
@@ -71,6 +70,7 @@ _GIVEN = [
     "max_epochs",
     "validation_id",
     "kind",
+    "warnings",
 ]
 
 ADD: dict[str, Insert] = {

@@ -50,7 +50,7 @@ def queued_job(
         resolved_hyperparameters=hyperparameters,
         attempt=0,
         seed=row["seed"],
-        warnings=[],
+        warnings=json.loads(row["warnings"]),
         parent_id=parent_id,
         transitions=[Transition(state=JobState.QUEUED, at=created_at, reason="submitted")],
         dataset_id=row["dataset_id"],

@@ -48,6 +48,7 @@ class JobRepository(JobReading, JobHolding):
         max_queued: int,
         kind: JobKind = JobKind.TRAIN,
         parent_id: str | None = None,
+        warnings: Sequence[str] = (),
     ) -> tuple[Job, bool]:
         """Queue a job; the same key with the same request gives the earlier job.
 
@@ -78,6 +79,7 @@ class JobRepository(JobReading, JobHolding):
             "cost": _cost(dataset, len(features), len(targets), hyperparameters),
             "seed": seed,
             "max_epochs": hyperparameters.max_epochs if kind is JobKind.TRAIN else 1,
+            "warnings": json.dumps(list(warnings)),
         } | _asked(spec, dataset, kind)
         created_at = self._connection.scalar(sql.ADD[self._dialect], row)
         if created_at is None:  # PostgreSQL: another transaction with this key was faster

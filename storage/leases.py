@@ -79,6 +79,7 @@ class Claim:
     timeout_seconds: int | None
     kind: JobKind = JobKind.TRAIN
     queue: str = ""
+    warnings: tuple[str, ...] = ()  # of the submission, and of earlier attempts
 
 
 @dataclass(frozen=True, kw_only=True)

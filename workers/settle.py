@@ -48,7 +48,7 @@ def payment_for(entry: Entry | Unreadable, held: Held, *, platform: Platform) ->
 def _payment_for(entry: Entry, held: Held, platform: Platform) -> Payment:
     held.epochs_done = entry.epochs_done
     if entry.fate is Fate.SUCCEEDED and held.claim.kind is not JobKind.TRAIN:
-        return _outcome(entry, held, JobState.SUCCEEDED, result=_result(entry, held.claim.kind))
+        return _outcome(entry, held, JobState.SUCCEEDED, result=_result(entry, held.claim))
     if entry.fate is Fate.SUCCEEDED:
         return _outcome(entry, held, JobState.SUCCEEDED, _model(entry, held.claim, platform))
     if entry.fate is Fate.FAILED:
@@ -134,7 +134,7 @@ def _outcome(
         resolved=entry.resolved,
         engine=entry.engine,
         device=entry.device,
-        warnings=entry.warnings,
+        warnings=tuple(dict.fromkeys((*held.claim.warnings, *entry.warnings))),
         result=result,
         statistics=None if model is None else _statistics(entry, model),
         covariance=None if model is None else entry.covariance,
@@ -142,11 +142,15 @@ def _outcome(
     )
 
 
-def _result(entry: Entry, kind: JobKind) -> str:
+def _result(entry: Entry, claim: Claim) -> str:
     """Hold an answer against the contract: pydantic's ValidationError is a ValueError."""
     if entry.result is None or entry.stop_reason is not StopReason.ANSWERED:
         raise ValueError("a success without an answer")
-    return _ANSWERS[kind].model_validate_json(entry.result).model_dump_json()
+    answer = _ANSWERS[claim.kind].model_validate_json(entry.result)
+    warnings = dict.fromkeys((*claim.warnings, *getattr(answer, "warnings", ())))
+    if warnings and "warnings" in type(answer).model_fields:
+        answer = answer.model_copy(update={"warnings": list(warnings)})
+    return answer.model_dump_json()
 
 
 def _statistics(entry: Entry, model: LinearModel) -> Statistics | None:

@@ -24,7 +24,16 @@ from descend.jobs import JobSpec
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["OPTIONS", "SPEC", "command_line", "dashed", "options_of", "pairs_of", "spec_of"]
+__all__ = [
+    "OPTIONS",
+    "SPEC",
+    "command_line",
+    "dashed",
+    "options_of",
+    "pairs_of",
+    "quoted",
+    "spec_of",
+]
 
 ALIASES = {
     "learning_rate": "--lr",
@@ -35,10 +44,12 @@ ALIASES = {
 # Of JobSpec: the data is the command's argument, the hyperparameters are options themselves.
 _NOT_OPTIONS = ("dataset", "hyperparameters")
 # Fields that hold text whatever it looks like: a column may be named 7.
-_TEXTS = frozenset({"target", "features", "weight", "name", "metadata", "validation_dataset"})
-_LISTS = frozenset({"target", "features"})
+_TEXTS = frozenset(
+    {"target", "features", "exclude", "weight", "name", "metadata", "validation_dataset"}
+)
+_LISTS = frozenset({"target", "features", "exclude"})
 _PANELS = {
-    "Data": ("target", "features", "weight", "missing", "categorical", "standardize"),
+    "Data": ("target", "features", "exclude", "weight", "missing", "categorical", "standardize"),
     "Objective": ("loss", "huber_delta", "quantile", "l1", "l2", "fit_intercept"),
     "When to stop": ("max_epochs", "tol", "patience", "target_gap", "timeout_seconds"),
     "Validation": ("validation_fraction", "validation_dataset"),
@@ -79,7 +90,7 @@ def spec_of(dataset: str, given: Mapping[str, Any]) -> JobSpec:
     Raises:
         InvalidInput: when a value is not one the field takes; `param` names it.
     """
-    values = options_of(given)
+    values = {"missing": "drop"} | options_of(given)  # as the page does; the answer counts the rows
     hyperparameters = {
         name: values.pop(name) for name in list(values) if name in Hyperparameters.model_fields
     }
@@ -130,17 +141,18 @@ def _words(name: str, value: object) -> Iterator[str]:
         yield f"--{'' if value else 'no-'}{name.replace('_', '-')}"
     elif isinstance(value, list) and name in _LISTS:
         for one in value:
-            yield from (dashed(name), _quoted(one))
+            yield from (dashed(name), quoted(one))
     elif isinstance(value, dict) and name == "metadata":
         for key, one in value.items():
             yield from (dashed(name), f"{key}={one}")
     elif isinstance(value, str):
-        yield from (dashed(name), _quoted(value) if name in _LISTS else value)
+        yield from (dashed(name), quoted(value) if name in _LISTS else value)
     else:
         yield from (dashed(name), json.dumps(value))
 
 
-def _quoted(column: str) -> str:
+def quoted(column: str) -> str:
+    """Write a column's name as one cell of a line of CSV."""
     return column if not set(',"') & set(column) else '"' + column.replace('"', '""') + '"'
 
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,6 +46,7 @@ _MAGIC = {
 }
 _JSON = re.compile(rb'\{\s*"(columns|X|rows)"\s*:\s*[\[{]')
 _PEEK_BYTES = 512
+_TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 # With these the rows of a file are not its lines below the first.
 _UNNUMBERED = frozenset({"comment", "skip_rows", "header"})
 
@@ -139,14 +141,21 @@ def _no_file(words: str) -> str:
     return f"there is no file {words}, and it is no id of a data set"
 
 
-def stored(client: "Client", source: Source, *, name: str | None = None) -> Dataset:
-    """Read the data set the server has, or upload the table."""
+def stored(
+    client: "Client",
+    source: Source,
+    *,
+    name: str | None = None,
+    needed: Mapping[str, list[str]] = MappingProxyType({}),
+) -> Dataset:
+    """Read the data set the server has, or upload the table, of which a job needs some columns."""
     if source.dataset_id is not None:
         return client.dataset(source.dataset_id)
     with opened(source) as path:
         told = name or (None if source.words != _STDIN else "standard input")
         try:
-            return client.upload(path, name=told, **source.csv_options)
+            about = needed if is_csv(path) else {}
+            return client.upload(path, name=told, **{**about, **source.csv_options})
         except InvalidInput as error:
             if source.words != _STDIN and not _UNNUMBERED & source.csv_options.keys():
                 _show_rows(error, path, source.csv_options.get("encoding", "utf-8"))
@@ -178,6 +187,12 @@ def opened(source: Source) -> Iterator[Path]:
         with path.open("wb") as file:
             _copy(first, sys.stdin.buffer, file)
         yield path
+
+
+def is_csv(path: Path) -> bool:
+    """Whether a file is one, by its name."""
+    packed = path.suffix.lower() == ".gz"
+    return (path.with_suffix("") if packed else path).suffix.lower() in _TEXT_SUFFIXES
 
 
 def _copy(first: bytes, rest: IO[bytes], file: IO[bytes]) -> None:

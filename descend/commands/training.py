@@ -1,5 +1,6 @@
 """`train` and `plan`: a file or a data set, and how to train."""
 
+import shlex
 from contextlib import nullcontext
 from typing import Annotated, Any
 
@@ -7,13 +8,14 @@ import typer
 from rich.text import Text
 
 from descend.commands import data_pages, job_pages, model_pages
-from descend.commands.options import SPEC, options_of, spec_of
+from descend.commands.options import SPEC, options_of, quoted, spec_of
 from descend.commands.reading import READING, Source, forget, source_of, stored
 from descend.commands.sessions import JOB_FAILED, Session, registered
 from descend.counts import counted
 from descend.datasets import Dataset
 from descend.errors import NOTHING_MADE, InvalidInput
 from descend.jobs import Job, JobState, StopReason
+from descend.needed_columns import needed_columns
 
 __all__ = ["add_to", "end_shown", "followed", "tell_detached"]
 
@@ -60,7 +62,7 @@ def plan(session: Session, table: TableOrId, **given: Any) -> None:
     source = source_of(table, given)
     spec_of(_NO_DATASET, given)
     session.use_or_start()
-    dataset = stored(session.client, source)
+    dataset = stored(session.client, source, needed=needed_columns(options_of(given)))
     try:
         _need_target(dataset, given)
         answer = session.client.plan(dataset=dataset, **options_of(given))
@@ -124,7 +126,7 @@ def _show_end(session: Session, job: Job) -> None:
 
 
 def _submitted(session: Session, source: Source, given: dict[str, Any]) -> Job:
-    dataset = stored(session.client, source)
+    dataset = stored(session.client, source, needed=needed_columns(options_of(given)))
     try:
         _need_target(dataset, given)
         return session.client.submit(spec_of(dataset.id, given)).job
@@ -136,7 +138,11 @@ def _submitted(session: Session, source: Source, given: dict[str, Any]) -> Job:
 def _need_target(dataset: Dataset, given: dict[str, Any]) -> None:
     if not given["target"] and dataset.default_target is None:
         numbers = [column.name for column in dataset.columns if column.is_numeric]
-        raise InvalidInput(f"name the column to predict: {', '.join(numbers[:20])}", param="target")
+        likely = dataset.suggested_target
+        such = f" (--target {shlex.quote(quoted(likely))}?)" if likely else ""
+        raise InvalidInput(
+            f"name the column to predict{such}: {', '.join(numbers[:20])}", param="target"
+        )
 
 
 def tell_detached(session: Session, job: Job) -> None:

@@ -97,7 +97,7 @@ def _ingested(
 
 
 def _order(parts: Parts, upload: Upload, options: UploadOptions, *, name: str | None) -> Order:
-    return upload.order(options, parts.settings.limits, name=name, text=options.columns_of_text)
+    return upload.order(options, parts.settings.limits, name=name, **options.by_column)
 
 
 @router.post(

@@ -251,12 +251,72 @@ def test_missing_cells_are_told_with_the_option_to_type(descend: Command, folder
     text = (folder / "cars.csv").read_text()
     (folder / "cars.csv").write_text(text.replace("2372,95", "2372,"))
 
-    refused = descend("train", *CARS)
-    planned = descend("plan", *CARS, "--missing", "drop")
+    refused = descend("train", *CARS, "--missing", "error")
+    planned = descend("plan", *CARS)
 
-    assert "descend: column 'hp' has 1 missing cell: give --missing drop" in refused.words
-    assert "--missing mean" in refused.words
+    assert "column 'hp' has 1 missing cell: give --missing drop" in refused.words
+    assert "To go on, add: --missing drop or: --missing mean" in refused.words
     assert "1 of 12 rows has missing cells and is left out" in planned.words
+
+
+def test_what_is_left_out_by_default_is_said_with_the_result(
+    descend: Command, folder: Path, client: Client
+) -> None:
+    lines = (folder / "cars.csv").read_text().splitlines()
+    names = ["model,sold", *(f"m{i},2024-0{1 + i % 9}-01" for i in range(len(lines) - 1))]
+    table = [f"{a},{b}" for a, b in zip(lines, names, strict=True)]
+    (folder / "cars.csv").write_text("\n".join([*table, *table[1:]]))
+    ending = ("--optimizer", "exact", "--exclude", "sold")
+
+    ended = descend("train", *CARS, *ending)
+    run = client.train(folder / "cars.csv", target="mpg", optimizer="exact", exclude=["sold"])
+    job = run.wait().job
+
+    assert ended.code == 0, ended.err
+    assert "sold" not in ended.out
+    assert job.spec.missing == "drop"
+    assert "sold" not in run.model.features
+
+
+def test_text_of_too_many_levels_is_left_out_in_python_and_in_the_shell_alike(
+    descend: Command, folder: Path, client: Client
+) -> None:
+    rows = "".join(f"n{i},{i % 7},{'' if i == 3 else i}\n" for i in range(30))
+    (folder / "named.csv").write_text(f"name,a,y\n{rows}")
+    said = [
+        "column 'name' is left out of the features: text of too many levels",
+        "1 of 30 rows has missing cells and is left out",
+    ]
+
+    ended = descend("train", "named.csv", "--target", "y", "--optimizer", "exact", "--json")
+    run = client.train(folder / "named.csv", target="y", optimizer="exact").wait()
+    plan = client.plan(folder / "named.csv", target="y", optimizer="exact")
+
+    assert (
+        json.loads(ended.out)["warnings"][:2] == run.job.warnings[:2] == plan.warnings[:2] == said
+    )
+
+
+def test_a_column_that_no_option_names_need_not_be_readable(descend: Command, folder: Path) -> None:
+    (folder / "rents.csv").write_text(RENTS.replace("area", '"a, b"'))
+
+    ended = descend("train", "rents.csv", "--target", '"a, b"', "--exclude", "rent,day", "--json")
+    trained = descend(
+        "train", "rents.csv", "--target", '"a, b"', "--features", "rent", "--strip", "rent:$"
+    )
+
+    assert "no column is left to be a feature" in ended.err
+    assert trained.code == 0, trained.err
+
+
+def test_the_columns_to_predict_are_told_with_the_likeliest(descend: Command, folder: Path) -> None:
+    (folder / "sales.csv").write_text(
+        "id,sales,year\n" + "".join(f"{i},{i}.5,2020\n{i},7,2021\n" for i in range(5))
+    )
+
+    ended = descend("train", "sales.csv")
+
+    assert "name the column to predict (--target sales?): id, sales, year" in ended.words
 
 
 def test_a_narrow_list_shortens_ids_that_can_be_typed_again(descend: Command, server: str) -> None:
@@ -297,7 +357,7 @@ def test_without_a_target_the_columns_are_told(descend: Command) -> None:
     ended = descend("train", "cars.csv")
 
     assert ended.code == 2
-    assert "--target: name the column to predict: weight, hp, mpg" in ended.words
+    assert "name the column to predict (--target mpg?): weight, hp, mpg" in ended.words
 
 
 @pytest.mark.parametrize(

@@ -165,3 +165,99 @@ def test_more_coefficients_than_a_model_may_have_are_refused() -> None:
 
 def test_weights_of_the_right_shape_are_let_in() -> None:
     assert admit(spec(**GOOD, **INIT), TABLE).features == ("hours", "rooms")
+
+
+def test_every_column_that_cannot_be_used_is_in_one_refusal() -> None:
+    table = dataset(
+        column("a", missing=2, min=0.0, max=1.0),
+        column("b", missing=10),
+        column("c", dtype=ColumnType.STRING, distinct=30),
+        column("y", missing=1, min=0.0, max=1.0),
+        n_rows=40,
+    )
+    table = table.model_copy(update={"n_rows": 40})
+
+    with pytest.raises(InvalidInput) as refused:
+        admit(spec(target="y", features=["a", "b", "c"]), table)
+
+    found = [(one.column, one.param, one.code) for one in refused.value.errors]
+    assert found == [
+        ("y", "target", "missing_cells"),
+        ("a", "features", "missing_cells"),
+        ("b", "features", "missing_cells"),
+        ("c", "features", "levels"),
+    ]
+    assert refused.value.errors[0].options == [{"missing": ["drop"]}, {"missing": ["mean"]}]
+    assert refused.value.errors[3].options == [{"exclude": ["c"]}]
+    assert all(f"column {name!r}" in refused.value.message for name in "yabc")
+
+
+MIXED = dataset(
+    column("index", dtype=ColumnType.INT64, unnamed=True, min=0, max=99),
+    column("empty", missing=100),
+    column("name", dtype=ColumnType.STRING, distinct=99),
+    column("street", dtype=ColumnType.STRING, distinct=26),
+    column("kind", dtype=ColumnType.STRING, distinct=25),
+    column("same", dtype=ColumnType.STRING, distinct=1),
+    column("long", dtype=ColumnType.STRING, distinct=None),
+    column("area", min=0.0, max=1.0),
+    column("one", min=1.0, max=1.0),
+    column("y", min=0.0, max=1.0),
+    n_rows=100,
+)
+
+
+def test_by_default_what_is_no_feature_is_left_out_and_said() -> None:
+    admitted = admit(spec(target="y"), MIXED)
+
+    assert admitted.features == ("kind", "area", "one")
+    assert admitted.warnings == (
+        "column 'index' is left out of the features: not named in the file",
+        "column 'empty' is left out of the features: empty",
+        "columns 'name', 'street', 'long' are left out of the features: text of too many levels",
+        "column 'same' is left out of the features: text of one level",
+    )
+
+
+def test_named_features_are_taken_without_a_word_and_excluded_ones_are_not() -> None:
+    named = admit(spec(target="y", features=["index", "street", "area"], exclude=["area"]), MIXED)
+    rest = admit(spec(target="y", exclude=["kind", "name"]), MIXED)
+
+    assert (named.features, named.warnings) == (("index", "street"), ())
+    assert rest.features == ("area", "one")
+    with pytest.raises(InvalidInput, match="there is no column 'gone', 'lost'") as refused:
+        admit(spec(target="y", exclude=["area", "gone", "lost"]), MIXED)
+    assert refused.value.param == "exclude"
+
+
+def test_text_that_is_to_be_refused_is_not_left_out_instead() -> None:
+    with pytest.raises(InvalidInput, match="'kind' holds text"):
+        admit(spec(target="y", categorical="error"), MIXED)
+
+
+LOAD = column("load", min=9, max=40)
+WHOLE = ColumnType.INT64
+
+
+@pytest.mark.parametrize(
+    ("columns", "guess"),
+    [
+        ([column("price", min=0, max=9), column("area", min=0, max=9)], "price"),
+        ([LOAD, column("model year", dtype=WHOLE, min=70, max=82)], "load"),
+        ([LOAD, column("Jahr", min=1, max=2)], "load"),
+        ([LOAD, column("built", dtype=WHOLE, min=1950, max=2020)], "load"),
+        ([LOAD, column("customer_id", min=1, max=2)], "load"),
+        ([LOAD, column("patientID", min=1, max=2)], "load"),
+        ([LOAD, column("day [days since 2024-01-01]", min=0, max=9)], "load"),
+        ([LOAD, column("n", dtype=WHOLE, min=5, max=104, distinct=100)], "load"),
+        ([LOAD, column("unnamed_1", unnamed=True, min=0, max=99)], "load"),
+        ([LOAD, column("one", min=1, max=1), column("t", dtype=ColumnType.STRING)], "load"),
+        ([LOAD, column("humid", min=1, max=2)], "humid"),
+        ([column("id", min=1, max=2), column("year", min=1, max=2)], None),
+    ],
+    ids=lambda value: value[-1].name if isinstance(value, list) else "",
+)
+def test_the_guessed_target_is_never_a_year_or_an_id(
+    columns: list[Column], guess: str | None
+) -> None:
+    assert dataset(*columns, n_rows=100).suggested_target == guess

@@ -120,6 +120,35 @@ def test_options_are_repeated_and_dates_count_on_in_rows_that_come_later(
     assert [column["max"] for column in both["columns"]] == [31, 2024, 12000, 4]
 
 
+def test_columns_that_no_job_needs_are_no_reason_to_refuse_a_file(client: TestClient) -> None:
+    content = "when,cost,a,y\n2024-01-01,$5,1,2\n2024-01-02,$6,2,3\n2024-01-03,$7,3,5\n"
+
+    needed = client.post("/v1/datasets", params={"columns": "a,y"}, content=content, headers=CSV)
+    spared = client.post("/v1/datasets", params={"exclude": ["when"]}, content=content, headers=CSV)
+    both = client.post(
+        "/v1/datasets", params={"exclude": ["when", '"cost"']}, content=content, headers=CSV
+    )
+
+    assert (needed.status_code, spared.status_code, both.status_code) == (201, 422, 201)
+    assert [one["column"] for one in spared.json()["errors"]] == ["cost"]
+    said = needed.json()["warnings"]
+    assert [w for w in said if "'cost'" in w and "kept as text, since it is no feature" in w]
+
+
+def test_what_a_job_leaves_out_is_said_in_its_warnings(client: TestClient) -> None:
+    content = ",name,a,y\n" + "".join(f"{i},n{i},{i % 7},{i}.5\n" for i in range(30))
+    dataset = client.post("/v1/datasets", content=content, headers=CSV).json()
+
+    made = client.post("/v1/jobs", json={"dataset": dataset["id"], "target": "y"}).json()
+    read = client.get(f"/v1/jobs/{made['id']}").json()
+
+    assert made["warnings"] == [
+        "column 'unnamed_1' is left out of the features: not named in the file",
+        "column 'name' is left out of the features: text of too many levels",
+    ]
+    assert read["warnings"] == made["warnings"]
+
+
 def test_a_nameless_column_is_no_feature_unless_asked_for(client: TestClient) -> None:
     content = '"height","mass"\n"1",150,50\n"2",153,53.5\n"3",156,57\n'
     dataset = client.post("/v1/datasets", content=content, headers=CSV).json()
