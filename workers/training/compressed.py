@@ -44,6 +44,10 @@ class Factored:
         return self.factor.n_targets
 
     @property
+    def n_observations(self) -> int:
+        return self.factor.n_observations
+
+    @property
     def weighs(self) -> bool:
         return bool(self.factor.R[0, 0] > 0)
 

@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from workers.training.certificate import Certificate
 from workers.training.objective import Matrices, matrices
 from workers.training.problem import Floats, Problem
+from workers.training.remedies import exactly, listed
 from workers.training.rounding import rank_tolerance
 from workers.training.setup import Setup
 from workers.training.spectrum import spectrum
@@ -41,8 +42,9 @@ def repeated_columns(problem: Problem, minimum: Certificate | None) -> tuple[str
     """
     if minimum is None or minimum.condition <= math.sqrt(INFLATED):
         return ()
-    if problem.n_train <= problem.n_features:  # all determine each other: the rank is told
-        return ()
+    fitted = problem.hyperparameters.fit_intercept
+    if problem.trained.n_observations - fitted <= problem.n_features:
+        return ()  # so few rows determine each column by the others: the rank is told
     A, place = _columns(problem)
     precision, exact = _precision(A)
     inflation = np.diagonal(precision)
@@ -145,7 +147,7 @@ def _told(problem: Problem, names: list[str], inflation: float, *, exact: bool) 
         )
     return (
         f"{subject}: the loss can be near its minimum while {their} weights are far from theirs;"
-        f" {out}, {ridge}, or solve exactly"
+        f" {listed([out, ridge, exactly(h) or 'solve exactly'])}"
     )
 
 

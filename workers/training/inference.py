@@ -13,6 +13,7 @@ from workers.training.factor import Factor
 from workers.training.outcome import TrainingOutcome, distance
 from workers.training.piecewise_errors import PiecewiseErrors, piecewise_errors
 from workers.training.problem import Floats, Problem
+from workers.training.remedies import exactly
 from workers.training.robust import NAMED_ROWS, Robust, robust
 from workers.training.spread import Refusal, Spread
 from workers.training.statistics import Inference, infer
@@ -53,7 +54,7 @@ def statistics_of(
     h = problem.hyperparameters
     if h.loss != "squared":
         return _of_piecewise(problem, outcome), None
-    if refused := _refused_by_way(problem) or _refused_by_distance(outcome):
+    if refused := _refused_by_way(problem) or _refused_by_distance(problem, outcome):
         return _without(problem, outcome, refused), None
     factor = factor_of(problem.trained)
     found = _inferred(factor, problem, outcome)
@@ -62,7 +63,7 @@ def statistics_of(
     if all(one.perfect for one in found.targets):
         return _with(problem, outcome, found, None, refused=PERFECT), None
     if _distance(found, outcome, root_weight=factor.root_weight) > NEAR_IN_ERRORS:
-        return _without(problem, outcome, _not_there(outcome)), None
+        return _without(problem, outcome, _not_there(problem, outcome)), None
     sturdy = None
     if blocks is not None:
         sturdy = robust(blocks(), factor, _params(outcome, h), fit_intercept=h.fit_intercept)
@@ -90,21 +91,22 @@ def _refused_by_way(problem: Problem) -> str | None:
             "a penalty biases the weights: their standard errors say nothing about the truth;"
             " train without l1 and l2"
         )
+    way = exactly(h, verb="train with") or "train with loss squared"
     if h.loss != "squared" and h.optimizer != "exact":
-        return f"standard errors of {h.loss} loss need its minimum: train with optimizer exact"
+        return f"standard errors of {h.loss} loss need its minimum: {way}"
     if h.loss == "squared" and not h.has_certificate:
-        return "statistics need squared loss on full batches: train with optimizer exact"
+        return f"statistics need all rows at once: {way}"
     return None
 
 
-def _refused_by_distance(outcome: TrainingOutcome) -> str | None:
+def _refused_by_distance(problem: Problem, outcome: TrainingOutcome) -> str | None:
     """Refuse cheaply what is far from the optimum, as most training is when it ends."""
     metrics = outcome.metrics
     if metrics.gap is None or metrics.min_loss is None:
         return "the design is too large for its minimum to be computed, on which statistics rest"
     freedom = max(metrics.n_samples - (metrics.rank or 0), 1)
     far = metrics.gap * freedom > NEAR_IN_ERRORS**2 * metrics.min_loss
-    return _not_there(outcome) if far else None
+    return _not_there(problem, outcome) if far else None
 
 
 def _distance(found: Inference, outcome: TrainingOutcome, *, root_weight: float) -> float:
@@ -137,10 +139,10 @@ def _pinned(
     )
 
 
-def _not_there(outcome: TrainingOutcome) -> str:
+def _not_there(problem: Problem, outcome: TrainingOutcome) -> str:
     return (
         f"training stopped before the least-squares estimate, {distance(outcome.metrics)}: its"
-        " weights have no standard errors; train with optimizer exact"
+        f" weights have no standard errors; {exactly(problem.hyperparameters, verb='train with')}"
     )
 
 
@@ -238,7 +240,8 @@ def _with(
 ) -> Statistics:
     told = pinned
     if sturdy is None and refused is None:
-        told = "HC0 to HC3 need a pass over the rows: train with optimizer exact"
+        way = exactly(problem.hyperparameters, verb="train with")
+        told = f"HC0 to HC3 need a pass over the rows: {way}"
     elif isinstance(sturdy, Refusal):
         told = sturdy.reason
     return Statistics(

@@ -15,6 +15,7 @@ from workers.training.divergence import diagnose
 from workers.training.losses import SQUARED, Loss
 from workers.training.minibatch import StreamedState
 from workers.training.problem import Floats, Problem
+from workers.training.remedies import closer, exactly, listed, lower_tol, swamped
 from workers.training.schedules import falls
 from workers.training.setup import Setup
 from workers.training.state import TrainingState
@@ -209,7 +210,9 @@ def distance(metrics: Metrics) -> str:
 def _short(setup: Setup, metrics: Metrics) -> str:
     """Say what settling means where it is no convergence."""
     if metrics.gap is not None:
-        return f"while it is still {distance(metrics)}: lower tol, or use optimizer exact"
+        asked = setup.problem.hyperparameters
+        ways = [lower_tol(asked), exactly(asked)]
+        return f"while it is still {distance(metrics)}: {listed([way for way in ways if way])}"
     told = "; no minimum is known to hold it against"
     if setup.lowest is not None:
         told = "; the minimum is not proved"
@@ -224,20 +227,12 @@ def _closer(setup: Setup, metrics: Metrics) -> str:
     far = metrics.gap is not None and not metrics.converged
     if far and (uneven := unevenness(setup)):
         now, scaled = uneven
+        ways = ["set standardize to true", exactly(setup.problem.hyperparameters)]
         return (
             f"unscaled, the steepest direction is {now:.2g} times as steep as the flattest, scaled"
-            f" {scaled:.2g} times: set standardize to true, or use optimizer exact"
+            f" {scaled:.2g} times: {listed([way for way in ways if way])}"
         )
-    return f"{_method(setup.hyperparameters)} will bring it closer to the optimum"
-
-
-def _method(h: Hyperparameters) -> str:
-    falling = falls(h)
-    if Loss.of(h).curvature is None and not falling:
-        return f"the gradient of {h.loss} loss does not fade, but a schedule that falls"
-    if h.loss == "huber" and h.optimizer == "sgd":
-        return "more epochs, a larger huber_delta or optimizer adam"
-    return "more epochs" if falling or h.optimizer != "sgd" else "more epochs or a momentum"
+    return f"{closer(setup)} will bring it closer to the optimum"
 
 
 def _finite(value: float | None) -> float | None:
@@ -258,8 +253,10 @@ def _warnings(
     if (metrics.condition_number or 0) > SINGLE_HOLDS and h.dtype == "float32":
         told.append(
             f"the design's condition number is {metrics.condition_number:.2g}: float32 leaves its"
-            " weights fewer than three digits; use float64"
+            " weights fewer than three digits; use dtype float64"
         )
+    if not metrics.converged and (words := swamped(setup)):
+        told.append(words)
     spread = math.sqrt(setup.variance)
     if h.huber_delta is not None and h.huber_delta < LINEAR_BELOW * spread:
         told.append(
@@ -271,7 +268,8 @@ def _warnings(
     if h.weight_decay and np.abs(params[: setup.problem.n_features]).max() > 0.5 / h.weight_decay:
         told.append(
             f"adamw's weight_decay ({h.weight_decay:g}) keeps coefficients within"
-            f" {1 / h.weight_decay:g} in the units trained in: lower it or scale the targets"
+            f" {1 / h.weight_decay:g} in the units trained in: lower weight_decay, or multiply the"
+            " targets by a power of ten"
         )
     if h.loss == "squared" and metrics.gap is not None and metrics.train_loss is not None:
         added = added_loss(setup, params, metrics.train_loss)

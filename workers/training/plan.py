@@ -8,7 +8,7 @@ from descend.jobs import Hyperparameters
 from descend.plans import GAPS, GapEpochs, Mode, Plan
 from descend.statistics import INTERCEPT
 from workers.training.certificate import Certificate
-from workers.training.conditioning import repeated_columns
+from workers.training.conditioning import repeated_columns, unevenness
 from workers.training.divergence import guilty_columns, largest_parts
 from workers.training.losses import Loss
 from workers.training.modes import Modes, epochs_to, modes_of
@@ -16,6 +16,7 @@ from workers.training.objective import Matrices
 from workers.training.outcome import engine_of
 from workers.training.problem import Floats, Problem
 from workers.training.rate import best_rate, stability_bound
+from workers.training.remedies import exactly, listed
 from workers.training.setup import Setup, prepare
 from workers.training.spectrum import Spectrum, spectrum
 
@@ -89,7 +90,8 @@ def plan(problem: Problem, device: str, whole: Problem | None = None) -> Plan:
         direction=direction,
         memory_bytes=_memory(problem, arranged),
     )
-    warnings = [*_warnings(h, told_plan), *repeated_columns(basis.problem, minimum)]
+    told = _warnings(problem.hyperparameters, told_plan, uneven=unevenness(basis) is not None)
+    warnings = [*told, *repeated_columns(basis.problem, minimum)]
     return told_plan.model_copy(update={"warnings": warnings})
 
 
@@ -198,10 +200,14 @@ def _memory(problem: Problem, arranged: Matrices) -> int:
     return int(rows + 2 * design.nbytes + HISTORY_BYTES * problem.hyperparameters.max_epochs)
 
 
-def _warnings(h: Hyperparameters, told: Plan) -> list[str]:
-    return [
-        text for text in (_rank(told), _rate(told), *_condition(h, told), _slow(h, told)) if text
-    ]
+def _warnings(h: Hyperparameters, told: Plan, *, uneven: bool) -> list[str]:
+    words = (
+        _rank(told),
+        _rate(told, uneven=uneven),
+        *_condition(h, told, uneven=uneven),
+        _slow(h, told, uneven=uneven),
+    )
+    return [text for text in words if text]
 
 
 def _rank(told: Plan) -> str | None:
@@ -213,29 +219,34 @@ def _rank(told: Plan) -> str | None:
     )
 
 
-def _rate(told: Plan) -> str | None:
+def _rate(told: Plan, *, uneven: bool) -> str | None:
     if not told.diverges:
         return None
     return (
         f"learning_rate {told.learning_rate:.5g} is at or above {told.stability_bound:.5g}, the"
         f" bound below which gradient descent is stable on this data; it is set by"
-        f" {', '.join(told.guilty_columns)}"
+        f" {', '.join(told.guilty_columns)}; set learning_rate to auto"
+        + (", and standardize to true" if uneven else "")
     )
 
 
-def _condition(h: Hyperparameters, told: Plan) -> list[str]:
+def _condition(h: Hyperparameters, told: Plan, *, uneven: bool) -> list[str]:
     warnings = []
     descends = h.optimizer == "sgd" and told.hessian_condition is not None
     if descends and (told.hessian_condition or 0) > ILL_CONDITIONED:
-        remedy = "set standardize to true, or" if not h.standardize else ""
+        ways = ["set standardize to true" if uneven else None, exactly(h)]
         warnings.append(
             f"the steepest direction is {told.hessian_condition:.2g} times as steep as the"
-            f" flattest: gradient descent takes about that many epochs; {remedy} use optimizer"
-            " exact".replace("  ", " ")
+            " flattest: gradient descent takes about that many epochs; "
+            + listed([way for way in ways if way])
         )
     lost = math.log10(told.condition_number) if told.condition_number else 0.0
     if DIGITS[h.dtype] - lost < WANTED_DIGITS:
-        advice = "use float64" if h.dtype == "float32" else "few of the weights' digits are certain"
+        advice = (
+            "use dtype float64"
+            if h.dtype == "float32"
+            else "few of the weights' digits are certain"
+        )
         warnings.append(
             f"the columns' condition number {told.condition_number:.2g} costs {lost:.0f} of the"
             f" {DIGITS[h.dtype]:.0f} digits of {h.dtype}: {advice}"
@@ -243,11 +254,12 @@ def _condition(h: Hyperparameters, told: Plan) -> list[str]:
     return warnings
 
 
-def _slow(h: Hyperparameters, told: Plan) -> str | None:
+def _slow(h: Hyperparameters, told: Plan, *, uneven: bool) -> str | None:
     needed = next((one.epochs for one in told.epochs_to_gap if one.gap == 1e-6), None)
     if told.epochs_refused or told.diverges or (needed or 0) <= h.max_epochs:
         return None
+    cure = "; set standardize to true: the scales of the columns are the reason" if uneven else ""
     return (
         f"max_epochs ({h.max_epochs}) ends before the minimum is near: {needed} epochs bring the"
-        " gap to a millionth"
+        f" gap to a millionth{cure}"
     )

@@ -36,6 +36,10 @@ class Sample(Protocol):
     def n_targets(self) -> int: ...
 
     @property
+    def n_observations(self) -> int:
+        """Rows with a weight above 0."""
+
+    @property
     def weighs(self) -> bool:
         """Whether any row has a weight above 0."""
 
@@ -109,6 +113,10 @@ class Rows:
     @property
     def n_targets(self) -> int:
         return int(self.Y.shape[1])
+
+    @property
+    def n_observations(self) -> int:
+        return self.n if self.omega is None else int(np.count_nonzero(self.omega))
 
     @property
     def weighs(self) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 from descend.errors import InvalidInput
 from descend.history import History
-from descend.jobs import Metrics, StopReason
+from descend.jobs import Hyperparameters, Metrics, StopReason
 from workers.training.certificate import Certificate
 from workers.training.compressed import factor_of
 from workers.training.conditioning import repeated_columns
@@ -86,19 +86,24 @@ def _lowest(setup: Setup, budget: float) -> Certificate:
     found = setup.lowest
     if found is None:
         raise InvalidInput(
-            "the minimum cannot be computed: there are too many columns, or numbers whose squares"
-            " leave the range of float64; train with optimizer sgd or lbfgs, or scale the columns",
+            "the minimum cannot be computed: there are too many columns; train with optimizer"
+            f" {_trained_by(setup)}",
             param="hyperparameters.optimizer",
         )
     if found.exhausted and not found.proved:
         raise InvalidInput(
             f"the search for the minimum with l1 was given up after {budget:g} multiplications,"
             f" at a duality gap of {found.duality_gap:.2g} of the objective of zero weights; raise"
-            " l1, add l2, leave out columns that repeat others, or train with optimizer sgd or"
-            " adam",
+            f" l1, {_ridge(setup.hyperparameters)}, leave out columns that repeat others, or train"
+            " with optimizer sgd or adam",
             param="hyperparameters.optimizer",
         )
     return found
+
+
+def _trained_by(setup: Setup) -> str:
+    """Lbfgs takes no l1."""
+    return "sgd or adam" if setup.hyperparameters.l1 > 0 else "sgd or lbfgs"
 
 
 def _unproved(found: Certificate) -> str:
@@ -145,11 +150,26 @@ def _holds(setup: Setup, before: Weights, after: Weights) -> bool:
 
 
 def _dependent(problem: Problem, minimum: Certificate) -> str:
-    where = " of the standardised weights" if problem.hyperparameters.standardize else ""
-    return (
-        f"the columns are dependent: {minimum.rank} of {len(minimum.params)} are independent, many"
-        f" weights fit equally well, and these are the ones of least norm{where}"
-    )
+    h, n = problem.hyperparameters, problem.trained.n_observations
+    n_columns = len(minimum.params)
+    if n < n_columns:
+        told = (
+            f"{n} rows with a weight leave at most {n} of {n_columns} weights determined: many fit"
+            f" equally well; bring more rows, leave out features or {_ridge(h)}"
+        )
+    else:
+        told = (
+            f"the columns are dependent: {minimum.rank} of {n_columns} are independent, many"
+            " weights fit equally well"
+        )
+    if h.l1 > 0:
+        return f"{told}; l1 chooses among them, and its choice may not be the only one"
+    where = " of the standardised weights" if h.standardize else ""
+    return f"{told}; these are the ones of least norm{where}"
+
+
+def _ridge(h: Hyperparameters) -> str:
+    return "raise l2" if h.l2 > 0 else "add l2"
 
 
 def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats) -> Metrics:
