@@ -55,8 +55,8 @@ def test_a_job_and_its_plan_name_the_columns_and_the_inflation(asked: dict[str, 
     (said,) = job
     assert said == (
         f"age and years repeat each other (variance inflation {inflation:.2g}): the loss can be"
-        " near its minimum while their weights are far from theirs; leave one out, add l2, or"
-        " solve exactly"
+        " near its minimum while their weights are far from theirs; leave one out, add l2 or use"
+        " optimizer exact (without max_epochs)"
     )
 
 
@@ -93,7 +93,7 @@ def test_an_exact_solution_says_how_uncertain_the_weights_are() -> None:
 
     (told,) = repeats(outcome.warnings)
     assert "less certain" in told
-    assert "solve exactly" not in told
+    assert "use optimizer exact" not in told
 
 
 def test_columns_that_determine_each_other_are_named() -> None:
