@@ -115,7 +115,7 @@ ADVICE: dict[str, Change] = {
     r"leave (one|it|features|one of them) out|leave out (columns|features)": _without_last_feature,
     r"multiply '(?P<name>\w+)' by (?P<factor>\S+)": _multiplied,
     r"train without l1 and l2": _set(l1=None, l2=None),
-    r"train with loss squared": _set(loss=None, huber_delta=None, quantile=None),
+    r"raise huber_delta": _times("huber_delta", 10, 1),
     r"set missing to \"drop\"": lambda body, _: body.update(missing="drop"),
     r"or to \"mean\"": lambda body, _: body.update(missing="mean"),
     r"lower validation_fraction": _times("validation_fraction", 0.2, 0),
@@ -152,6 +152,7 @@ JOBS: list[tuple[Body, dict[str, Any]]] = [
     ({"X": LINE["X"], "y": [v * 1e-9 for v in LINE["y"]]}, {"optimizer": "adam", "eps": 1e-3}),
     ({"X": LINE["X"], "y": [v * 1e6 for v in LINE["y"]]}, {"optimizer": "adamw"}),
     (LINE, {"optimizer": "exact", "l2": 0.1}),
+    (LINE, {"optimizer": "exact", "loss": "huber", "huber_delta": 1e-3}),
     (LINE, {"optimizer": "exact", "l1": 0.1}),
     ({"X": COPIES, "y": BENT}, {"optimizer": "exact"}),
     ({"X": COPIES, "y": BENT}, {"learning_rate": 0.01, "max_epochs": 50}),
@@ -301,7 +302,7 @@ FOLLOWED = (
     "leave one of them out",
     "multiply {} by 1e{}",
     "train without l1 and l2",
-    "train with loss squared",
+    "raise huber_delta",
     "lower validation_fraction, or set another seed",
     "take HC0 or HC1",
     "subtract a constant from them",
@@ -328,6 +329,9 @@ KNOWN = (
     "raise l1, add l2, or leave out columns that repeat others",
     "and which come out depends on where training starts",
     "swamps the gradients, which begin",
+    "ask for sandwich, or train without weights",
+    "leave out columns that repeat others",
+    "train with loss squared",
 )
 
 
