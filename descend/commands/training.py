@@ -10,6 +10,7 @@ from rich.text import Text
 from descend.commands import data_pages, job_pages, model_pages
 from descend.commands.options import SPEC, options_of, quoted, spec_of
 from descend.commands.reading import READING, Source, forget, source_of, stored
+from descend.commands.refusals import in_options
 from descend.commands.sessions import JOB_FAILED, Session, registered
 from descend.counts import counted
 from descend.datasets import Dataset
@@ -62,7 +63,7 @@ def plan(session: Session, table: TableOrId, **given: Any) -> None:
     source = source_of(table, given)
     spec_of(_NO_DATASET, given)
     session.use_or_start()
-    dataset = stored(session.client, source, needed=needed_columns(options_of(given)))
+    dataset = _stored(session, source, given)
     try:
         _need_target(dataset, given)
         answer = session.client.plan(dataset=dataset, **options_of(given))
@@ -126,13 +127,22 @@ def _show_end(session: Session, job: Job) -> None:
 
 
 def _submitted(session: Session, source: Source, given: dict[str, Any]) -> Job:
-    dataset = stored(session.client, source, needed=needed_columns(options_of(given)))
+    dataset = _stored(session, source, given)
     try:
         _need_target(dataset, given)
         return session.client.submit(spec_of(dataset.id, given)).job
     except NOTHING_MADE:
         forget(session.client, source, dataset)
         raise
+
+
+def _stored(session: Session, source: Source, given: dict[str, Any]) -> Dataset:
+    """Read or upload the table; what was found on reading a file is told before it is used."""
+    dataset = stored(session.client, source, needed=needed_columns(options_of(given)))
+    if source.dataset_id is None:
+        for warning in dataset.warnings:
+            session.note(f"! {in_options(warning)}", style="yellow")
+    return dataset
 
 
 def _need_target(dataset: Dataset, given: dict[str, Any]) -> None:

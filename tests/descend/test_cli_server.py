@@ -145,6 +145,20 @@ def test_columns_of_dates_and_signs_are_predicted_from_the_file_as_it_is(
     assert float(ended.out.split()[1]) == pytest.approx(887)
 
 
+def test_a_first_row_that_looks_like_data_is_told_before_training(
+    descend: Command, folder: Path
+) -> None:
+    rows = "".join(f"{'KLM'[i % 3]},0.{300 + i},{i * i}\n" for i in range(7, 19))
+    (folder / "rows.csv").write_text(rows)
+
+    told = descend("train", "rows.csv", "--target", "49", "--optimizer", "exact")
+    read = descend("train", "rows.csv", "--target", "column_3", "--header", "absent", "--detach")
+
+    assert "! the first row looks like data" in told.err
+    assert "send --header absent" in told.err
+    assert (read.code, "looks like" in read.err) == (0, False)
+
+
 def test_what_r_writes_is_trained_without_its_row_names(descend: Command, folder: Path) -> None:
     rows = "".join(f'"{i}",{150 + i},{50 + 2 * i}.5\n' for i in range(1, 9))
     (folder / "r.csv").write_text(f'"height","mass"\n{rows}')
