@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from descend.charts import number
 from descend.history import History
 from descend.jobs import Job
 from descend.models import LinearModel
@@ -67,8 +68,8 @@ def curve_svg(history: History, *, label: str = "loss by epoch") -> str:
         ' opacity=".35"/>'
     )
     ends = (
-        _text(_LEFT - 6, _EDGE + 4, f"{high:.4g}", anchor="end")
-        + _text(_LEFT - 6, bottom, f"{low:.4g}", anchor="end")
+        _text(_LEFT - 6, _EDGE + 4, number(high), anchor="end")
+        + _text(_LEFT - 6, bottom, number(low), anchor="end")
         + _text(_LEFT, _HEIGHT - 4, f"{int(history.epoch[0]):,}", anchor="start")
         + _text(_WIDTH, _HEIGHT - 4, f"epoch {int(history.epoch[-1]):,}", anchor="end")
     )
@@ -198,4 +199,4 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _number(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)

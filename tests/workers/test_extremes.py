@@ -391,3 +391,17 @@ def test_rows_of_leverage_1_are_named_by_their_number_in_the_table(
     assert told.robust_refused.startswith(f"row {row} has leverage 1")
     assert "take HC0 or HC1" in told.robust_refused
     assert set(told.targets[0].std_errors) == {"classical", "HC0", "HC1"}
+
+
+def test_the_lowest_loss_is_never_above_the_last(tmp_path: Path) -> None:
+    compared = 0
+    for seed, _, entry in entries(tmp_path):
+        metrics = entry.metrics
+        if metrics is None or metrics.best_loss is None or metrics.eval_loss is not None:
+            continue
+        if metrics.train_loss is None:
+            continue
+        assert metrics.best_loss <= metrics.train_loss, seed
+        compared += 1
+
+    assert compared > 30
