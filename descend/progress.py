@@ -129,7 +129,7 @@ class _Terminal:
             description=watched.standing,
             total=watched.max_epochs,
             completed=watched.max_epochs if ended else watched.epoch,
-            epochs="" if watched.diverged else f"{watched.epoch:,} of {watched.max_epochs:,}",
+            epochs="" if watched.diverged else f"{watched.epoch}/{watched.max_epochs}",
             loss=watched.loss,
             curve=sparkline(watched.history.train_loss, _CURVE_WIDTH, unicode=self._unicode),
         )
@@ -152,7 +152,7 @@ class _Lines:
         self._state, self._next = state, now + _LINE_SECONDS
         words = f"{watched.job_id} {watched.standing}"
         if watched.epoch and not watched.diverged:
-            words += f": epoch {watched.epoch:,} of {watched.max_epochs:,}"
+            words += f": epoch {watched.epoch} of {watched.max_epochs}"
         loss = watched.loss
         self._console.print(Text(f"{words}, {loss}" if loss else words), soft_wrap=True)
 
