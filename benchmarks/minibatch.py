@@ -188,7 +188,7 @@ def _told(size: int, rounds: list[dict[str, float]]) -> dict[str, float]:
         figures[f"{name}_{size}_rows_per_second"] = ROWS * EPOCHS / seconds
         if name != "sgd_regressor":
             figures[f"{name}_{size}_ratio_sgd_regressor"] = ratio
-        print(f"  batch {size:5} {name:14} {seconds:8.3f} s {ratio:7.3f} x SGDRegressor", flush=True)
+        print(f"  batch {size:5} {name:14} {seconds:8.3f} s {ratio:7.3f} x SGDRegressor")
     for form in ("npz", "parquet"):
         for beside in ("in_process", "epochs_alone"):
             part = statistics.median(one[beside] / one[f"http_{form}"] for one in rounds)

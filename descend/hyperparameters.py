@@ -236,15 +236,13 @@ class Hyperparameters(BaseModel):
                 "validation_dataset", "give validation_fraction or a dataset, not both"
             )
         if self.target_gap is not None and not self.has_certificate:
-            raise wrong_field(
-                "target_gap", "the minimum is known for squared loss on full batches only: use tol"
-            )
+            raise wrong_field("target_gap", "the minimum is known for squared loss only: use tol")
         return self
 
     @property
     def has_certificate(self) -> bool:
         """Whether the objective's minimum can be computed, so that the gap to it is known."""
-        return self.loss == "squared" and self.batch_size is None
+        return self.loss == "squared"
 
     def resolved(self, seed: int) -> "Hyperparameters":
         """Fill in what null stood for; a rate of "auto" is resolved when the data is seen."""

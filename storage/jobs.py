@@ -194,12 +194,13 @@ PASS_COST = 20
 def _cost(dataset: Dataset, n_features: int, n_targets: int, h: Hyperparameters) -> int:
     """Multiplications at most, as far as a bigint can say; text columns count as one feature.
 
-    Squared loss on full batches is factored once, and trains on as many rows as it has columns.
+    Squared loss is factored once, and on full batches trains on as many rows as it has columns.
     """
     rows, once = dataset.n_rows, 0
     if h.has_certificate:
         columns = 1 + n_features + n_targets
-        rows, once = min(rows, columns), rows * columns * (columns + PASS_COST)
+        once = rows * columns * (columns + PASS_COST)
+        rows = min(rows, columns) if h.batch_size is None else rows
     return min(once + rows * (n_features + 1) * n_targets * h.max_epochs, 2**62)
 
 

@@ -2,12 +2,12 @@
 
 Squared loss on full batches trains on the R factor of its rows wherever that has fewer rows; the
 factor is kept, so that the next job on these columns reads nothing. What else there is trains on
-the rows themselves.
+the rows themselves; mini-batches of squared loss have the factor beside them, for the minimum.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,17 +67,16 @@ def load_problem(job: Assignment, *, scratch: Path | None = None) -> Loaded:
     h, view = job.hyperparameters, _view(job)
     folder = None if job.factors is None else FactorFolder(job.factors)
     kept = folder.find(view) if folder and h.has_certificate else None
-    if kept is None:
-        table = open_rows(job)
-        parts = _parts(table.n_used, view)
-        n_train = table.n_used if parts[0] is None else int(np.count_nonzero(parts[0]))
-        form = training.choose_form(n_train, len(table.features), len(job.targets), h)
-        if form == "rows":
-            return _of_rows(job, table, parts, scratch)
-        kept = _factored(job, table, parts, view)
-        if folder:
-            folder.keep(view, kept)
-    return _of_factor(job, kept)
+    if kept is not None and h.batch_size is None:
+        return _of_factor(job, kept)
+    table = open_rows(job)
+    parts = _parts(table.n_used, view)
+    if h.batch_size is not None:
+        return _of_batches(job, table, parts, kept, scratch)
+    n_train = _count(table, parts[0])
+    if training.choose_form(n_train, len(table.features), len(job.targets), h) == "rows":
+        return _of_rows(job, table, parts)
+    return _of_factor(job, _keep(job, _factored(job, table, parts, view)))
 
 
 def _view(job: Assignment) -> View:
@@ -121,11 +120,17 @@ def _parts(n_used: int, view: View) -> tuple[Part, Part]:
     return (None, None) if held is None else (~held, held)
 
 
-def _of_rows(
-    job: Assignment, table: JobTable, parts: tuple[Part, Part], scratch: Path | None = None
-) -> Loaded:
-    if job.hyperparameters.batch_size is not None:
-        return _of_mapped_rows(job, table, parts, scratch)
+def _count(table: JobTable, part: Part) -> int:
+    return table.n_used if part is None else int(np.count_nonzero(part))
+
+
+def _keep(job: Assignment, kept: Kept) -> Kept:
+    if job.factors is not None:
+        FactorFolder(job.factors).keep(_view(job), kept)
+    return kept
+
+
+def _of_rows(job: Assignment, table: JobTable, parts: tuple[Part, Part]) -> Loaded:
     trained = training.Rows.checked(*table.rows(parts[0]))
     held = None if parts[1] is None else training.Rows.checked(*table.rows(parts[1]))
     if job.validation is not None:
@@ -133,18 +138,32 @@ def _of_rows(
     return _loaded(job, table, trained, held)
 
 
-def _of_mapped_rows(
-    job: Assignment, table: JobTable, parts: tuple[Part, Part], scratch: Path | None
+def _of_batches(
+    job: Assignment,
+    table: JobTable,
+    parts: tuple[Part, Part],
+    kept: Kept | None,
+    scratch: Path | None,
 ) -> Loaded:
-    n_held = 0 if parts[1] is None else int(np.count_nonzero(parts[1]))
-    trained = map_rows(table, parts[0], n=table.n_used - n_held, scratch=scratch)
-    held = None
+    """Write the rows to where batches are drawn from; under squared loss factor them on the way."""
+    n_train, sizes = _count(table, parts[0]), (len(table.features), len(job.targets))
+    wanted = kept is None and training.factor_pays(n_train, *sizes, job.hyperparameters)
+    beside = _accumulator(table) if wanted else None
+    trained = map_rows(table, parts[0], n=n_train, scratch=scratch, beside=beside)
+    if beside is not None:
+        held = None if parts[1] is None else _factor(table, parts[1])
+        kept = _keep(job, _kept(table, beside.factor(), held))
+    if kept is not None:
+        loaded = _of_factor(job, kept)
+        problem = replace(loaded.problem, trained=trained, factored=loaded.problem.trained)
+        return replace(loaded, problem=problem)
+    rows = None
     if job.validation is not None:
         validation = _validation(job, table.encoding)
-        held = map_rows(validation, None, n=validation.n_used, scratch=scratch)
-    elif n_held:
-        held = map_rows(table, parts[1], n=n_held, scratch=scratch)
-    return _loaded(job, table, trained, held)
+        rows = map_rows(validation, None, n=validation.n_used, scratch=scratch)
+    elif parts[1] is not None:
+        rows = map_rows(table, parts[1], n=_count(table, parts[1]), scratch=scratch)
+    return _loaded(job, table, trained, rows)
 
 
 def _of_factor(job: Assignment, kept: Kept) -> Loaded:
@@ -211,6 +230,10 @@ def _validation(job: Assignment, encoding: Encoding) -> JobTable:
 def _factored(job: Assignment, table: JobTable, parts: tuple[Part, Part], view: View) -> Kept:
     trained = _appended(job, table, view) or _factor(table, parts[0])
     held = None if parts[1] is None else _factor(table, parts[1])
+    return _kept(table, trained, held)
+
+
+def _kept(table: JobTable, trained: training.Factor, held: training.Factor | None) -> Kept:
     return Kept(
         table.encoding, table.n_used, table.n_dropped, trained, held, weight_unit=table.weight_unit
     )
@@ -234,6 +257,15 @@ def _appended(job: Assignment, table: JobTable, view: View) -> training.Factor |
 
 def _factor(table: JobTable, part: Part = None, *, start: int = 0) -> training.Factor:
     names: Sequence[str] = (*table.features, *table.columns.targets)
-    many = table.n_used * len(names) ** 2 > THREADS_PAY
-    threads = len(os.sched_getaffinity(0)) if many else 1
-    return training.factor(table.blocks(part, start=start), names=names, threads=threads)
+    return training.factor(
+        table.blocks(part, start=start), names=names, threads=_threads(table.n_used, len(names))
+    )
+
+
+def _accumulator(table: JobTable) -> training.Accumulator:
+    names = (*table.features, *table.columns.targets)
+    return training.Accumulator(names=names, threads=_threads(table.n_used, len(names)))
+
+
+def _threads(n_rows: int, n_columns: int) -> int:
+    return len(os.sched_getaffinity(0)) if n_rows * n_columns**2 > THREADS_PAY else 1

@@ -28,7 +28,14 @@ PIECE_ELEMENTS = 2**15
 CHUNK_ROWS = 2**16
 
 
-def map_rows(table: JobTable, part: Part, *, n: int, scratch: Path | None) -> training.Mapped:
+def map_rows(
+    table: JobTable,
+    part: Part,
+    *,
+    n: int,
+    scratch: Path | None,
+    beside: training.Accumulator | None = None,
+) -> training.Mapped:
     """Write a part of a table's rows, encoded, to where mini-batches are drawn from.
 
     Args:
@@ -36,6 +43,7 @@ def map_rows(table: JobTable, part: Part, *, n: int, scratch: Path | None) -> tr
         part: which of the used rows; None for all.
         n: how many they are.
         scratch: a folder for the file; the rows stay in memory if None.
+        beside: takes the rows on their way.
 
     Raises:
         InvalidInput: names the column that holds a number that is not finite.
@@ -50,6 +58,8 @@ def map_rows(table: JobTable, part: Part, *, n: int, scratch: Path | None) -> tr
         end = begin + len(columns_Y[0])
         _turn(columns_X, X[begin:end], names)
         _turn(columns_Y, Y[begin:end], names[X.shape[1] :])
+        if beside is not None:
+            beside.add(columns_X, columns_Y, weights)
         if omega is not None and weights is not None:
             _turn([weights], omega[begin:end, np.newaxis], names[-1:])
         begin = end

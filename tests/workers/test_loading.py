@@ -12,7 +12,7 @@ from workers.batch import load, rehearse, work_on
 from workers.loading import load_problem, load_rows
 from workers.mapping import IN_MEMORY_BYTES
 from workers.orders import Assignment
-from workers.training import Mapped
+from workers.training import Factored, Mapped
 
 FEATURES = tuple(f"x{j}" for j in range(9))
 N, BATCH = 300_000, 10_000
@@ -45,8 +45,8 @@ def _what_is_imported_at_first_use() -> None:
     rehearse()
 
 
-def train(job: Assignment) -> None:
-    work = work_on([load(job)])
+def train(job: Assignment, scratch: Path | None = None) -> None:
+    work = work_on([load(job, scratch=scratch)])
     while work.live:
         work.advance(100)
 
@@ -105,3 +105,38 @@ def test_rows_for_batches_lie_in_a_file_without_gaps(
             assert isinstance(part, np.memmap)
             assert part.flags.c_contiguous
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("loss", ["squared", "absolute"])
+@pytest.mark.parametrize("more", [{}, {"weight": "w"}, {"missing": "drop"}], ids=str)
+def test_a_job_is_trained_in_batches_without_holding_the_table(
+    path: Path, tmp_path: Path, loss: str, more: dict[str, str]
+) -> None:
+    asked = {"loss": loss, "batch_size": 8192, "max_epochs": 1, "tol": 0}
+    features = (*FEATURES, "gaps") if more.get("missing") else FEATURES
+    job = assignment(path, features, hyperparameters={**asked, "validation_fraction": 0.1}, **more)
+
+    held = peak(lambda: train(job, scratch=tmp_path))
+
+    # Held-out rows so few that they are in memory, 2^14 rows for a rate, the order of a chunk.
+    assert held < TABLE_BYTES * 2 // 3
+
+
+def test_rows_to_validate_batches_on_are_not_held_either(path: Path, tmp_path: Path) -> None:
+    asked = {"loss": "huber", "batch_size": 8192, "max_epochs": 1}
+    job = assignment(path, FEATURES, hyperparameters=asked, validation=path)
+
+    assert peak(lambda: train(job, scratch=tmp_path)) < TABLE_BYTES * 2 // 3
+
+
+def test_the_minimum_of_batches_is_that_of_all_rows(path: Path, tmp_path: Path) -> None:
+    job = assignment(path, FEATURES, hyperparameters={"batch_size": 512}, factors=tmp_path / "f")
+
+    batches = load_problem(job, scratch=tmp_path).problem
+    whole = load_problem(assignment(path, FEATURES)).problem
+    again = load_problem(job, scratch=tmp_path).problem
+
+    assert isinstance(batches.trained, Mapped)
+    for one in (batches, again):
+        assert isinstance(one.factored, Factored)
+        assert one.factored.digest() == whole.trained.digest()

@@ -13,10 +13,10 @@ from workers.training.compressed import Factored, compress
 from workers.training.device import batch_key, choose_device
 from workers.training.engine import advance, drop, start
 from workers.training.errors import CheckpointMismatch, DeviceUnavailable
-from workers.training.factor import Factor, factor, merge
+from workers.training.factor import Accumulator, Factor, factor, merge
 from workers.training.factor import from_bytes as factor_from_bytes
 from workers.training.factor import to_bytes as factor_to_bytes
-from workers.training.forms import choose_form
+from workers.training.forms import choose_form, factor_pays
 from workers.training.inference import statistics_of
 from workers.training.ledger import Segment
 from workers.training.mapped import Mapped
@@ -27,6 +27,7 @@ from workers.training.solution import solve_exactly
 from workers.training.state import TrainingState, save
 
 __all__ = [
+    "Accumulator",
     "CheckpointMismatch",
     "DeviceUnavailable",
     "Factor",
@@ -46,6 +47,7 @@ __all__ = [
     "drop",
     "factor",
     "factor_from_bytes",
+    "factor_pays",
     "factor_to_bytes",
     "held_out",
     "merge",

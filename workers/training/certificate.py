@@ -111,7 +111,7 @@ def certify(
     """Compute the minimum of J(W, b), the objective with its penalties.
 
     Args:
-        problem: on full batches.
+        problem: whose matrices are of all rows.
         matrices: its rows, or their factor, in the coordinates of training.
         budget: multiplications that the search may take under squared loss with l1.
         wanted: whether the minimum is what is wanted: under another loss than squared no matrix is
@@ -119,8 +119,8 @@ def certify(
 
     Returns:
         The minimum; with l1 the lowest point found, which may lack its proof. None where nothing
-        is known: what `is_provable` excludes, a matrix too large (`CERTIFICATE_COST`), or numbers
-        that leave the range of float64.
+        is known: what `is_provable` excludes, batches of rows whose factor is not taken, a matrix
+        too large (`CERTIFICATE_COST`), or numbers that leave the range of float64.
 
     Notes:
         Cost: one pivoted QR factorisation of A; with l1, the search for the signs
@@ -128,7 +128,9 @@ def certify(
     """
     h = problem.hyperparameters
     A, B = matrices.A, matrices.B
-    if not is_provable(h) or not np.isfinite(np.square(A).sum() + np.square(B).sum()):
+    if not is_provable(h) or not problem.is_summed_up:
+        return None
+    if not np.isfinite(np.square(A).sum() + np.square(B).sum()):
         return None
     if h.loss != "squared":
         dear = PIECEWISE_STEPS * A.size * A.shape[1] * B.shape[1] > CERTIFICATE_COST
@@ -164,7 +166,7 @@ def certify(
 
 def is_provable(h: Hyperparameters) -> bool:
     """Whether there is a method that proves the minimum of such an objective."""
-    if h.batch_size is not None:
+    if h.batch_size is not None and h.loss != "squared":
         return False
     return h.loss == "squared" or (h.l1 == 0 if h.loss == "huber" else h.l2 == 0)
 

@@ -70,7 +70,7 @@ def unevenness(setup: Setup) -> tuple[float, float] | None:
     dear = arranged.A.size * min(arranged.A.shape) > CHEAP
     if h.standardize or h.optimizer != "sgd" or dear:
         return None
-    scaling = problem.trained.scaling(standardize=True, fit_intercept=h.fit_intercept)
+    scaling = problem.summary.scaling(standardize=True, fit_intercept=h.fit_intercept)
     now, scaled = _spread(problem, arranged), _spread(problem, matrices(problem, scaling))
     return (now, scaled) if now >= HELPS * scaled else None
 
@@ -84,8 +84,8 @@ def _columns(problem: Problem) -> tuple[Floats, list[int]]:
     """Give the columns about their means, of length 1, penalty rows below; and which they are."""
     h = problem.hyperparameters
     fitted = {"fit_intercept": h.fit_intercept}
-    scaling = problem.trained.scaling(standardize=True, **fitted)
-    trained = problem.trained.scaling(standardize=h.standardize, **fitted)
+    scaling = problem.summary.scaling(standardize=True, **fitted)
+    trained = problem.summary.scaling(standardize=h.standardize, **fitted)
     A = matrices(problem, scaling).A[:, : problem.n_features]
     if h.l2 > 0:
         size = math.sqrt(h.l2 * len(A) * problem.n_targets)

@@ -91,7 +91,7 @@ def _facts(setup: Setup) -> Facts:
         rate=setup.rate,
         bound=bound if known else None,
         best=best_rate(h, found) if known else None,
-        safe=auto_rate(setup.problem, arranged, setup.start),
+        safe=auto_rate(setup.problem, arranged, setup.start, rows=setup.rows_sampled()),
         plain=_plain_rate(setup, arranged),
         adam=adam_rate(setup.problem, arranged, setup.start),
         columns=guilty,
@@ -116,11 +116,12 @@ def _boundless(h: Hyperparameters) -> str | None:
 def _plain_rate(setup: Setup, arranged: Matrices) -> float:
     plain = {"optimizer": "sgd", "momentum": 0.0, "nesterov": False}
     h = setup.hyperparameters.model_copy(update=plain)
-    return auto_rate(replace(setup.problem, hyperparameters=h), arranged, setup.start)
+    problem = replace(setup.problem, hyperparameters=h)
+    return auto_rate(problem, arranged, setup.start, rows=setup.rows_sampled())
 
 
 def _spread(setup: Setup, name: str) -> float:
-    scaling = setup.problem.trained.scaling(standardize=True, fit_intercept=True)
+    scaling = setup.problem.summary.scaling(standardize=True, fit_intercept=True)
     return float(scaling.scale[setup.problem.features.index(name)])
 
 
@@ -140,7 +141,7 @@ def guilty_columns(direction: dict[str, float]) -> tuple[str, ...]:
 
 def _largest_columns(setup: Setup) -> tuple[str, ...]:
     """Where the Hessian overflows there is no direction: the largest column is at fault."""
-    return (setup.problem.features[int(setup.problem.trained.largest().argmax())],)
+    return (setup.problem.features[int(setup.problem.summary.largest().argmax())],)
 
 
 def _message(setup: Setup, facts: Facts, *, epoch: int, loss: float) -> str:

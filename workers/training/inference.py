@@ -56,7 +56,7 @@ def statistics_of(
         return _of_piecewise(problem, outcome), None
     if refused := _refused_by_way(problem) or _refused_by_distance(problem, outcome):
         return _without(problem, outcome, refused), None
-    factor = factor_of(problem.trained)
+    factor = factor_of(problem.summary)
     found = _inferred(factor, problem, outcome)
     if isinstance(found, Refusal):
         return _without(problem, outcome, found.reason), None
@@ -94,8 +94,6 @@ def _refused_by_way(problem: Problem) -> str | None:
     way = exactly(h, verb="train with") or "train with loss squared"
     if h.loss != "squared" and h.optimizer != "exact":
         return f"standard errors of {h.loss} loss need its minimum: {way}"
-    if h.loss == "squared" and not h.has_certificate:
-        return f"statistics need all rows at once: {way}"
     return None
 
 
@@ -212,7 +210,7 @@ def _without(problem: Problem, outcome: TrainingOutcome, reason: str) -> Statist
     """What there is where inference is refused: the fit's own R2."""
     metrics = outcome.metrics
     rank = metrics.rank or 0
-    fitted = problem.hyperparameters.fit_intercept or holds_constant(problem.trained)
+    fitted = problem.hyperparameters.fit_intercept or holds_constant(problem.summary)
     r2 = metrics.r2 if problem.n_targets == 1 else None
     return Statistics(
         names=_names(problem),

@@ -54,11 +54,11 @@ def check_magnitudes(problem: Problem, scaling: Scaling) -> None:
 
 def _extremes(problem: Problem, scaling: Scaling, bounds: Bounds) -> Iterator[_Extreme]:
     low, high = bounds
-    targets = problem.trained.largest_targets()
+    targets = problem.summary.largest_targets()
     for name, size in zip(problem.targets, targets.tolist(), strict=True):
         if size > high or 0 < size < low:
             yield _Extreme(name, size, is_target=True)
-    sizes = problem.trained.largest()
+    sizes = problem.summary.largest()
     if problem.hyperparameters.standardize:
         for place in np.flatnonzero(scaling.scale < LEAST_SPREAD).tolist():
             yield _Extreme(problem.features[place], float(sizes[place]), is_target=False)

@@ -12,8 +12,9 @@ from workers.training.scaling import Floats, Scaling, power_of_two
 
 __all__ = ["Mapped"]
 
-# A chunk: 8 MiB of X. What is read of a sample for its rate: at most so many rows and elements.
-CHUNK_ELEMENTS = 2**20
+# A chunk: 1 MiB of X, which is in the cache while it is worked on. What is read of a sample for its
+# rate: at most so many rows and elements.
+CHUNK_ELEMENTS = 2**17
 THIN_ROWS = 2**14
 THIN_ELEMENTS = 2**23
 

@@ -3,6 +3,9 @@
 An epoch is a row of small units: first the held-out rows, a chunk a unit, with the weights at the
 epoch's start; then one step for each batch. `advance` counts units, so that whoever drives it is
 back soon however many rows an epoch has. Every position between two units can be saved.
+
+Under squared loss the factor of the rows stands beside them: it knows the scaling, the minimum that
+every epoch's gap is measured from, and the losses in the end, without a pass over the rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +20,9 @@ from descend.errors import InvalidInput
 from descend.history import History
 from descend.jobs import StopReason
 from workers.training import schedules
+from workers.training.certificate import excess
+from workers.training.compressed import Factored, factor_of
+from workers.training.forms import factor_pays
 from workers.training.gathering import Group, Source
 from workers.training.judge import Limits, Readings, judge
 from workers.training.ledger import Segment
@@ -27,7 +33,7 @@ from workers.training.optimizers import Optimizer, Slots, optimizer_of
 from workers.training.permutation import Order
 from workers.training.problem import Problem
 from workers.training.progress import Progress
-from workers.training.samples import Rows, Sample
+from workers.training.samples import Floats, Rows, Sample
 from workers.training.setup import Setup, prepare
 from workers.training.state import load, restore
 from workers.training.tape import TAPED_STEPS, Derive, Tape, trusted
@@ -35,7 +41,8 @@ from workers.training.tape import TAPED_STEPS, Derive, Tape, trusted
 __all__ = ["StreamedState", "advance", "drop", "start"]
 
 
-Row = tuple[float, float, float, float]  # train_loss, eval_loss, learning_rate, grad_norm
+# train_loss, eval_loss, learning_rate, grad_norm, gap
+Row = tuple[float, float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class Position:
         held_loss: the same over the held-out rows.
         penalty: l2 and l1 terms at the epoch's start.
         norm: of the last batch's gradient.
+        gap: of the objective to its minimum at the epoch's start; NaN where none is known.
     """
 
     unit: int = 0
@@ -55,10 +63,11 @@ class Position:
     held_loss: float = 0.0
     penalty: float = 0.0
     norm: float = 0.0
+    gap: float = np.nan
 
     def tensors(self) -> dict[str, Tensor]:
         sums = torch.tensor(
-            [self.loss, self.held_loss, self.penalty, self.norm], dtype=torch.float64
+            [self.loss, self.held_loss, self.penalty, self.norm, self.gap], dtype=torch.float64
         )
         return {"unit": torch.tensor([self.unit]), "sums": sums}
 
@@ -75,7 +84,8 @@ class StreamedState:
     device: str
     live: tuple[int, ...]
     source: Source
-    held: Mapped | None
+    whole: Matrices | None  # what gaps are measured with; None where no minimum is known
+    held: Sample | None
     criterion: Criterion | None
     l2_root: Tensor | None
     l1: Tensor | None
@@ -101,7 +111,9 @@ class StreamedState:
 
     @property
     def held_units(self) -> int:
-        return 0 if self.held is None else -(-self.held.n // self.held.chunk_rows)
+        if isinstance(self.held, Mapped):
+            return -(-self.held.n // self.held.chunk_rows)
+        return 0 if self.held is None else 1
 
     def extra(self) -> dict[str, Tensor]:
         return self.position.tensors()
@@ -117,7 +129,7 @@ def start(
     """Set up one model, fresh or from a checkpoint (see loop.start)."""
     if len(problems) != 1:
         raise InvalidInput("a problem with batch_size trains alone")
-    problem = _of_mapped(problems[0])
+    problem = _drawn_from(problems[0])
     setup, arranged = prepare(problem)
     # One row: of the design only the penalties and the loss's parameter are wanted.
     row = Matrices(arranged.A[:1], arranged.B[:1], arranged.A[:0], arranged.B[:0])
@@ -130,7 +142,8 @@ def start(
         setups=(setup,),
         device=device,
         live=(0,),
-        held=None if problem.held is None else _mapped(problem.held),
+        whole=None if setup.certificate is None else arranged,
+        held=problem.held,
         source=Source.of(setup.problem, setup.scaling, outputs=outputs, device=device),
         criterion=None if design.criterion is None else design.criterion.scalar(),
         l2_root=None if design.l2_root is None else design.l2_root[0, 0, 0],
@@ -190,11 +203,11 @@ def _settled(state: StreamedState) -> tuple[StreamedState, Row]:
         objective=np.array([[at.loss + at.penalty]]),
         held_loss=None if state.held is None else np.array([[at.held_loss]]),
         norm=np.array([[at.norm]]),
-        gap=None,
+        gap=None if state.whole is None else np.array([[at.gap]]),
         finite=np.array([[finite]]),
     )
     rate = state.setup.rate * float(schedules.factors(h, state.progress.epoch)[0])
-    row = (at.loss, np.nan if state.held is None else at.held_loss, rate, at.norm)
+    row = (at.loss, np.nan if state.held is None else at.held_loss, rate, at.norm, at.gap)
     verdicts = judge(
         readings,
         np.array([0]),
@@ -209,43 +222,58 @@ def _settled(state: StreamedState) -> tuple[StreamedState, Row]:
 
 
 def _segment(state: StreamedState, begun: int, rows: Sequence[Row]) -> Segment:
-    columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 5).T
     history = History(
         epoch=np.arange(begun, begun + len(rows), dtype=np.int64),
         train_loss=columns[0],
         eval_loss=columns[1],
         learning_rate=columns[2],
         grad_norm=columns[3],
-        gap=np.full(len(rows), np.nan),
+        gap=columns[4],
         total=state.epoch,
     )
     return Segment(0, history, state.stops.get(0))
 
 
 def _evaluated(state: StreamedState) -> StreamedState:
-    """Take one chunk of the held-out rows into the sum."""
+    """Take one chunk of the held-out rows into the sum, or their factor as a whole."""
     setup, position, held = state.setup, state.position, state.held
     assert held is not None  # noqa: S101 - held_units is 0 otherwise
-    begin = position.unit * held.chunk_rows
-    part = held.part(begin, begin + held.chunk_rows)
-    weight = part.n if part.omega is None else float(part.omega.sum())
+    part, share = held, 1.0
+    if isinstance(held, Mapped):
+        begin = position.unit * held.chunk_rows
+        rows = held.part(begin, begin + held.chunk_rows)
+        weight = rows.n if rows.omega is None else float(rows.omega.sum())
+        part, share = rows, weight / held.total_weight
     told = position.held_loss
-    if weight > 0:
-        params = state.params[0].detach().double().cpu().numpy()
-        coef, intercept = setup.original(params[:, : held.n_targets])
+    if share > 0:
+        coef, intercept = setup.original(_params(state))
         with np.errstate(over="ignore", invalid="ignore"):
-            loss = part.loss(coef, intercept, Loss.of(setup.hyperparameters))
-        told += weight / held.total_weight * loss
+            told += share * part.loss(coef, intercept, Loss.of(setup.hyperparameters))
     return replace(state, position=replace(position, unit=position.unit + 1, held_loss=told))
+
+
+def _begun(state: StreamedState) -> Position:
+    """Take what is told of the weights at the epoch's start."""
+    setup, position = state.setup, replace(state.position, penalty=_penalty(state))
+    if state.whole is None or setup.certificate is None:
+        return position
+    gap = excess(setup.problem, state.whole, setup.certificate, _params(state))
+    return replace(position, gap=gap)
+
+
+def _params(state: StreamedState) -> Floats:
+    params = state.params[0].detach().double().cpu().numpy()
+    return np.asarray(params[:, : state.setup.problem.n_targets])
 
 
 def _stepped(state: StreamedState, count: int) -> StreamedState:
     """Take up to `count` steps of this epoch, in one group of batches."""
-    source, setup, position = state.source, state.setup, state.position
+    source, setup = state.source, state.setup
     h = setup.hyperparameters
-    first = position.unit - state.held_units
+    first = state.position.unit - state.held_units
     count = min(count, source.n_batches - first)
-    penalty = _penalty(state) if first == 0 else position.penalty
+    position = _begun(state) if first == 0 else state.position
     order = Order(source.sample.n, setup.problem.seed, state.epoch, shuffle=bool(h.shuffle))
     group = source.gather(order, first, count)
     factor = schedules.factors(h, state.progress.epoch) if schedules.falls(h) else None
@@ -276,7 +304,6 @@ def _stepped(state: StreamedState, count: int) -> StreamedState:
             position,
             unit=position.unit + count,
             loss=told,
-            penalty=penalty,
             norm=float(torch.linalg.vector_norm(gradient)),
         ),
     )
@@ -337,9 +364,15 @@ def _penalty(state: StreamedState) -> float:
     return total
 
 
-def _of_mapped(problem: Problem) -> Problem:
-    held = None if problem.held is None else _mapped(problem.held)
-    return replace(problem, trained=_mapped(problem.trained), held=held)
+def _drawn_from(problem: Problem) -> Problem:
+    """Bring a problem's rows into the forms that batches, minimum and losses are taken from."""
+    trained, held, factored = _mapped(problem.trained), problem.held, problem.factored
+    sizes = (trained.n, trained.n_features, trained.n_targets)
+    if factored is None and factor_pays(*sizes, problem.hyperparameters):
+        factored = Factored(factor_of(trained))
+    if held is not None and not isinstance(held, Factored):
+        held = _mapped(held) if factored is None else Factored(factor_of(held))
+    return replace(problem, trained=trained, held=held, factored=factored)
 
 
 def _mapped(rows: Sample) -> Mapped:

@@ -28,6 +28,7 @@ __all__ = [
     "matrices",
     "padded",
     "padded_targets",
+    "rows_sampled",
     "take",
     "values",
 ]
@@ -91,10 +92,21 @@ def matrices(problem: Problem, scaling: Scaling) -> Matrices:
     intercept = problem.hyperparameters.fit_intercept
     if problem.hyperparameters.loss != "squared":
         return _unfolded(problem, scaling)
-    A, B = problem.trained.matrices(scaling, intercept=intercept)
+    A, B = problem.summary.matrices(scaling, intercept=intercept)
     if problem.held is None:
         return Matrices(A, B, A[:0], B[:0])
     return Matrices(A, B, *problem.held.matrices(scaling, intercept=intercept))
+
+
+def rows_sampled(problem: Problem, scaling: Scaling) -> Matrices | None:
+    """Bring some rows, as batches are made of them, into these coordinates.
+
+    Returns:
+        The matrices; None where `matrices` holds rows already.
+    """
+    if problem.factored is None:
+        return None
+    return matrices(replace(problem, factored=None, held=None), scaling)
 
 
 def arrange(problems: list[tuple[Problem, Matrices]], lanes: list[int], *, device: str) -> Design:

@@ -132,7 +132,7 @@ def _metrics(
 ) -> Metrics:
     setup, progress = state.setups[index], state.progress
     h = setup.hyperparameters
-    trained, held = setup.problem.trained, setup.problem.held
+    trained, held = setup.problem.summary, setup.problem.held
     measure = Loss.of(h)
     train_loss = trained.loss(coef, intercept, measure)
     squares = train_loss if measure == SQUARED else trained.loss(coef, intercept)

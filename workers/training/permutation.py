@@ -61,15 +61,16 @@ def _permutation(n: int, seed: int, epoch: int, *, stream: int) -> Ints:
     """Sort 0 .. n - 1 by raw 32-bit halves of a Philox generator's words, ties by number.
 
     The words are fixed by the algorithm, so the order is the same on every machine and numpy
-    version. Keys: (seed, epoch + 1), for (seed, 0) draws the held-out rows. Two radix sorts of 16
-    bits take 2 ms for a chunk, a sort of the words 20.
+    version. Keys: (seed, epoch + 1), for (seed, 0) draws the held-out rows. A half and its number
+    are sorted as one integer: 0.5 ms for a chunk, where sorting the numbers by the halves took 1.
     """
     generator = np.random.Philox(
         key=np.array([seed, epoch + 1], dtype=np.uint64),
         counter=np.array([0, stream, 0, 0], dtype=np.uint64),
     )
     words = generator.random_raw(-(-n // 2))
-    keys = np.concatenate([words & np.uint64(0xFFFFFFFF), words >> np.uint64(32)])[:n]
-    low = np.argsort((keys & np.uint64(0xFFFF)).astype(np.uint16), kind="stable")
-    high = (keys >> np.uint64(16)).astype(np.uint16)[low]
-    return np.asarray(low[np.argsort(high, kind="stable")])
+    half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
+    keys = np.concatenate([words << half, words & ~low])[:n]
+    keys |= np.arange(n, dtype=np.uint64)
+    keys.sort()
+    return np.asarray((keys & low).astype(np.int64))

@@ -172,7 +172,7 @@ def _over(largest: float, smallest: float | None) -> float | None:
 
 def _initial_loss(setup: Setup) -> float | None:
     measure = Loss.of(setup.hyperparameters)
-    return finite(setup.problem.trained.loss(*setup.original(setup.start), measure))
+    return finite(setup.problem.summary.loss(*setup.original(setup.start), measure))
 
 
 def _initial_objective(setup: Setup) -> float | None:

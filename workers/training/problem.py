@@ -1,5 +1,6 @@
 """A problem: one model to train, as numpy arrays and names. No tensors here."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from workers.training.samples import Floats, Rows, Sample, check_rows
 __all__ = ["Floats", "Problem", "held_out", "n_held_out"]
 
 _INIT = "hyperparameters.init"
+# Drawn at a time to choose the rows that are held out: half a MiB.
+WORDS = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,8 @@ class Problem:
     Attributes:
         trained: the data trained on.
         held: the data that only eval_loss is computed from; None where there are none.
+        factored: the R factor of the rows that batches are drawn from, which knows the minimum;
+            None with full batches, whose data `trained` is, and where no factor is taken.
         features: names of the columns of X.
         targets: names of the columns of Y.
         hyperparameters: with its defaults filled in (`Hyperparameters.resolved`); the rate may
@@ -39,6 +44,7 @@ class Problem:
     targets: tuple[str, ...]
     hyperparameters: Hyperparameters
     weight_unit: float = 1.0
+    factored: Sample | None = None
 
     def __post_init__(self) -> None:
         shape = (self.n_features, self.n_targets)
@@ -97,6 +103,16 @@ class Problem:
         return cls(trained, kept, features, targets, hyperparameters)
 
     @property
+    def summary(self) -> Sample:
+        """What is told of all rows together: by their factor, where batches are drawn beside it."""
+        return self.trained if self.factored is None else self.factored
+
+    @property
+    def is_summed_up(self) -> bool:
+        """Whether the matrices stand for all rows, and not for some that batches are drawn from."""
+        return self.hyperparameters.batch_size is None or self.factored is not None
+
+    @property
     def n_features(self) -> int:
         return self.trained.n_features
 
@@ -131,15 +147,38 @@ def held_out(n_samples: int, fraction: float, *, seed: int) -> NDArray[np.bool_]
 
     They are those with the smallest of n_samples raw 64-bit words of a Philox generator keyed by
     the seed: the words are fixed by the algorithm, so the choice is the same on every machine and
-    numpy version.
+    numpy version. The words are drawn twice, some at a time, first to count them by their leading
+    16 bits: what is kept is a byte a row.
     """
     n_held = n_held_out(n_samples, fraction)
     if n_held == 0:
         return None
-    words = np.random.Philox(key=seed).random_raw(n_samples)
+    counts = np.zeros(2**16, dtype=np.int64)
+    for _, words in _drawn(n_samples, seed):
+        counts += np.bincount(_leading(words), minlength=len(counts))
+    below = np.cumsum(counts)
+    last = int(np.searchsorted(below, n_held))  # of the leading bits of words that are held out
     chosen = np.zeros(n_samples, dtype=bool)
-    chosen[np.argsort(words, kind="stable")[:n_held]] = True
+    tied: list[tuple[int, int]] = []
+    for begin, words in _drawn(n_samples, seed):
+        leading = _leading(words)
+        chosen[begin : begin + len(words)] = leading < last
+        among = np.flatnonzero(leading == last)
+        tied += zip(words[among].tolist(), (begin + among).tolist(), strict=True)
+    rest = n_held - int(below[last] - counts[last])
+    chosen[[place for _, place in sorted(tied)[:rest]]] = True
     return chosen
+
+
+def _drawn(n: int, seed: int) -> Iterator[tuple[int, NDArray[np.uint64]]]:
+    """Yield the generator's first n words, some at a time, each with the place of the first."""
+    generator = np.random.Philox(key=seed)
+    for begin in range(0, n, WORDS):
+        yield begin, generator.random_raw(min(WORDS, n - begin))
+
+
+def _leading(words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    return (words >> np.uint64(48)).astype(np.int64)
 
 
 def _part(rows: Rows, mask: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats | None]:

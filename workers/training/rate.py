@@ -70,7 +70,9 @@ def best_rate(hyperparameters: Hyperparameters, spectrum: Spectrum) -> float | N
     return 2 * (1 + mu) / (spectrum.smallest + spectrum.largest)
 
 
-def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
+def auto_rate(
+    problem: Problem, matrices: Matrices, start: Floats, *, rows: Matrices | None = None
+) -> float:
     """Choose the rate that "auto" stands for.
 
     sgd: the best rate, but no more than 0.95 of the stability bound; 0.95 of the bound where only
@@ -89,15 +91,18 @@ def auto_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
         problem: for its hyperparameters.
         matrices: the problem in the coordinates of training.
         start: [W; b] before the first step, shape (columns, n_targets).
+        rows: that batches are made of, where `matrices` are their factor.
     """
     if problem.hyperparameters.optimizer != "sgd":
         return adam_rate(problem, matrices, start)
-    return _within(problem.hyperparameters, _descent_rate(problem, matrices, start))
+    return _within(problem.hyperparameters, _descent_rate(problem, matrices, start, rows))
 
 
-def _descent_rate(problem: Problem, matrices: Matrices, start: Floats) -> float:
+def _descent_rate(
+    problem: Problem, matrices: Matrices, start: Floats, rows: Matrices | None
+) -> float:
     h, found = problem.hyperparameters, spectrum(problem, matrices)
-    noise = None if h.batch_size is None else Noise.of(problem, matrices, found.largest)
+    noise = None if h.batch_size is None else Noise.of(problem, rows or matrices, found.largest)
     smooth = sgd_rate(h, found) if noise is None else batch_rate(problem, found, noise)
     if Loss.of(h).slope is None:
         return smooth

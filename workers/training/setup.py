@@ -13,7 +13,7 @@ from descend.jobs import Hyperparameters, InitialWeights
 from workers.training.certificate import Certificate, certify
 from workers.training.constant import holds_constant
 from workers.training.magnitudes import check_magnitudes
-from workers.training.objective import Matrices, matrices
+from workers.training.objective import Matrices, matrices, rows_sampled
 from workers.training.problem import Floats, Problem
 from workers.training.rate import auto_rate
 from workers.training.rounding import EPS
@@ -53,7 +53,7 @@ class Setup:
     def has_constant(self) -> bool:
         """Whether the model has an intercept, or columns that make one."""
         h = self.problem.hyperparameters
-        return h.fit_intercept or holds_constant(self.problem.trained)
+        return h.fit_intercept or holds_constant(self.problem.summary)
 
     @property
     def baseline(self) -> float:
@@ -72,6 +72,9 @@ class Setup:
     def matrices(self) -> Matrices:
         return matrices(self.problem, self.scaling)
 
+    def rows_sampled(self) -> Matrices | None:
+        return rows_sampled(self.problem, self.scaling)
+
     def spectrum(self) -> Spectrum:
         return spectrum(self.problem, self.matrices())
 
@@ -80,7 +83,7 @@ class Setup:
         problem = self.problem
         told = hashlib.sha256(problem.hyperparameters.model_dump_json().encode())
         told.update(repr((problem.features, problem.targets, self.variance)).encode())
-        told.update(problem.trained.digest())
+        told.update(problem.summary.digest())
         told.update(self.scaling.scale.tobytes())
         return told.hexdigest()
 
@@ -106,7 +109,7 @@ def prepare(
         InvalidInput: where the squares of a column leave the range of the dtype.
     """
     hyperparameters = problem.hyperparameters
-    scaling = problem.trained.scaling(
+    scaling = problem.summary.scaling(
         standardize=hyperparameters.standardize,
         fit_intercept=hyperparameters.fit_intercept,
     )
@@ -114,9 +117,9 @@ def prepare(
     arranged = matrices(problem, scaling)
     start = _start(problem, scaling)
     if hyperparameters.learning_rate == "auto":
-        rate = auto_rate(problem, arranged, start)
+        rate = auto_rate(problem, arranged, start, rows=rows_sampled(problem, scaling))
         hyperparameters = hyperparameters.model_copy(update={"learning_rate": rate})
-    variance, mean_square = problem.trained.moments()
+    variance, mean_square = problem.summary.moments()
     certified = hyperparameters.has_certificate or hyperparameters.optimizer == "exact"
     lowest = certify(problem, arranged, budget=budget, wanted=wanted) if certified else None
     setup = Setup(problem, scaling, start, hyperparameters, variance, mean_square, lowest)

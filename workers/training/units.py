@@ -41,7 +41,7 @@ def told_of_offsets(setup: Setup, added: float, loss: float) -> tuple[str, ...]:
     """Name the columns whose distance from 0 costs the weights their digits."""
     if not added > 0:
         return ()
-    found = setup.problem.trained.scaling(standardize=True, fit_intercept=True)
+    found = setup.problem.summary.scaling(standardize=True, fit_intercept=True)
     far = np.flatnonzero(np.abs(found.mean) > FAR * found.scale)
     order = sorted(far.tolist(), key=lambda j: -abs(found.mean[j]) / found.scale[j])
     names = [setup.problem.features[j] for j in order[:NAMED_AT_MOST]]
@@ -67,7 +67,7 @@ def unrepresentable(
         return _told(setup, beyond, "beyond the range of float64", "up")
     trained = params[: setup.problem.n_features]
     kept = coef.T * setup.scaling.scale[:, np.newaxis]
-    size = setup.problem.trained.largest_targets()
+    size = setup.problem.summary.largest_targets()
     gone = np.abs(kept - trained) > DIGITS * np.maximum(np.abs(trained), np.finfo(float).eps * size)
     gone &= np.abs(coef.T) < np.finfo(np.float64).tiny
     return (

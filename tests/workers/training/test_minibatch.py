@@ -18,6 +18,7 @@ from tests.workers.training.peers import Peer, by_torch, loss_of
 from tests.workers.training.trained import Trained, concatenate, problem_of, same_bits, train
 from workers import training
 from workers.training.gathering import GROUP_ELEMENTS
+from workers.training.losses import Loss
 from workers.training.mapped import Mapped
 from workers.training.permutation import CHUNK, Order
 from workers.training.problem import Problem
@@ -190,7 +191,7 @@ def test_a_batch_is_taken_without_copying_the_table(asked: dict[str, object]) ->
 
 def test_a_sample_read_in_chunks_is_the_sample() -> None:
     rng = np.random.default_rng(1)
-    n = 2**20 // 3
+    n = 2**17 // 3
     X = rng.normal(size=(n, 7)) * [1, 1e3, 1e-3, 1, 1, 1, 1] + [0, 1e6, 0, 5, 0, 0, 0]
     X[:, 6] = 0.1
     Y, omega = rng.normal(size=(n, 2)) + 3, rng.uniform(size=n)
@@ -342,16 +343,19 @@ def test_a_dropped_model_is_out_of_training() -> None:
 
 def test_a_validation_table_larger_than_a_chunk_is_read_in_pieces() -> None:
     rng = np.random.default_rng(0)
-    held = Rows(rng.normal(size=(2**19, 4)), rng.normal(size=(2**19, 1)), None)
-    problem = replace(problem_of(random_problem("any"), batch_size=20, max_epochs=2), held=held)
+    held = Rows(rng.normal(size=(2**16, 4)), rng.normal(size=(2**16, 1)), None)
+    asked = {"batch_size": 20, "max_epochs": 2, "loss": "absolute"}
+    problem = replace(problem_of(random_problem("any"), **asked), held=held)
     state = training.start([problem], "cpu", [None])
+    first = training.outcome(state, 0)
 
     state, segments = training.advance(state, 2 + 2 - 1)
     assert len(segments[0].history) == 0
     state, segments = training.advance(state, 1)
 
     told = segments[0].history.eval_loss
-    assert told == pytest.approx([np.square(held.Y).mean()], rel=1e-12)
+    expected = held.loss(first.coef, first.intercept, Loss("absolute"))
+    assert told == pytest.approx([expected], rel=1e-12)
 
 
 def test_the_weights_of_two_targets_are_those_of_each_alone() -> None:
@@ -364,3 +368,83 @@ def test_the_weights_of_two_targets_are_those_of_each_alone() -> None:
     ).outcome
 
     np.testing.assert_allclose(both.coef[:1], single.coef, rtol=1e-11)
+
+
+@pytest.mark.parametrize("way", [{}, {"l2": 0.05}, {"l1": 0.02, "l2": 0.01}, {"dtype": "float32"}])
+@pytest.mark.parametrize("name", ["well conditioned", "several targets", "weighted"])
+def test_the_gap_of_every_epoch_is_the_distance_to_the_minimum(
+    name: str, way: dict[str, object]
+) -> None:
+    rows = CATALOGUE[name]()
+    asked = {**way, "learning_rate": 0.02, "batch_size": 9, "tol": 0}
+
+    long = train(rows, **asked, max_epochs=5)
+    full = train(rows, **way, max_epochs=1, tol=0).outcome.metrics
+
+    for epochs in (1, 2, 4):
+        metrics = train(rows, **asked, max_epochs=epochs).outcome.metrics
+        assert metrics.min_objective == pytest.approx(full.min_objective, rel=1e-9)
+        assert metrics.gap == pytest.approx(long.history.gap[epochs], rel=1e-9)
+        assert metrics.objective is not None
+        apart = metrics.objective - (full.min_objective or 0.0)
+        assert metrics.gap == pytest.approx(apart, rel=1e-5, abs=1e-9 * metrics.objective)
+
+
+@pytest.mark.parametrize(
+    "far",
+    [
+        {"learning_rate": 1e-12},
+        {"learning_rate": 1e-3, "schedule": {"type": "inverse", "decay": 1e6}},
+        {"learning_rate": "auto", "tol": 0.5},
+    ],
+    ids=str,
+)
+def test_a_run_that_only_slowed_down_has_not_converged(far: dict[str, object]) -> None:
+    rows = random_problem("any", n_samples=200)
+
+    outcome = train(rows, batch_size=16, max_epochs=200, **far).outcome
+
+    assert outcome.metrics.converged is False
+    assert outcome.metrics.gap is not None
+
+
+def test_batches_that_fit_exactly_converge_in_fact() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4))
+    rows = RegressionProblem("exact", X, X @ np.arange(1.0, 5.0)[:, np.newaxis] + 2)
+
+    outcome = train(rows, batch_size=10, max_epochs=400).outcome
+
+    assert outcome.metrics.converged is True
+    assert outcome.stop_reason is StopReason.CONVERGED
+    np.testing.assert_allclose(outcome.coef, [[1, 2, 3, 4]], rtol=1e-4)
+
+
+def test_a_target_gap_ends_batches_too() -> None:
+    rows = random_problem("any", n_samples=500)
+
+    trained = train(rows, batch_size=25, max_epochs=500, target_gap=0.01, tol=0)
+
+    gap = trained.history.gap
+    assert trained.outcome.stop_reason is StopReason.TARGET_GAP
+    assert gap[-1] <= 0.01 * gap[0] < gap[-2]
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute", "quantile"])
+def test_of_other_losses_batches_know_no_gap(loss: str) -> None:
+    trained = train(random_problem("any"), batch_size=10, max_epochs=3, tol=0, loss=loss)
+
+    assert np.isnan(trained.history.gap).all()
+    assert trained.outcome.metrics.gap is None
+
+
+def test_a_checkpoint_within_an_epoch_keeps_its_gap() -> None:
+    problem = problem_of(random_problem("any"), batch_size=10, max_epochs=3, tol=0)
+    whole = run(problem)
+    state, before = training.advance(training.start([problem], "cpu", [None]), 6)
+
+    resumed = run(problem, checkpoint=training.save(state, 0))
+
+    gaps = np.concatenate([before[0].history.gap, resumed.history.gap])
+    assert gaps.tobytes() == whole.history.gap.tobytes()
+    assert (gaps > 0).all()

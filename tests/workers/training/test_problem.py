@@ -1,5 +1,6 @@
 """What a problem refuses, and how its rows are parted."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters
 from tests.problems import notebook, random_problem
 from tests.workers.training.trained import problem_of, same_bits, train
-from workers.training.problem import Problem
+from workers.training.problem import WORDS, Problem, held_out, n_held_out
 from workers.training.samples import Rows
 
 NOTEBOOK = notebook()
@@ -118,6 +119,28 @@ def test_the_split_is_the_same_wherever_it_is_drawn() -> None:
     held = held_rows(problem_of(rows, validation_fraction=0.3, seed=42))
 
     assert held.X[:, 0].tolist() == [1.0, 6.0, 7.0]
+
+
+@pytest.mark.parametrize("n", [2, 100, WORDS, 3 * WORDS + 5])
+@pytest.mark.parametrize("fraction", [0.001, 0.2, 0.999])
+def test_held_out_rows_are_those_of_the_smallest_words(n: int, fraction: float) -> None:
+    words = np.random.Philox(key=7).random_raw(n)
+    chosen = held_out(n, fraction, seed=7)
+
+    assert chosen is not None
+    smallest = np.argsort(words, kind="stable")[: n_held_out(n, fraction)]
+    assert np.flatnonzero(chosen).tolist() == np.sort(smallest).tolist()
+
+
+def test_rows_are_held_out_in_a_byte_each() -> None:
+    n = 40 * WORDS
+    tracemalloc.start()
+    chosen = held_out(n, 0.2, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert chosen is not None
+    assert peak < n + 56 * WORDS
 
 
 def test_a_held_out_loss_is_the_models_loss_on_these_rows() -> None:
