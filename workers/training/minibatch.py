@@ -28,7 +28,7 @@ from workers.training.judge import Limits, Readings, judge
 from workers.training.ledger import Segment
 from workers.training.losses import Criterion, Loss
 from workers.training.mapped import Mapped
-from workers.training.objective import Matrices, arrange
+from workers.training.objective import SUM_ROWS, Matrices, added_product, arrange
 from workers.training.optimizers import Optimizer, Slots, optimizer_of
 from workers.training.permutation import Order
 from workers.training.problem import Problem
@@ -337,7 +337,7 @@ def _differentiate(
     vector, n_features, given = minus_goal.ndim == 1, Z.shape[1], params.detach()
     whole = given.view(-1) if vector else given[0]
     leaves = [whole[:n_features].requires_grad_()]
-    residuals = (torch.addmv if vector else torch.addmm)(minus_goal, Z, leaves[0])
+    residuals = added_product(minus_goal, Z, leaves[0])
     if params.shape[1] > n_features:
         leaves.append(whole[n_features:].requires_grad_())
         residuals = residuals + leaves[1]
@@ -350,7 +350,8 @@ def _differentiate(
         parts.append(state.l2_root.new_ones(()).expand_as(leaves[0]))
     gradients = torch.autograd.grad(terms, leaves, parts)
     values = values.detach()
-    loss = torch.dot(values, shares) if vector else (values * shares).sum()
+    short = vector and len(Z) <= SUM_ROWS
+    loss = torch.dot(values, shares) if short else (values * shares).sum()
     return loss, *gradients
 
 
