@@ -60,7 +60,10 @@ def asked(batch_size: int) -> dict[str, object]:
 
 
 class Memory:
-    """The most anonymous memory at once of the worker and its runners, looked at every 10 ms."""
+    """The most anonymous memory at once of the worker and its runner, looked at every 10 ms.
+
+    The fork server between the two is not counted: the runner has its pages, and counts them.
+    """
 
     def __init__(self, stack: int) -> None:
         self._stack, self.peak, self._done = psutil.Process(stack), 0, threading.Event()
@@ -78,7 +81,8 @@ class Memory:
             except psutil.Error:
                 continue
             if "workers" in named:
-                found += [child.pid, *(runner.pid for runner in child.children(recursive=True))]
+                below = child.children(recursive=True)
+                found += [child.pid, *(one.pid for one in below if not one.children())]
         return found
 
     def __enter__(self) -> Self:

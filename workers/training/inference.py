@@ -165,7 +165,7 @@ def _of_piecewise(problem: Problem, outcome: TrainingOutcome) -> Statistics:
     if not shown:
         return _without(problem, outcome, refusals[kinds[0]] or "")
     h = problem.hyperparameters
-    constant = int(h.fit_intercept or holds_constant(problem.trained))
+    constant = int(h.fit_intercept or holds_constant(problem.summary))
     names, alone = _names(problem), problem.n_targets == 1
     return Statistics(
         names=names,

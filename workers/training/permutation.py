@@ -1,8 +1,13 @@
 """The order of the rows in an epoch: a function of seed and epoch, so that a resume is exact.
 
-Two levels: chunks of 2^16 rows in an order drawn by lot, and the rows of each chunk in an order of
-its own. Memory and disk are read a chunk at a time; a table of up to one chunk is shuffled as a
-whole.
+Two levels: the table's blocks of 256 rows are drawn by lot, 256 of them make a chunk, and the rows
+of a chunk come in an order of its own. So memory and disk are read a chunk at a time, in pieces
+that lie together, each once an epoch; and a batch has rows of 256 places of the table, however that
+is sorted. A table of up to one chunk is shuffled as a whole.
+
+References:
+    L. Xu et al., In-Database Machine Learning with CorgiPile: Stochastic Gradient Descent without
+    Full Data Shuffle, SIGMOD 2022: blocks drawn, then the rows of some blocks shuffled together.
 """
 
 from dataclasses import dataclass
@@ -12,10 +17,11 @@ import numpy as np
 
 from workers.training.progress import Ints
 
-__all__ = ["CHUNK", "Order"]
+__all__ = ["BLOCK", "CHUNK", "Order"]
 
 # Larger chunks are gathered from memory, not from the cache: 2^18 rows of 20 took a fifth longer.
 CHUNK = 2**16
+BLOCK = 2**8
 
 
 @dataclass(frozen=True)
@@ -31,30 +37,33 @@ class Order:
         """Return the numbers of the rows at these places, int64, in their order."""
         if not self.shuffle:
             return np.arange(begin, end)
-        chunks, begins = _chunks(self.n, self.seed, self.epoch)
+        _, begins = _blocks(self.n, self.seed, self.epoch)
         found = []
-        for place in range(int(np.searchsorted(begins, begin, "right")) - 1, len(chunks)):
-            start = int(begins[place])
+        for chunk in range(int(np.searchsorted(begins, begin, "right")) - 1, len(begins)):
+            start = int(begins[chunk])
             if start >= end:
                 break
-            within = _within(self.n, self.seed, self.epoch, int(chunks[place]))
+            within = _within(self.n, self.seed, self.epoch, chunk)
             found.append(within[max(begin - start, 0) : end - start])
         return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 @lru_cache(maxsize=2)
-def _chunks(n: int, seed: int, epoch: int) -> tuple[Ints, Ints]:
-    """The chunks as they come, and the place at which each begins."""
-    chunks = _permutation(-(-n // CHUNK), seed, epoch, stream=0)
-    lengths = np.minimum(n - chunks * CHUNK, CHUNK)
-    return chunks, np.cumsum(lengths) - lengths
+def _blocks(n: int, seed: int, epoch: int) -> tuple[Ints, Ints]:
+    """The blocks as they are drawn, and the place at which each chunk of them begins."""
+    blocks = _permutation(-(-n // BLOCK), seed, epoch, stream=0)
+    lengths = np.minimum(n - blocks * BLOCK, BLOCK)
+    return blocks, (np.cumsum(lengths) - lengths)[:: CHUNK // BLOCK]
 
 
 @lru_cache(maxsize=2)
 def _within(n: int, seed: int, epoch: int, chunk: int) -> Ints:
     """The rows of a chunk as they come: half a MiB, under 1 ms."""
-    begin = chunk * CHUNK
-    return begin + _permutation(min(n - begin, CHUNK), seed, epoch, stream=1 + chunk)
+    size = CHUNK // BLOCK
+    blocks = np.sort(_blocks(n, seed, epoch)[0][chunk * size : (chunk + 1) * size])
+    rows = (blocks[:, np.newaxis] * BLOCK + np.arange(BLOCK)).reshape(-1)
+    rows = rows[: np.searchsorted(rows, n)]
+    return np.asarray(rows[_permutation(len(rows), seed, epoch, stream=1 + chunk)])
 
 
 def _permutation(n: int, seed: int, epoch: int, *, stream: int) -> Ints:

@@ -20,7 +20,7 @@ from workers import training
 from workers.training.gathering import GROUP_ELEMENTS
 from workers.training.losses import Loss
 from workers.training.mapped import Mapped
-from workers.training.permutation import CHUNK, Order
+from workers.training.permutation import BLOCK, CHUNK, Order
 from workers.training.problem import Problem
 from workers.training.samples import Rows
 
@@ -247,6 +247,32 @@ def test_rows_of_all_places_are_equally_often_first() -> None:
     assert np.square(counts - 200).sum() / 200 < 27.9  # chi-square, 9 degrees, p = 0.001
 
 
+def test_every_chunk_has_blocks_of_all_the_table() -> None:
+    n = 12 * CHUNK + 100
+    order = Order(n, 3, 1, shuffle=True)
+
+    for begin in range(0, n - CHUNK, CHUNK):
+        rows = order.rows(begin, begin + CHUNK)
+        counts = np.histogram(rows, bins=8, range=(0, n))[0] / BLOCK
+        assert counts.min() > 32 - 4 * 32**0.5
+        assert counts.max() < 32 + 4 * 32**0.5
+
+
+@pytest.mark.parametrize("way", [{}, {"optimizer": "adam"}], ids=str)
+def test_a_table_sorted_by_its_target_is_as_good_as_another(way: dict[str, object]) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3 * CHUNK, 2))
+    Y = X @ np.array([[1.0], [2.0]]) + rng.normal(size=(3 * CHUNK, 1))
+    place = np.argsort(Y[:, 0])
+
+    metrics = train(
+        RegressionProblem("sorted", X[place], Y[place]), **way, batch_size=512, max_epochs=3, tol=0
+    ).outcome.metrics
+
+    assert metrics.relative_gap is not None
+    assert metrics.relative_gap < 0.1
+
+
 def test_without_shuffle_rows_come_as_in_the_file() -> None:
     assert Order(9, 1, 4, shuffle=False).rows(2, 6).tolist() == [2, 3, 4, 5]
 
@@ -405,6 +431,7 @@ def test_a_run_that_only_slowed_down_has_not_converged(far: dict[str, object]) -
     outcome = train(rows, batch_size=16, max_epochs=200, **far).outcome
 
     assert outcome.metrics.converged is False
+    assert outcome.stop_reason is not StopReason.CONVERGED
     assert outcome.metrics.gap is not None
 
 
