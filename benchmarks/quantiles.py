@@ -20,11 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.http import process
 from descend.client import Client
 from descend.jobs import Hyperparameters
 from workers import training
@@ -79,21 +80,29 @@ def solved(client: Client, path: Path, level: float) -> tuple[float, float, floa
     return seconds, metrics.train_loss or 0.0, metrics.min_loss or 0.0
 
 
+@contextmanager
+def stack(data: Path) -> Iterator[str]:
+    """Run the embedded stack; gives its URL."""
+    command = [sys.executable, "-m", "descend.cli", "up", "--port", "0", "--data", str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            yield next(line.split()[-1] for line in child.stdout if "is ready at" in line)
+        finally:
+            child.terminate()
+
+
 def over_http(n: int, rounds: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
-        process(
-            sys.executable, "-m", "descend.cli", "up", "--port", "0", "--data", f"{folder}/data"
-        ) as stack,
+        stack(Path(folder) / "data") as url,
         subprocess.Popen(
             [sys.executable, "-c", PEER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as peer,
     ):
-        assert stack.stdout is not None
         assert peer.stdin is not None
         assert peer.stdout is not None
-        url = next(line.split()[-1] for line in stack.stdout if "is ready at" in line)
         with Client(url) as client:
             for level in LEVELS:
                 pairs = []
