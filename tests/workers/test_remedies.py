@@ -146,6 +146,8 @@ JOBS: list[tuple[Body, dict[str, Any]]] = [
     (LINE, {"batch_size": 2, "max_epochs": 2}),
     (LINE, {"batch_size": 2, "tol": 0.1, "learning_rate": 1e-6}),
     (LINE, {"batch_size": 2, "tol": 0.5, "learning_rate": 1e-6, "schedule": {"type": "inverse"}}),
+    (LINE, {"loss": "huber", "tol": 0.5, "learning_rate": 1e-6}),
+    (LINE, {"loss": "huber", "tol": 0.5, "learning_rate": 1e-6, "schedule": {"type": "inverse"}}),
     (LINE, {"loss": "absolute", "max_epochs": 3}),
     (LINE, {"loss": "huber", "huber_delta": 0.1, "max_epochs": 2, "momentum": 0.2}),
     (LINE, {"loss": "huber", "learning_rate": 1e-7, "schedule": {"type": "inverse"}}),
@@ -218,6 +220,7 @@ def test_each_remedy_passes_the_parser_and_the_admission(tmp_path: Path) -> None
                 if found := re.search(pattern, sentence):
                     changed = copy.deepcopy(job)
                     change_of(changed, found)
+                    assert changed != job or change_of is _nothing, sentence
                     try:
                         assigned(changed)
                     except DescendError as refused:
@@ -305,7 +308,7 @@ FOLLOWED = (
     "raise huber_delta",
     "lower validation_fraction, or set another seed",
     "take HC0 or HC1",
-    "subtract a constant from them",
+    "subtract a constant from",
     "bring at least {} rows",
     "bring more rows",
     "scale these columns {}",

@@ -138,9 +138,15 @@ def _pinned(
 
 
 def _not_there(problem: Problem, outcome: TrainingOutcome) -> str:
+    h, far = problem.hyperparameters, distance(outcome.metrics)
+    if h.optimizer == "exact":
+        return (
+            f"in the units of X the weights are {far}: rounding leaves them no standard errors;"
+            " subtract a constant from columns that vary little about values far from 0"
+        )
     return (
-        f"training stopped before the least-squares estimate, {distance(outcome.metrics)}: its"
-        f" weights have no standard errors; {exactly(problem.hyperparameters, verb='train with')}"
+        f"training stopped before the least-squares estimate, {far}: its weights have no standard"
+        f" errors; {exactly(h, verb='train with')}"
     )
 
 

@@ -52,8 +52,10 @@ def changed(h: Hyperparameters, changes: Mapping[str, Any]) -> Hyperparameters |
 def exactly(h: Hyperparameters, *, verb: str = "use") -> str | None:
     """Advise to solve, and name what was asked for that a solution does not read.
 
-    None where this loss has no exact solution.
+    None where this loss has no exact solution, and where it was solved already.
     """
+    if h.optimizer == "exact":
+        return None
     plain = Hyperparameters(optimizer=h.optimizer, loss=h.loss).resolved(0)
     # What null stands for, be it asked for or filled in, is not told apart from it.
     unset = {name: getattr(plain, name) for name in _OF_STEPS}
