@@ -228,6 +228,21 @@ def test_a_row_fitted_exactly_has_no_hc2() -> None:
     assert found.hc3 is None
 
 
+def test_rows_fitted_exactly_are_named_by_their_place_whatever_the_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workers.training.robust.CHUNK_ROWS", 2)
+    X = np.array([[0.0, 0], [0, 0], [0, 0], [1, 0], [0, 0], [0, 1]])
+    Y = np.array([[1.0], [2], [4], [9], [3], [7]])
+    blocks = [(X[:3], Y[:3], None), (X[3:], Y[3:], None)]
+    f = factor(blocks)
+
+    found = robust(blocks, f, np.array([[6.5], [4.5], [2.5]]), fit_intercept=True)
+
+    assert not isinstance(found, Refusal)
+    assert found.pinned == (3, 5)
+
+
 def test_a_target_without_spread_has_no_r2() -> None:
     X = CATALOGUE["well conditioned"]().X
     problem = RegressionProblem("flat", X, np.full((len(X), 1), 0.1))
