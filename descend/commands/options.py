@@ -77,6 +77,7 @@ _FIELDS: dict[str, FieldInfo] = {
 
 
 OPTIONS = frozenset(_FIELDS)
+MISSING = "drop"  # where nothing is said, as the page does; the answer counts the rows
 
 
 def dashed(name: str) -> str:
@@ -90,7 +91,7 @@ def spec_of(dataset: str, given: Mapping[str, Any]) -> JobSpec:
     Raises:
         InvalidInput: when a value is not one the field takes; `param` names it.
     """
-    values = {"missing": "drop"} | options_of(given)  # as the page does; the answer counts the rows
+    values = {"missing": MISSING} | options_of(given)
     hyperparameters = {
         name: values.pop(name) for name in list(values) if name in Hyperparameters.model_fields
     }
@@ -128,6 +129,8 @@ def pairs_of(words: list[str]) -> dict[str, str]:
 def command_line(spec: JobSpec, *, verb: str = "train", changes: Mapping[str, object]) -> str:
     """Write the command that asks for a spec with some fields changed; None leaves one out."""
     asked = spec.model_dump(mode="json", exclude_defaults=True, exclude={"dataset"})
+    if asked.get("missing") == MISSING:
+        del asked["missing"]
     asked |= asked.pop("hyperparameters", {}) | dict(changes)
     words = ["descend", verb, str(spec.dataset)]
     for name, value in asked.items():
