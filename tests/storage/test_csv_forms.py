@@ -180,7 +180,7 @@ def test_an_option_that_names_nothing_is_refused_by_its_name(
 
 LEVELS = [
     ["18-24", "25-34", "35-44"],
-    ["1st", "2nd", "3rd"],
+    ["1st", "2nd", "3rd", "1st", "2nd", "3rd"],
     ["A12", "B13", "C1"],
     ["PC 17599", "A/5 21171", "113803", "C.A. 33112"],
     ["12A", "14B", "13C", "9D"],
