@@ -18,6 +18,7 @@ from tests.problems import CATALOGUE, RegressionProblem, outliers, random_proble
 from tests.workers.training.peers import Peer, by_torch, loss_of
 from tests.workers.training.trained import problem_of, same_bits, train, train_batch
 from workers import training
+from workers.training.compressed import factor_of
 from workers.training.losses import SQUARED, Criterion, Loss
 from workers.training.rate import stability_bound
 from workers.training.setup import prepare
@@ -307,14 +308,7 @@ def test_huber_with_a_penalty_too_large_for_its_rate_names_the_bound() -> None:
 
 def test_a_factor_is_refused_another_loss() -> None:
     problem = problem_of(random_problem("any"), loss="huber")
-
-    class Compressed:
-        """Not rows."""
-
-        n_features, n_targets, n, design_rows = 4, 1, 40, 6
-
-        def scaling(self, **asked: bool) -> object:
-            return problem.trained.scaling(**asked)
+    compressed = training.Factored(factor_of(problem.trained))
 
     with pytest.raises(InvalidInput, match="squared losses only"):
-        prepare(replace(problem, trained=Compressed()))  # type: ignore[arg-type]
+        prepare(replace(problem, trained=compressed))
