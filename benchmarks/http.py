@@ -26,7 +26,7 @@ import torch
 
 from benchmarks import plain
 from benchmarks.load import NOTEBOOK_JOB, prepared, read_answer
-from descend.stack import answers_ping, broker_program, free_port
+from descend.embedded_broker import broker_program
 
 RUNS = 31
 STARTS = 5
@@ -41,6 +41,20 @@ def until(condition: "object", what: str, *, seconds: float = 60) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"not within {seconds} s: {what}")
         time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def answers_ping(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as line:
+            line.sendall(b"PING\r\n")
+            return line.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
 
 
 @contextmanager

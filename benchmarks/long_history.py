@@ -20,12 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.http import connects, process, until
+from benchmarks.http import connects, free_port, process, until
 from descend.datasets import Column, ColumnType, Dataset
 from descend.history import COLUMNS, History
 from descend.ids import new_id
 from descend.jobs import QUEUES, JobSpec, JobState, StopReason
-from descend.stack import free_port
 from storage.database import Database
 from storage.jobs import Outcome
 from storage.migrate import migrate
