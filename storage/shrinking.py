@@ -34,8 +34,9 @@ def give_back(database: Database) -> int:
     with database.begin() as tx:
         raw: Any = tx.connection.connection.driver_connection
         before = _pages(raw)
-        # A step of this statement is a page: all of them are fetched.
-        raw.execute(f"PRAGMA incremental_vacuum({min(surplus, PAGES_AT_ONCE)})").fetchall()
+        # One by one: Python steps a statement without columns once, and a step of this is a page.
+        for _ in range(min(surplus, PAGES_AT_ONCE)):
+            raw.execute("PRAGMA incremental_vacuum(1)")
         return before - _pages(raw)
 
 
