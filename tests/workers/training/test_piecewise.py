@@ -312,6 +312,7 @@ def test_the_best_constant_is_a_weighted_quantile() -> None:
     assert best_constant(B, omega, Loss("absolute")) == 2
     assert best_constant(B, omega, Loss("quantile", quantile=0.1)) == 1
     assert best_constant(B, omega, Loss("quantile", quantile=0.9)) == 3
+    assert best_constant(B, omega[[2, 0, 1]], Loss("absolute")) == 3
 
 
 @pytest.mark.parametrize(
