@@ -8,6 +8,7 @@ n is the number of rows that A stands for, t the number of targets. Coordinates 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
 from scipy.sparse.linalg import LinearOperator, eigsh
 
@@ -131,7 +132,7 @@ def _rank(R: Floats, shape: tuple[int, ...]) -> int:
 
 
 def shortest(
-    R: Floats, pivots: Floats, norms: Floats, params: Floats, *, intercept: bool
+    R: Floats, pivots: NDArray[np.integer], norms: Floats, params: Floats, *, intercept: bool
 ) -> Floats:
     """Take from params what changes no prediction and lengthens W.
 

@@ -6,6 +6,7 @@ Of one target after another: without a factor that knows their rows, targets sha
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
 
 from workers.training.exact import column_norms, shortest
@@ -61,7 +62,7 @@ class _Basis:
 
     Q: Floats
     R: Floats  # of all columns, shape (columns, columns), pivoted
-    pivots: Floats
+    pivots: NDArray[np.integer]
     norms: Floats
     rank: int
     intercept: bool

@@ -106,7 +106,7 @@ def reduce(
     """
     values, omega = tile[1:-1, :rows], tile[-1, :rows]
     low, high = _bounds(values, names)
-    totals = Totals(rows, rows, rows, 0.0, low, high)
+    totals = Totals(rows, rows, float(rows), 0.0, low, high)
     idle = None
     if weighted:
         totals, idle = _counted(values, omega, totals)

@@ -69,9 +69,10 @@ def test_every_step_is_torchs_on_the_same_batches(name: str, optimizer: str, los
     rows = CATALOGUE[name]()
     asked, peer = PEERS[optimizer]
 
-    trained = train(
-        rows, **asked, **LOSSES[loss], loss=loss, batch_size=9, l2=0.01, max_epochs=EPOCHS, tol=0
-    )
+    n_targets, n_features = rows.Y.shape[1], rows.X.shape[1]
+    zero = {"coef": np.zeros((n_targets, n_features)).tolist(), "intercept": [0.0] * n_targets}
+    asked = {**asked, **LOSSES[loss], "loss": loss, "batch_size": 9, "l2": 0.01, "init": zero}
+    trained = train(rows, **asked, max_epochs=EPOCHS, tol=0)
 
     def batches(epoch: int) -> list[np.ndarray]:
         order = Order(len(rows.X), 0, epoch, shuffle=True).rows(0, len(rows.X))
