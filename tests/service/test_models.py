@@ -3,7 +3,6 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from descend.ids import new_id
 from tests.service.conftest import Finish
 
 
@@ -81,7 +80,7 @@ def test_rows_that_do_not_fit_are_refused_with_their_name(
     assert param in {problem["param"], *(error["param"] for error in problem["errors"])}
 
 
-@pytest.mark.parametrize("path", ["/v1/models/x", f"/v1/models/{new_id('mdl')}"])
+@pytest.mark.parametrize("path", ["/v1/models/x", f"/v1/models/mdl_{32 * '0'}"])
 def test_no_model_is_404(client: TestClient, path: str) -> None:
     assert client.get(path).json()["code"] == "model_not_found"
     assert client.post(f"{path}/predict", json={"X": [[1.0]]}).status_code == 404

@@ -310,11 +310,5 @@ def test_a_factor_is_refused_another_loss() -> None:
     problem = problem_of(random_problem("any"), loss="huber")
     compressed = training.Factored(factor_of(problem.trained))
 
-        def largest(self) -> np.ndarray:
-            return problem.trained.largest()
-
-        def largest_targets(self) -> np.ndarray:
-            return problem.trained.largest_targets()
-
     with pytest.raises(InvalidInput, match="squared losses only"):
         prepare(replace(problem, trained=compressed))
