@@ -216,9 +216,9 @@ class Catalog:
 
         Args:
             model_id: the model.
-            X: rows of numbers in the order of the model's features; a data frame or a
-                dictionary of the columns that it was trained on; or a file with them (CSV,
-                Parquet, Arrow, NDJSON), which the server reads as it reads an upload.
+            X: rows of numbers in the order of the model's features; a data frame, records or a
+                dictionary of columns, of which the model's are taken by name; or a file with them
+                (CSV, Parquet, Arrow, NDJSON), which the server reads as it reads an upload.
             interval: its level, such as 0.95.
             unseen: a level that was not in the training data: refused, or the base level.
             csv_options: of a CSV, as of an upload, but `text`: the model knows its columns.
@@ -237,13 +237,13 @@ class Catalog:
             return read(Predictions, answer)
         for name in csv_options:
             raise InvalidInput(f"{name} says how a CSV is written: X is no file", param=name)
-        asked = frames.rows_of(X)
-        if "rows" in asked:
-            asked["unseen"] = unseen
-        if interval is not None:
+        asked, query = frames.rows_of(X), {}
+        if isinstance(asked, list):
+            query = {"unseen": unseen, "level": interval}
+        elif interval is not None:
             asked["interval"] = {"level": interval}
         body = Body("application/json", to_json(asked, inf_nan_mode="constants"))
-        answer = self._transport.send("POST", path, body=body)
+        answer = self._transport.send("POST", path, body=body, params=query)
         return read(Predictions, answer)
 
     def export(

@@ -9,14 +9,17 @@ from typing import Any
 __all__ = ["of_several", "param_of"]
 
 # Words that pydantic puts into an error's location for a union's branch; they are no field names.
-_UNION_TAGS = frozenset({"vector", "matrix", "dataset-id", "inline-xy", "inline-columns"})
+_UNION_TAGS = frozenset(
+    {"vector", "matrix", "dataset-id", "inline-xy", "inline-columns", "inline-records"}
+)
 
 _TAKES = {
     "learning_rate": "a number above 0 (at most 1e300), or auto",
     "init": "zeros, torch, a job's id (job_…), or an object with coef, a row of numbers per target",
     "schedule": "an object with a type: constant, step, cosine or inverse",
     "target": "a column's name, or a list of names",
-    "dataset": "a data set's id (ds_…), or an object with X and y or with columns",
+    "dataset": "a data set's id (ds_…), an object with X and y or with columns, or a list of"
+    " records",
 }
 
 

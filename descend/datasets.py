@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    RootModel,
     StringConstraints,
     Tag,
     computed_field,
@@ -24,6 +25,8 @@ from descend.proposals import suggested_target
 __all__ = [
     "MEDIA_TYPES",
     "NULL_WORDS",
+    "PACKED_SUFFIXES",
+    "SUFFIXES",
     "WHOLE",
     "Cell",
     "Column",
@@ -33,14 +36,18 @@ __all__ = [
     "Dataset",
     "InlineColumns",
     "InlineData",
+    "InlineRecords",
     "InlineXY",
     "Matrix",
     "Number",
+    "Packing",
     "Preview",
     "Sample",
+    "UnreadableColumn",
     "UploadFormat",
     "Vector",
     "text",
+    "unreadable_because",
     "wrong_field",
 ]
 
@@ -175,7 +182,34 @@ class InlineColumns(BaseModel):
         return columns
 
 
-InlineData = InlineXY | InlineColumns
+class InlineRecords(RootModel[list[dict[ColumnName, Cell]]]):
+    """A table written in the request, row by row; a cell that is null or left out is missing."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={"examples": [[{"hours": 1, "price": 2.0}, {"hours": 2, "price": 4.0}]]},
+    )
+
+    root: Annotated[list[dict[ColumnName, Cell]], Field(min_length=1, fail_fast=True)]
+
+    @field_validator("root")
+    @classmethod
+    def _has_columns(cls, rows: list[dict[str, Cell]]) -> list[dict[str, Cell]]:
+        n_columns = len(set().union(*rows))
+        if not 0 < n_columns <= MAX_COLUMNS:
+            raise ValueError(
+                f"the records have {n_columns} columns; at least 1, at most {MAX_COLUMNS}"
+            )
+        return rows
+
+    @property
+    def columns(self) -> dict[str, list[Cell]]:
+        """The cells by column, in the order in which the columns first appear."""
+        names = dict.fromkeys(name for row in self.root for name in row)
+        return {name: [row.get(name) for row in self.root] for name in names}
+
+
+InlineData = InlineXY | InlineColumns | InlineRecords
 
 
 def _rectangular(rows: Cells, name: str) -> Cells:
@@ -236,6 +270,36 @@ class Column(BaseModel):
         return self.missing == 0 and self.min is not None and self.min == self.max
 
 
+class UnreadableColumn(BaseModel):
+    """A column of a type that is neither numbers, nor true and false, nor text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    type: str = Field(description="such as date, timestamp, uuid, list, struct or binary")
+
+
+_OF_DATES = (
+    "make it numbers, by dates=days (since the first day), year, month or weekday with the file"
+)
+_REMEDIES = {
+    "date": _OF_DATES,
+    "timestamp": _OF_DATES,
+    "time": "make it a number, such as the seconds since midnight",
+    "duration": "make it a number, such as seconds",
+    "uuid": "make it text, if it is a group",
+    "binary": "make it numbers or text",
+    "decimal256": "make it decimals of at most 38 digits, or float64",
+} | dict.fromkeys(("list", "struct", "map", "union"), "make a column of each number in it")
+
+
+def unreadable_because(name: str, type_: str) -> str:
+    """Say why a column cannot be trained on or predicted from, and what can be made of it."""
+    remedy = _REMEDIES.get(type_, "make it numbers, booleans or text")
+    kind = type_ if type_ in _REMEDIES else f"type {type_}"
+    return f"column {name!r} holds {kind} values, neither numbers nor text: {remedy}"
+
+
 class Dataset(BaseModel):
     """A stored table: immutable, hashed, profiled."""
 
@@ -253,6 +317,9 @@ class Dataset(BaseModel):
     size_bytes: int = Field(description="bytes of the canonical Arrow file")
     sha256: str = Field(description="of the canonical Arrow file")
     columns: list[Column]
+    unreadable: list[UnreadableColumn] = Field(
+        [], description="columns of the file that are not kept: a job that names one is refused"
+    )
     default_target: list[str] | None = Field(None, description="targets of an upload with X and y")
     default_weight: str | None = None
     warnings: list[str] = []
@@ -311,3 +378,23 @@ MEDIA_TYPES = {
     "application/x-npy": UploadFormat.NPY,
     "application/x-npz": UploadFormat.NPZ,
 }
+
+# How a file that holds each is called; a packed one has a further suffix.
+SUFFIXES = {
+    ".csv": UploadFormat.CSV,
+    ".tsv": UploadFormat.CSV,
+    ".txt": UploadFormat.CSV,
+    ".parquet": UploadFormat.PARQUET,
+    ".pq": UploadFormat.PARQUET,
+    ".arrow": UploadFormat.ARROW_FILE,
+    ".feather": UploadFormat.ARROW_FILE,
+    ".ipc": UploadFormat.ARROW_FILE,
+    ".arrows": UploadFormat.ARROW_STREAM,
+    ".ndjson": UploadFormat.NDJSON,
+    ".jsonl": UploadFormat.NDJSON,
+    ".json": UploadFormat.JSON,
+    ".npy": UploadFormat.NPY,
+    ".npz": UploadFormat.NPZ,
+}
+Packing = Literal["gzip", "zstd"]
+PACKED_SUFFIXES: dict[str, Packing] = {".gz": "gzip", ".zst": "zstd"}

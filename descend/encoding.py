@@ -193,7 +193,13 @@ def _fill_levels(
         level = column.fill if value is None else value
         if level is None:
             raise InvalidInput(f"feature {column.name!r} is missing", param=_param(i, column.name))
-        known = places.get(level) if isinstance(level, str) else None
+        if not isinstance(level, str):
+            raise InvalidInput(
+                f"feature {column.name!r} has a level that the model was not trained on: levels are"
+                " text, also those of numbers",
+                param=_param(i, column.name),
+            )
+        known = places.get(level)
         if known is None and unseen == "error":
             raise InvalidInput(
                 f"feature {column.name!r} has a level that the model was not trained on; it knows"

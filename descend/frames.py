@@ -1,13 +1,13 @@
 """Tables on their way to a server: arrays, data frames, dictionaries of columns, files.
 
 What is small goes into the request as JSON; what is not goes as npz, Arrow or NDJSON, for JSON
-costs 250 ms to read a million numbers. pandas and polars are used where the caller has them, and
-are imported by nobody else.
+costs 250 ms to read a million numbers.
 """
 
 import json
-import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from descend.datasets import MEDIA_TYPES, UploadFormat
+from descend.columns import (
+    Columns,
+    UnreadableCells,
+    cells_of,
+    columns_of,
+    is_table,
+    maker,
+    stored,
+)
+from descend.datasets import MEDIA_TYPES, PACKED_SUFFIXES, SUFFIXES, UploadFormat
 from descend.errors import InvalidInput
 from descend.transport import Body
 
@@ -34,31 +43,12 @@ __all__ = [
     "rows_of",
 ]
 
-Columns = dict[str, Any]  # by name: a pandas or polars Series, an array, or a list
-
 # About here sending a file, which a reader's process must read, is as quick as sending JSON.
 INLINE_CELLS = 20_000
 _PIECE_ROWS = 10_000
-_SUFFIXES = {
-    ".csv": UploadFormat.CSV,
-    ".tsv": UploadFormat.CSV,
-    ".txt": UploadFormat.CSV,
-    ".parquet": UploadFormat.PARQUET,
-    ".pq": UploadFormat.PARQUET,
-    ".arrow": UploadFormat.ARROW_FILE,
-    ".feather": UploadFormat.ARROW_FILE,
-    ".ipc": UploadFormat.ARROW_FILE,
-    ".arrows": UploadFormat.ARROW_STREAM,
-    ".ndjson": UploadFormat.NDJSON,
-    ".jsonl": UploadFormat.NDJSON,
-    ".json": UploadFormat.JSON,
-    ".npy": UploadFormat.NPY,
-    ".npz": UploadFormat.NPZ,
-}
 _MEDIA_TYPES = {kind: media_type for media_type, kind in MEDIA_TYPES.items()}
+_TAB_SEPARATED = "text/tab-separated-values"
 _ARROW_FILE_MAGIC = b"ARROW1"
-_CELLS = (bool, int, float, str, type(None))
-_TIMES = (np.datetime64, np.timedelta64)
 
 
 # -- arrays -------------------------------------------------------------------------------------
@@ -119,38 +109,27 @@ def npy_body(array: NDArray[Any]) -> Body:
 # -- tables -------------------------------------------------------------------------------------
 
 
-def is_table(value: object) -> bool:
-    """Say whether the value has named columns: a pandas or polars frame, or a dictionary."""
-    is_frame = type(value).__name__ in {"DataFrame", "LazyFrame"} and _maker(value) is not None
-    return is_frame or isinstance(value, Mapping)
-
-
-def columns_of(table: Any) -> Columns:
-    """Take a table apart, by name."""
-    if isinstance(table, Mapping):
-        columns = [(str(name), values) for name, values in table.items()]
-    elif _maker(table) == "polars":
-        whole = table.collect() if hasattr(table, "collect") else table
-        columns = list(zip(whole.columns, whole.get_columns(), strict=True))
-    else:
-        columns = [(str(name), table.iloc[:, j]) for j, name in enumerate(table.columns)]
-    named = dict(columns)
-    if len(named) < len(columns):
-        raise InvalidInput("two columns have the same name", param="columns")
-    return named
-
-
 def inline_columns(columns: Columns) -> dict[str, Any] | None:
-    """Write a small table into the request; None where it is large."""
+    """Write a small table into the request; None where it is large, or is better sent as Arrow.
+
+    JSON has no words for dates, lists and the like: a column of them is kept out of it, and named
+    in a warning. Arrow has them, and the server tells what it does not keep.
+    """
     if sum(len(values) for values in columns.values()) > INLINE_CELLS:
         return None
-    return {"columns": {name: _cells(name, values) for name, values in columns.items()}}
+    try:
+        return {"columns": {name: cells_of(name, values) for name, values in columns.items()}}
+    except UnreadableCells:
+        if find_spec("polars") is not None:
+            return None
+    known = _known(columns)
+    return {"columns": {name: cells_of(name, values) for name, values in known.items()}}
 
 
 def columns_body(columns: Columns) -> Body:
     """Write a table as Arrow where polars is there, else as NDJSON: both keep every bit."""
     if find_spec("polars") is None:
-        return Body(_MEDIA_TYPES[UploadFormat.NDJSON], ndjson(columns))
+        return Body(_MEDIA_TYPES[UploadFormat.NDJSON], ndjson(_known(columns)))
     return Body(_MEDIA_TYPES[UploadFormat.ARROW_STREAM], _arrow_stream(columns))
 
 
@@ -162,7 +141,7 @@ def ndjson(columns: Columns) -> Callable[[], Iterator[bytes]]:
     def pieces() -> Iterator[bytes]:
         for start in range(0, n_rows, _PIECE_ROWS):
             stop = start + _PIECE_ROWS
-            parts = [_cells(name, values[start:stop]) for name, values in columns.items()]
+            parts = [cells_of(name, values[start:stop]) for name, values in columns.items()]
             rows = (dict(zip(names, row, strict=True)) for row in zip(*parts, strict=True))
             yield "".join(f"{_line(row)}\n" for row in rows).encode()
 
@@ -179,10 +158,7 @@ def _line(row: Mapping[str, Any]) -> str:
 def _arrow_stream(columns: Columns) -> bytes:
     import polars
 
-    def plain(name: str, values: Any) -> Any:
-        return values if _maker(values) == "polars" else _dense(name, values)
-
-    made = {name: plain(name, values) for name, values in columns.items()}
+    made = {name: _series(name, values) for name, values in columns.items()}
     try:
         frame = polars.DataFrame(made)
     except (TypeError, ValueError, polars.exceptions.PolarsError) as error:
@@ -192,63 +168,54 @@ def _arrow_stream(columns: Columns) -> bytes:
     return file.getvalue()
 
 
-def _dense(name: str, values: Any) -> Any:
-    """Return numbers as the array that they already are, everything else cell by cell."""
-    dtype = getattr(values, "dtype", None)
-    return (
-        np.asarray(values)
-        if isinstance(dtype, np.dtype) and dtype.kind in "fiub"
-        else _cells(name, values)
-    )
+def _series(name: str, values: Any) -> Any:
+    """Make what polars takes of a column; of dates, lists and the like what it makes of them."""
+    if maker(values) == "polars":
+        return values
+    array = stored(values)
+    if array is not None:
+        return array
+    try:
+        return cells_of(name, values)
+    except UnreadableCells:
+        times = isinstance(getattr(values, "dtype", None), np.dtype) and values.dtype.kind in "mM"
+        return np.asarray(values) if times else list(values)
 
 
-def _cells(name: str, values: Any) -> list[Any]:
-    """Return Python's own numbers and text; None where a cell is missing.
+def _known(columns: Columns) -> Columns:
+    """Leave out columns whose cells are no numbers and no text, and say so."""
+    known, odd = {}, []
+    for name, values in columns.items():
+        try:
+            known[name] = stored(values) if stored(values) is not None else cells_of(name, values)
+        except UnreadableCells as error:
+            odd.append(error)
+    if odd and not known:
+        raise odd[0]
+    for one in odd:
+        warnings.warn(f"not sent: {one}", stacklevel=2)
+    return known
 
-    Raises:
-        InvalidInput: when a cell is something else, such as a date; `param` is the column.
+
+def rows_of(X: Any) -> list[dict[str, Any]] | dict[str, Any]:
+    """Write rows that are to be predicted: records, or numbers in the order of the features.
+
+    Columns that are no numbers and no text can be no model's: they are left out.
     """
-    maker = _maker(values)
-    if maker == "polars":
-        cells = values.to_list()
-    elif maker == "pandas":
-        cells = values.astype(object).where(values.notna(), None).tolist()
-    else:
-        cells = list(values)  # numpy's own: tolist() makes a bare number of a date in nanoseconds
-    return [_cell(name, cell) for cell in cells]
-
-
-def _cell(name: str, cell: Any) -> Any:
-    if isinstance(cell, np.generic) and not isinstance(cell, _TIMES):
-        cell = cell.item()
-    if not isinstance(cell, _CELLS):
-        raise InvalidInput(
-            f"column {name!r} holds a {type(cell).__name__}: a cell is a number, a text, a boolean"
-            " or None. Of a date make a number, such as the days since the first",
-            param=name,
-        )
-    return None if isinstance(cell, float) and math.isnan(cell) else cell
-
-
-def _maker(value: object) -> str | None:
-    package = type(value).__module__.partition(".")[0]
-    return package if package in {"pandas", "polars"} else None
-
-
-def rows_of(X: Any) -> dict[str, Any]:
-    """Write rows that are to be predicted: by name, or in the order of the model's features."""
     if not is_table(X):
         return {"X": _numbers(X, "X").tolist()}
-    columns = columns_of(X)
-    cells = zip(*(_cells(name, values) for name, values in columns.items()), strict=True)
-    return {"rows": [dict(zip(columns, row, strict=True)) for row in cells]}
+    columns: Columns = {}
+    for name, values in columns_of(X).items():
+        with suppress(UnreadableCells):
+            columns[name] = cells_of(name, values)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 # -- files --------------------------------------------------------------------------------------
 
 
 def file_body(path: Path) -> Body:
-    """Say what a file is by its suffix; `.gz` after it is taken off by the server.
+    """Say what a file is by its suffix; `.gz` or `.zst` after it is taken off by the server.
 
     Raises:
         InvalidInput: when the file is not there, or its suffix is none of a table's.
@@ -256,17 +223,19 @@ def file_body(path: Path) -> Body:
     if not path.is_file():
         raise InvalidInput(f"there is no file {path}", param="source")
     suffixes: Sequence[str] = [suffix.lower() for suffix in path.suffixes]
-    packed = bool(suffixes) and suffixes[-1] == ".gz"
-    kind = _SUFFIXES.get((suffixes[:-1] if packed else suffixes)[-1:][0] if suffixes else "")
+    packing = PACKED_SUFFIXES.get(suffixes[-1]) if suffixes else None
+    inner = suffixes[:-1] if packing else suffixes
+    kind = SUFFIXES.get(inner[-1]) if inner else None
     if kind is None:
         raise InvalidInput(
-            f"{path.name} does not say what it is: name it {', '.join(_SUFFIXES)}, or these with"
-            " .gz",
+            f"{path.name} does not say what it is: name it {', '.join(SUFFIXES)}, or these with"
+            " .gz or .zst",
             param="source",
         )
-    if kind is UploadFormat.ARROW_FILE and not packed and not _is_arrow_file(path):
+    if kind is UploadFormat.ARROW_FILE and not packing and not _is_arrow_file(path):
         kind = UploadFormat.ARROW_STREAM
-    return Body(_MEDIA_TYPES[kind], path, encoding="gzip" if packed else None)
+    media_type = _TAB_SEPARATED if inner[-1] == ".tsv" else _MEDIA_TYPES[kind]
+    return Body(media_type, path, encoding=packing)
 
 
 def _is_arrow_file(path: Path) -> bool:

@@ -18,13 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from descend.datasets import (
-    ColumnName,
-    ColumnNames,
-    InlineColumns,
-    InlineXY,
-    text,
-)
+from descend.datasets import ColumnName, ColumnNames, InlineColumns, InlineRecords, InlineXY, text
 from descend.hyperparameters import (
     DatasetId,
     Hyperparameters,
@@ -153,13 +147,16 @@ def _kind_of_dataset(value: object) -> str:
         return "dataset-id"
     if isinstance(value, InlineColumns) or (isinstance(value, dict) and "columns" in value):
         return "inline-columns"
+    if isinstance(value, InlineRecords | list):
+        return "inline-records"
     return "inline-xy"
 
 
 DatasetReference = Annotated[
     Annotated[DatasetId, Tag("dataset-id")]
     | Annotated[InlineXY, Tag("inline-xy")]
-    | Annotated[InlineColumns, Tag("inline-columns")],
+    | Annotated[InlineColumns, Tag("inline-columns")]
+    | Annotated[InlineRecords, Tag("inline-records")],
     Discriminator(_kind_of_dataset),
 ]
 Metadata = dict[Annotated[str, text(64, min_length=1)], Annotated[str, text(512)]]

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from descend.columns import Columns, cells_of, columns_of, is_table, stored
 from descend.encoding import Encoding, Input, NumericInput, Record, Unseen
 from descend.errors import InvalidInput
 
@@ -143,18 +144,25 @@ class LinearModel(BaseModel):
             return self.encoding.inputs
         return [NumericInput(name=name) for name in self.features]
 
-    def predict(self, X: ArrayLike) -> NDArray[np.float64]:
+    def predict(self, X: Any, *, unseen: Unseen = "error") -> NDArray[np.float64]:
         """Compute Y_hat = X coef' + intercept.
 
         Args:
-            X: design matrix, shape (n_samples, n_features), columns in the order of `features`.
+            X: design matrix, shape (n_samples, n_features), columns in the order of `features`; or
+                a table with names (a pandas or polars frame, a dictionary of columns, records), of
+                which the model's columns are taken by name and encoded, the others left alone.
+            unseen: of a table, what becomes of a level that was not in the training data: an
+                error, or the base level.
 
         Returns:
             Predictions, shape (n_samples, n_targets), float64, in the targets' units.
 
         Raises:
-            InvalidInput: when X is not numeric, not two-dimensional or not n_features wide.
+            InvalidInput: when X is not numeric, not two-dimensional or not n_features wide; when a
+                table has not the model's columns, or a cell that does not fit: it names them.
         """
+        if is_table(X):
+            X = self._design(columns_of(X), unseen)
         try:
             rows = np.asarray(X, dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -169,6 +177,19 @@ class LinearModel(BaseModel):
             )
         coef = np.asarray(self.coef, dtype=np.float64)
         return product(rows, coef, np.asarray(self.intercept, dtype=np.float64))
+
+    def _design(self, columns: Columns, unseen: Unseen) -> NDArray[np.float64]:
+        """Find the columns by name: those trained on, or the features that were made of them."""
+        names = [one.name for one in self.inputs]
+        missing = [name for name in names if name not in columns]
+        if missing and all(name in columns for name in self.features):
+            numbers = [NumericInput(name=name) for name in self.features]
+            return _encoded(numbers, columns, unseen)
+        if missing:
+            raise InvalidInput(
+                f"the table has no column {', '.join(map(repr, missing[:10]))}", param=missing[0]
+            )
+        return _encoded(self.inputs, columns, unseen)
 
     def encode(
         self, records: Sequence[Record], *, unseen: Unseen = "error", first_row: int = 0
@@ -196,3 +217,22 @@ class LinearModel(BaseModel):
     def _named_features(self) -> str:
         shown = ", ".join(self.features[:10])
         return shown if len(self.features) <= 10 else f"{shown}, …"
+
+
+def _encoded(inputs: Sequence[Input], columns: Columns, unseen: Unseen) -> NDArray[np.float64]:
+    taken = {one.name: _taken(one, columns[one.name]) for one in inputs}
+    lengths = {name: len(cells) for name, cells in taken.items()}
+    if len(set(lengths.values())) > 1:
+        raise InvalidInput(f"columns must be equally long, not {lengths}", param="X")
+    return Encoding.model_construct(inputs=list(inputs)).encode_columns(taken, unseen=unseen)
+
+
+def _taken(one: Input, values: Any) -> NDArray[Any]:
+    """Give numbers as float64, NaN where missing; anything else as cells, as a record has them."""
+    array = stored(values)
+    if isinstance(one, NumericInput) and array is not None and array.dtype.kind != "b":
+        return array.astype(np.float64)
+    cells = cells_of(one.name, values)
+    taken = np.empty(len(cells), dtype=object)
+    taken[:] = cells
+    return taken

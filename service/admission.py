@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from descend.counts import counted
-from descend.datasets import Column, Dataset
+from descend.datasets import Column, Dataset, unreadable_because
 from descend.errors import InvalidInput
 from descend.field_errors import FieldError
 from descend.jobs import InitialWeights, JobSpec
@@ -88,9 +88,13 @@ def _features(
     return names, warnings
 
 
-def _check_known(dataset: Dataset, names: Iterable[str], param: str) -> None:
+def _check_known(dataset: Dataset, names: Sequence[str], param: str) -> None:
     known = {column.name for column in dataset.columns}
-    unknown = [name for name in names if name not in known]
+    unreadable = {column.name: column.type for column in dataset.unreadable}
+    unread = next((name for name in names if name in unreadable), None)
+    if unread is not None and param != "exclude":
+        raise InvalidInput(unreadable_because(unread, unreadable[unread]), param=param)
+    unknown = [name for name in names if name not in known and name not in unreadable]
     if unknown:
         listed = ", ".join(map(repr, unknown[:MOST_NAMES]))
         more = f" and {len(unknown) - MOST_NAMES} more" if len(unknown) > MOST_NAMES else ""

@@ -17,6 +17,7 @@ from service.feed import Feed
 from service.heads import Heads
 from service.hosts import LoopbackHosts
 from service.joblog import JobLogs
+from service.lingering import Lingering
 from service.loaded import LoadedModels
 from service.metrics import MetricsPage
 from service.openapi import allowed_methods, document, query_names
@@ -164,6 +165,7 @@ def _surround(app: FastAPI, parts: Parts, metrics: MetricsPage) -> None:
         app.add_middleware(LoopbackHosts)
     app.add_middleware(Witness, metrics=metrics.http)
     app.add_middleware(Envelope)  # around it: a refusal, too, has an id
+    app.add_middleware(Lingering)
 
 
 def _describe(app: FastAPI, *, key_required: bool) -> None:

@@ -1,7 +1,7 @@
 """Bodies that are tables: how a request says what its file is, and how the file arrives."""
 
 import csv
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,17 +11,19 @@ from fastapi import Query, Request
 from pydantic import StringConstraints
 
 from descend.datasets import NULL_WORDS, UploadFormat
-from descend.errors import InvalidInput, UnsupportedMediaType
+from descend.errors import InvalidInput
 from descend.limits import Limits
-from service.bodies import content_encoding, content_type, held, limited
+from service.bodies import held, limited
 from service.compression import inflated
 from service.dependencies import Parts
 from service.digests import held_to
+from service.media_types import Sent, sent
 from service.uploads import receive
 from storage.ingest_files import Order
 
 __all__ = ["CsvOptions", "Upload", "UploadOptions", "arrived"]
 
+_WITH_DATES = {UploadFormat.PARQUET, UploadFormat.ARROW_FILE, UploadFormat.ARROW_STREAM}
 Option = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
 Line = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00-\x1f]*$")]
 
@@ -98,12 +100,20 @@ class CsvOptions:
             return None
         return tuple(self.null_values.split(",")) if self.null_values else ()
 
-    def refuse_all(self) -> None:
+    def refuse_unfit(self, format_: UploadFormat) -> None:
+        """Refuse what says how a CSV is written, of another body; dates are in Arrow, too.
+
+        Raises:
+            InvalidInput: names the option.
+        """
+        fit = {"dates"} if format_ in _WITH_DATES else set()
         for option in fields(self):
-            if getattr(self, option.name) is not None:
-                raise InvalidInput(
-                    f"{option.name} is for text/csv bodies: leave it out", param=option.name
-                )
+            if format_ is not UploadFormat.CSV and option.name not in fit:
+                self._refuse(option.name)
+
+    def _refuse(self, name: str) -> None:
+        if getattr(self, name) is not None:
+            raise InvalidInput(f"{name} is for text/csv bodies: leave it out", param=name)
 
 
 @dataclass(frozen=True)
@@ -148,9 +158,13 @@ def _named(lines: list[str] | None) -> tuple[str, ...]:
 class Upload:
     """A body that has arrived: JSON in memory, or anything else in a temporary file."""
 
-    format: UploadFormat
+    sent: Sent
     json: bytes
     path: Path
+
+    @property
+    def format(self) -> UploadFormat:
+        return self.sent.format
 
     def order(self, options: CsvOptions, limits: Limits, **more: object) -> Order:
         """Say how the file is to be read; `more` are further fields of the order."""
@@ -163,9 +177,9 @@ class Upload:
             path=self.path,
             target=self.path.with_suffix(".arrow"),
             format=self.format,
-            delimiter=options.delimiter,
+            delimiter=options.delimiter or self.sent.delimiter,
             decimal=options.decimal or ".",
-            encoding=options.encoding,
+            encoding=options.encoding or self.sent.encoding,
             comment=options.comment,
             skip_rows=options.skip_rows or 0,
             header=options.header or "present",
@@ -180,37 +194,29 @@ class Upload:
 
 @asynccontextmanager
 async def arrived(
-    request: Request, parts: Parts, media_types: Mapping[str, UploadFormat]
+    request: Request, parts: Parts, formats: Collection[UploadFormat]
 ) -> AsyncIterator[Upload]:
-    """Receive a body of one of these types; its file is there for as long as the block.
+    """Receive a body of one of these formats; its file is there for as long as the block.
 
     Raises:
-        UnsupportedMediaType: when it is of another type, or packed otherwise than with gzip.
+        UnsupportedMediaType: when it is of another, or packed otherwise than with gzip or zstd.
         BodyTooLarge: as soon as it is, as sent or unpacked.
-        MalformedBody: when its digest is not the one it came with, or its gzip is torn.
+        MalformedBody: when its digest is not the one it came with, or its packing is torn.
         StorageFull: when the disk is.
     """
-    format_ = media_types.get(content_type(request))
-    if format_ is None:
-        raise UnsupportedMediaType(f"send one of {', '.join(media_types)}")
+    said = sent(request, formats)
     limits = parts.settings.limits
-    is_json = format_ is UploadFormat.JSON
+    is_json = said.format is UploadFormat.JSON
     limit = limits.inline_json_bytes if is_json else limits.upload_bytes
     chunks = parts.uploads.counted(limited(request, limit))
     chunks = held_to(chunks, request.headers.getlist("content-digest"))
-    chunks = _plain(request, chunks, limit)
+    if said.packing is not None:
+        chunks = inflated(chunks, limit, encoding=said.packing)
     with parts.uploads.workspace() as folder:
         path = folder / "upload"
         if is_json:
             async with held(request, chunks) as body:
-                yield Upload(format_, body, path)
+                yield Upload(said, body, path)
         else:
             await receive(chunks, path)
-            yield Upload(format_, b"", path)
-
-
-def _plain(request: Request, chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    encoding = content_encoding(request)
-    if encoding not in {"identity", "gzip"}:
-        raise UnsupportedMediaType("send the body as it is, or with Content-Encoding: gzip")
-    return inflated(chunks, limit) if encoding == "gzip" else chunks
+            yield Upload(said, b"", path)

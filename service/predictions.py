@@ -1,6 +1,6 @@
 """What a model says of rows: from the columns of a file to X, from X to y and its intervals."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from descend.datasets import ColumnType, Number
-from descend.encoding import Encoding, Input, NumericInput, Unseen
+from descend.encoding import Encoding, Input, NumericInput, Record, Unseen
 from descend.errors import InvalidInput
 from descend.limits import MAX_ENCODED_CELLS, MAX_PREDICTIONS
 from descend.models import LinearModel
@@ -24,6 +24,7 @@ __all__ = [
     "Predicted",
     "columns_of",
     "design_of",
+    "design_of_records",
     "predicted_of",
     "refuse_too_many",
 ]
@@ -132,6 +133,22 @@ def design_of(model: LinearModel, table: Table, *, unseen: Unseen) -> Floats:
             )
         row += batch.n_rows
     return X
+
+
+def design_of_records(model: LinearModel, records: Sequence[Record], *, unseen: Unseen) -> Floats:
+    """Compute the design matrix of a table of records; columns nobody asks for may be there.
+
+    Raises:
+        InvalidInput: as `design_of` does, and where no record has a column.
+    """
+    refuse_too_many(model, len(records), "rows")
+    names = [one.name for one in model.inputs]
+    for name in names:
+        if not any(name in record for record in records):
+            raise InvalidInput(f"no record has a column {name!r}", param=name)
+    rows = [{name: record.get(name) for name in names} for record in records]
+    with _numbered_from_one():
+        return model.encode(rows, unseen=unseen)
 
 
 def _cells(batch: Batch, kind: ColumnType, column: Input) -> NDArray[Any]:

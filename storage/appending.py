@@ -1,10 +1,11 @@
 """Rows appended to a dataset: a new canonical file, the parent's rows first."""
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from descend.datasets import ColumnType
+from descend.datasets import ColumnType, UnreadableColumn, unreadable_because
 from descend.errors import InvalidDataset
 from storage.arrow import Table, open_table
 from storage.arrow_writer import batch_rows
@@ -12,11 +13,25 @@ from storage.arrow_writer import batch_rows
 __all__ = ["append_rows"]
 
 
-def append_rows(parent: Path, rows: Path, target: Path) -> None:
+def append_rows(
+    parent: Path,
+    rows: Path,
+    target: Path,
+    unreadable: Iterable[UnreadableColumn] = (),
+    *,
+    ignored: Collection[str] = (),
+) -> None:
     """Write the parent's rows and then the new ones to `target`; both are canonical files.
 
     Columns are matched by name. A new column may be narrower than the parent's: whole numbers for
     numbers, and nothing but missing cells for anything.
+
+    Args:
+        parent: the canonical file of the rows above.
+        rows: that of the new ones.
+        target: of what is written.
+        unreadable: columns of the new rows' file that are not in `rows`.
+        ignored: columns that the new rows may have and the parent could not keep.
 
     Raises:
         InvalidDataset: where the columns are not the parent's; it names the column.
@@ -24,7 +39,10 @@ def append_rows(parent: Path, rows: Path, target: Path) -> None:
     import polars as pl
 
     old, new = open_table(parent), open_table(rows)
-    _same_names(old, new)
+    for one in unreadable:
+        if one.name in old.kinds:
+            raise InvalidDataset(unreadable_because(one.name, one.type), param=one.name)
+    _same_names(old, new, {*ignored, *(one.name for one in unreadable)})
     for name, kind in old.kinds.items():
         _check_kind(new, name, kind)
     types = {
@@ -43,12 +61,12 @@ def append_rows(parent: Path, rows: Path, target: Path) -> None:
     )
 
 
-def _same_names(old: Table, new: Table) -> None:
+def _same_names(old: Table, new: Table, ignored: Collection[str]) -> None:
     for name in old.names:
         if name not in new.kinds:
             raise InvalidDataset(f"the new rows have no column {name!r}", param=name)
     for name in new.names:
-        if name not in old.kinds:
+        if name not in old.kinds and name not in ignored:
             raise InvalidDataset(f"the dataset has no column {name!r}", param=name)
 
 

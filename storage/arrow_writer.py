@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.datasets import ColumnType
-from storage.arrow import flat_root
 
-__all__ = ["Cells", "arrow_of_floats", "batch_rows", "file_footer", "stream_arrow", "write_arrow"]
+__all__ = ["Cells", "arrow_of_floats", "batch_rows", "stream_arrow", "write_arrow"]
 
 # float64 with NaN, int64 or bool arrays; or lists, in which None is missing, for all but floats
 Cells = NDArray[Any] | Sequence[Any]
@@ -102,27 +101,6 @@ def stream_arrow(
     yield _CONTINUATION + bytes(4)
 
 
-def file_footer(schema_message: bytes, dictionaries: bytes, batches: bytes) -> bytes:
-    """Write what ends an Arrow file, for messages that are already written.
-
-    Args:
-        schema_message: a flatbuffer whose header is the schema; it is taken as it is, for in a
-            flatbuffer all places are relative.
-        dictionaries: their Blocks, 24 bytes each.
-        batches: theirs.
-    """
-    flat = _Flat()
-    _, schema, dictionaries_at, batches_at = flat.table(("h", _V5), ("I", 0), ("I", 0), ("I", 0))
-    flat.root()
-    flat.vector(dictionaries_at, dictionaries, len(dictionaries) // 24)
-    flat.vector(batches_at, batches, len(batches) // 24)
-    header = flat_root(schema_message).table(2)
-    flat.embed(schema, schema_message, 0 if header is None else header.place)
-    footer = flat.finished()
-    end = _CONTINUATION + bytes(4)
-    return b"".join((end, footer, struct.pack("<i", len(footer)), _MAGIC))
-
-
 def _batches(parts: Iterable[Mapping[str, Cells]], rows: int) -> Iterator[list[Cells]]:
     for part in parts:
         n_rows = len(next(iter(part.values())))
@@ -189,13 +167,6 @@ class _Flat:
     def text(self, place: int, text: str) -> None:
         encoded = text.encode()
         self.vector(place, encoded + b"\0", len(encoded))
-
-    def embed(self, place: int, other: bytes, table: int) -> None:
-        """Append another flatbuffer; let the field at this place refer to a table in it."""
-        self._pad(8, 0)
-        self._last = len(self.data) + table
-        self.data += other
-        self.refer(place)
 
     def finished(self) -> bytes:
         self._pad(8, 0)

@@ -26,6 +26,7 @@ from storage.csv_layout import Layout, laid_out
 from storage.csv_source import Source
 from storage.csv_text import count_rows, first_lines, glance, refuse_missing
 from storage.dates import of_text, wanted_derivations
+from storage.profile import few_of
 from storage.text_columns import find_meant
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def read_csv(path: Path, form: CsvForm, target: Path) -> ReadCsv:
             made = [] if _quickly(source, target) else _carefully(source, target)
         except pl.exceptions.PolarsError:
             raise InvalidDataset("the file cannot be read as CSV: see its quotes") from None
+        made += _leading_zeros(target, source)
     return ReadCsv([*layout.warnings, *made, *_text_columns(target, source)], layout.unnamed)
 
 
@@ -200,6 +202,29 @@ def _carefully(source: Source, target: Path) -> list[str]:
         )
     _sink(source.scan(n_rows).select(columns), target, len(columns))
     return [f"column {one.column!r} is dates: made {one.name!r}" for one in dates]
+
+
+def _leading_zeros(target: Path, source: Source) -> list[str]:
+    """Look for whole numbers that begin with 0, as ids and zip codes do, and lose it."""
+    table = open_table(target)
+    whole = [
+        name
+        for name in source.names
+        if table.kinds.get(name) is ColumnType.INT64 and name not in source.form.kinds
+    ]
+    if not whole:
+        return []
+    zeros = (source.cell(n).str.contains(r"^[+-]?0[0-9]").any().alias(n) for n in whole)
+    found = source.scan(table.n_rows).select(zeros).collect(engine="streaming").row(0, named=True)
+    return few_of(
+        [
+            f"column {name!r} has whole numbers that begin with 0: the zeros are lost; text={name}"
+            " keeps them"
+            for name, has in found.items()
+            if has
+        ],
+        "columns lose zeros",
+    )
 
 
 def _text_columns(target: Path, source: Source) -> list[str]:

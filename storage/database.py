@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 # The schema that this code reads and writes: the last revision in storage/migrations.
-HEAD = "0007"
+HEAD = "0008"
 
 DAMAGED = "the database's file is damaged, or is none: restore the last backup"
 

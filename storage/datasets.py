@@ -5,16 +5,17 @@ import json
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select
 
-from descend.datasets import Column, Dataset
+from descend.datasets import Column, Dataset, UnreadableColumn
 from descend.errors import DatasetInUse, DatasetNotFound
 from descend.jobs import Page
 from storage.dialects import instant, now
 from storage.leases import StoredData
-from storage.tables import dataset_parents, datasets, jobs
+from storage.tables import dataset_parents, datasets, jobs, unreadable_columns
 
 __all__ = ["DatasetRepository"]
 
 _COLUMNS = TypeAdapter(list[Column])
+_UNREADABLE = TypeAdapter(list[UnreadableColumn])
 
 _ADD = insert(datasets).values(created_at=now()).returning(datasets.c.created_at)
 _OF_THIS = dataset_parents.c.dataset_id == datasets.c.id
@@ -23,6 +24,10 @@ _VIEW = select(
     # Not a join: PostgreSQL does not lock rows of what may be absent.
     select(dataset_parents.c.parent_id).where(_OF_THIS).scalar_subquery().label("parent_id"),
     select(dataset_parents.c.n_rows).where(_OF_THIS).scalar_subquery().label("parent_rows"),
+    select(unreadable_columns.c.columns)
+    .where(unreadable_columns.c.dataset_id == datasets.c.id)
+    .scalar_subquery()
+    .label("unreadable"),
 )
 _GET = _VIEW.where(datasets.c.id == bindparam("my_id"))
 # A job may be added for a dataset only while no transaction is deleting it.
@@ -78,6 +83,11 @@ class DatasetRepository:
                     "parent_id": dataset.parent_id,
                     "n_rows": dataset.parent_rows,
                 },
+            )
+        if dataset.unreadable:
+            columns = _UNREADABLE.dump_json(dataset.unreadable).decode()
+            self._connection.execute(
+                insert(unreadable_columns), {"dataset_id": dataset.id, "columns": columns}
             )
         return dataset.model_copy(
             update={"created_at": instant(created_at or 0), "urls": _urls(dataset.id)}
@@ -151,6 +161,7 @@ def _dataset_of(row: RowMapping) -> Dataset:
     return Dataset.model_construct(
         **{name: row[name] for name in _PLAIN},
         columns=_COLUMNS.validate_json(row["columns"]),
+        unreadable=_UNREADABLE.validate_json(row["unreadable"]) if row["unreadable"] else [],
         default_target=json.loads(row["default_target"]) if row["default_target"] else None,
         warnings=json.loads(row["warnings"]),
         parent_id=row["parent_id"],

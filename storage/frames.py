@@ -1,26 +1,34 @@
 """Typed tables to canonical Arrow files: what polars reads lazily, column by column.
 
 Whole numbers become int64 (float64 where they are too large), other numbers float64, categories
-text, a column of nothing float64; NaN is missing, infinity is refused. Dates, lists, structures
-and bytes are no numbers and no groups: they are refused with what to do.
+text, also those of numbers, a column of nothing float64; NaN is missing, infinity is refused.
+Dates, lists, structures and bytes are no numbers and no groups: such columns stay out of the
+canonical file, and are refused where somebody asks for them; of dates numbers are made when asked.
 """
 
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descend.datasets import ColumnType
+from descend.datasets import ColumnType, UnreadableColumn, unreadable_because
 from descend.errors import InvalidDataset
 from storage.arrow import open_table
 from storage.arrow_writer import batch_rows
 from storage.cells import refuse_unfit_text
-from storage.csv_text import check_names
+from storage.csv_text import check_names, refuse_missing
+from storage.dates import Derivation
+from storage.frame_dates import made_of, made_of_dates
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["check_size", "refuse_infinity", "write_frame"]
+__all__ = ["Scan", "Wanted", "Written", "check_size", "refuse_infinity", "write_frame"]
+
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
 def check_size(n_rows: int, n_columns: int, most_bytes: int) -> None:
@@ -33,36 +41,164 @@ def check_size(n_rows: int, n_columns: int, most_bytes: int) -> None:
         )
 
 
-def write_frame(scan: "pl.LazyFrame", target: Path) -> list[str]:
-    """Write a table's canonical Arrow file to `target`.
+@dataclass(frozen=True)
+class Scan:
+    """A typed table: what polars reads lazily, and what the file alone says of its columns."""
 
-    Returns:
-        The columns that were floats: the others of float64 may have lost digits.
+    frame: "pl.LazyFrame"
+    categories: frozenset[str] = frozenset()
+    unreadable: Mapping[str, str] = field(default_factory=dict)  # types, by name
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a canonical file does not tell: columns it has not, names it was not given."""
+
+    unreadable: list[UnreadableColumn]
+    unnamed: list[str]
+    floats: list[str]  # the others of float64 may have lost digits
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a typed table.
+
+    Args:
+        only: columns that must be there and readable; nobody looks at the others.
+        dates: what is to be made of dates (see storage.frame_dates).
+        below: names of the columns below which the rows are to come.
+    """
+
+    only: Collection[str] | None = None
+    dates: Sequence[str] = ()
+    below: Collection[str] = ()
+
+
+def write_frame(scan: Scan, target: Path, wanted: Wanted) -> Written:
+    """Write a table's canonical Arrow file to `target`; what cannot be read stays out.
 
     Raises:
         InvalidDataset: about names, types, infinity or text; it names the column, and the row.
     """
+    frame, unnamed = _named(scan.frame)
+    schema = frame.collect_schema()
+    made = made_of_dates(frame, wanted.dates, (*(wanted.only or ()), *wanted.below))
+    types = {name: kind for name, dtype in schema.items() if (kind := _unreadable(dtype))}
+    types = {n: t for n, t in (types | dict(scan.unreadable)).items() if n not in _sources(made)}
+    names = _readable(schema, types, made, wanted.only)
+    grouped = [n for n in names if n in scan.categories and _is_group_of_values(schema[n])]
+    _sink(frame, target, [*_canonical_columns(frame, names, grouped), *_derived(made, schema)])
+    return Written(
+        [UnreadableColumn(name=name, type=kind) for name, kind in types.items()],
+        unnamed,
+        [*(name for name in names if schema[name].is_float()), *(one.name for one in made)],
+        [f"column {name!r} is a category: its values are levels, no numbers" for name in grouped]
+        + [f"column {one.column!r} is dates: made {one.name!r}" for one in made]
+        + [
+            f"the file names no column {name!r}: left out of the features by default"
+            for name in unnamed
+        ],
+    )
+
+
+def _sources(made: Iterable[Derivation]) -> set[str]:
+    return {one.column for one in made}
+
+
+def _derived(made: Iterable[Derivation], schema: "pl.Schema") -> "list[pl.Expr]":
+    return [made_of(one, schema[one.column]) for one in made]
+
+
+def _sink(frame: "pl.LazyFrame", target: Path, columns: "list[pl.Expr]") -> None:
     import polars as pl
 
-    schema = scan.collect_schema()
-    names = schema.names()
-    check_names(names)
-    large = [name for name, dtype in schema.items() if dtype in (pl.UInt64, pl.Int128, pl.UInt128)]
-    wide = _beyond_int64(scan, large)
-    scan.select(
-        _canonical(name, dtype, wide=name in wide) for name, dtype in schema.items()
-    ).sink_ipc(
+    frame.select(columns).sink_ipc(
         target,
         compat_level=pl.CompatLevel.oldest(),
-        record_batch_size=batch_rows(len(names)),
+        record_batch_size=batch_rows(len(columns)),
     )
+    _check_written(target)
+
+
+def _canonical_columns(
+    frame: "pl.LazyFrame", names: Sequence[str], grouped: Collection[str]
+) -> "list[pl.Expr]":
+    import polars as pl
+
+    schema = frame.collect_schema()
+    wide = _beyond_int64(frame, [name for name in names if schema[name] in _large()])
+    return [
+        pl.col(name).cast(pl.String)
+        if name in grouped
+        else _canonical(name, schema[name], wide=name in wide)
+        for name in names
+    ]
+
+
+def _named(frame: "pl.LazyFrame") -> "tuple[pl.LazyFrame, list[str]]":
+    """Name the index that pandas left without a name, as a CSV's nameless column is named."""
+    names = frame.collect_schema().names()
+    nameless = [name for name in names if _PANDAS_INDEX.fullmatch(name)]
+    free = (f"unnamed_{n}" for n in range(1, len(names) + 2) if f"unnamed_{n}" not in names)
+    new = dict(zip(nameless, free, strict=False))
+    return frame.rename(new), list(new.values())
+
+
+def _readable(
+    schema: "pl.Schema",
+    types: Mapping[str, str],
+    made: Sequence[Derivation],
+    only: Collection[str] | None,
+) -> list[str]:
+    """List the columns to be written as they are; refuse unreadable ones that are asked for."""
+    check_names([*schema, *(name for name in types if name not in schema)])
+    derived = {one.name for one in made}
+    asked = None if only is None else [name for name in only if name not in derived]
+    refuse_missing(asked or (), {*schema, *types})
+    sources = _sources(made) if asked is None else set()
+    readable = [n for n in (schema if asked is None else asked) if n not in {*types, *sources}]
+    unread = next((name for name in asked or types if name in types), None)
+    if unread is not None and (asked or not (readable or made)):
+        raise InvalidDataset(unreadable_because(unread, types[unread]), param=unread)
+    return readable
+
+
+def _unreadable(dtype: "pl.DataType") -> str | None:
+    """Name a type that is neither numbers, nor true and false, nor text; None of any other."""
+    import polars as pl
+
+    known = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null)
+    if dtype.is_numeric() or dtype in known:
+        return None
+    names = {
+        pl.Date: "date", pl.Datetime: "timestamp", pl.Time: "time", pl.Duration: "duration",
+        pl.List: "list", pl.Array: "list", pl.Struct: "struct", pl.Binary: "binary",
+    }  # fmt: skip
+    return names.get(dtype.base_type(), str(dtype).lower())
+
+
+def _is_group_of_values(dtype: "pl.DataType") -> bool:
+    import polars as pl
+
+    return dtype.is_numeric() or dtype == pl.Boolean
+
+
+def _large() -> "tuple[type[pl.DataType], ...]":
+    import polars as pl
+
+    return pl.UInt64, pl.Int128, pl.UInt128
+
+
+def _check_written(target: Path) -> None:
+    import polars as pl
+
     table = open_table(target)
     if table.n_rows == 0:
         raise InvalidDataset("the file has no rows")
     refuse_infinity(target)
     texts = [name for name, kind in table.kinds.items() if kind is ColumnType.STRING]
     refuse_unfit_text(pl.scan_ipc(target), texts)
-    return [name for name, dtype in schema.items() if dtype.is_float()]
 
 
 def refuse_infinity(path: Path) -> None:
@@ -100,14 +236,4 @@ def _canonical(name: str, dtype: "pl.DataType", *, wide: bool) -> "pl.Expr":
         return column.cast(pl.Float64).fill_nan(None)
     if dtype.is_decimal() or dtype == pl.Null:
         return column.cast(pl.Float64)
-    if dtype == pl.Boolean:
-        return column
-    if dtype in (pl.String, pl.Categorical, pl.Enum):
-        return column.cast(pl.String)
-    if dtype.is_temporal():
-        what = "dates or times: send numbers, such as days since a day, or text"
-    elif dtype.is_nested():
-        what = "lists or structures: send one column for each number"
-    else:
-        what = "bytes or objects: send numbers or text"
-    raise InvalidDataset(f"column {name!r} holds {what}; or leave it out", param=name)
+    return column if dtype == pl.Boolean else column.cast(pl.String)

@@ -5,7 +5,7 @@ the row and never show a cell: data does not belong into messages and logs.
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,13 +15,28 @@ from typing import Any
 
 import numpy as np
 
-from descend.datasets import Cell, Column, ColumnType, Dataset, InlineColumns, InlineData, InlineXY
+from descend.datasets import (
+    Cell,
+    Column,
+    ColumnType,
+    Dataset,
+    InlineColumns,
+    InlineData,
+    InlineRecords,
+    InlineXY,
+    UnreadableColumn,
+)
 from descend.errors import InvalidDataset
 from descend.ids import new_id
 from descend.limits import INLINE_IN_ROW_BYTES, MAX_COLUMNS
 from storage.arrow import open_table, read_columns
 from storage.arrow_writer import write_arrow
-from storage.profile import profile, profile_table, warnings_about
+from storage.profile import (
+    profile,
+    profile_table,
+    warnings_about,
+    warnings_about_unreadable,
+)
 from storage.relations import warnings_about_relations
 
 __all__ = ["Ingested", "canonical_json", "dataset_of", "ingest_json", "ingested_at", "read_columns"]
@@ -55,7 +70,7 @@ def ingest_json(data: InlineData, *, name: str | None, brief: bool = True) -> In
     """Read data that was written in a request.
 
     Args:
-        data: X and y, or columns.
+        data: X and y, columns, or records.
         name: of the dataset.
         brief: leave out of the profile what a job has no time for: samples, pairs of columns.
 
@@ -89,21 +104,31 @@ def dataset_of(
     warnings: list[str] | None = None,
     unnamed: Collection[str] = (),
     floats: Collection[str] = (),
+    unreadable: Sequence[UnreadableColumn] = (),
     **more: Any,
 ) -> Dataset:
-    """Describe a canonical file in full.
+    """Describe a canonical file in full, and what its file had besides.
 
-    `unnamed` columns have no name in the file; `floats` came as such.
+    Args:
+        source: the canonical file, or its bytes.
+        name: of the dataset.
+        format_: of what was uploaded.
+        warnings: what its reader had to say.
+        unnamed: columns that have no name in the file.
+        floats: columns that came as floats.
+        unreadable: columns of the file that are not in the canonical one.
+        more: further fields of the dataset.
     """
     table = open_table(source)
     with ThreadPoolExecutor(1) as beside:
         hashing = beside.submit(_size_and_digest, source)
         columns = [
-            column.model_copy(update={"unnamed": column.name in unnamed})
-            for column in profile_table(table)
+            one.model_copy(update={"unnamed": True}) if one.name in unnamed else one
+            for one in profile_table(table)
         ]
     found = [
         *(warnings or []),
+        *warnings_about_unreadable(unreadable),
         *warnings_about(columns, table.n_rows, floats=floats),
         *warnings_about_relations(table, columns),
     ]
@@ -116,6 +141,7 @@ def dataset_of(
         size_bytes=size,
         sha256=sha256,
         warnings=found,
+        unreadable=list(unreadable),
         **more,
     )
 
@@ -183,7 +209,7 @@ def _columns_of_xy(data: InlineXY) -> Columns:
     return {name: (ColumnType.FLOAT64, values) for name, values in columns.items()}
 
 
-def _columns_of(data: InlineColumns) -> Columns:
+def _columns_of(data: InlineColumns | InlineRecords) -> Columns:
     columns: Columns = {}
     for name, cells in data.columns.items():
         if "\0" in name:

@@ -6,7 +6,7 @@ This runs in the sandboxed child (storage.ingest_child), which alone loads polar
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,19 +14,15 @@ from descend.datasets import ColumnType, Dataset, UploadFormat
 from descend.errors import InvalidDataset, StorageFull
 from storage.appending import append_rows
 from storage.arrow import open_table
-from storage.arrow_uploads import file_of_stream
+from storage.arrow_tables import scan_arrow
 from storage.artefacts import is_no_room, no_room_is_storage_full
 from storage.csv_form import CsvForm
 from storage.csv_tables import read_csv
-from storage.csv_text import refuse_missing
-from storage.frames import check_size, write_frame
+from storage.frames import Scan, Wanted, write_frame
 from storage.ingest import dataset_of
 from storage.ndjson_tables import read_ndjson
 from storage.numpy_tables import read_npy, read_npz
 from storage.parquet_footer import check_parquet
-
-if TYPE_CHECKING:
-    import polars as pl
 
 __all__ = ["Order", "ingest_file", "read_file"]
 
@@ -34,7 +30,8 @@ __all__ = ["Order", "ingest_file", "read_file"]
 class Order(BaseModel):
     """What is to be read, and how; it crosses to the child as JSON.
 
-    With `columns` only these are wanted, for a model that is there: each must be in the file, what
+    Below a `parent` come no columns of the names `ignored`: its own could not be read. With
+    `columns` only these are wanted, for a model that is there: each must be in the file, what
     they are is known (None: numbers, or true and false), and nobody asks for a profile.
     """
 
@@ -59,6 +56,7 @@ class Order(BaseModel):
     exclude: tuple[str, ...] = ()
     most_bytes: int = 10 * 2**30
     parent: Path | None = None
+    ignored: tuple[str, ...] = ()
     columns: dict[str, ColumnType | None] | None = None
 
 
@@ -75,7 +73,8 @@ def ingest_file(order: Order) -> Dataset:
         found = _READERS[order.format](order)
         if order.parent is not None:
             rows = order.target.rename(order.target.with_suffix(".rows"))
-            append_rows(order.parent, rows, order.target)
+            unreadable = found.pop("unreadable", [])
+            append_rows(order.parent, rows, order.target, unreadable, ignored=order.ignored)
         return dataset_of(order.target, name=order.name, format_=order.format.value, **found)
 
 
@@ -98,37 +97,22 @@ def _csv(order: Order) -> dict[str, Any]:
 def _parquet(order: Order) -> dict[str, Any]:
     import polars as pl
 
-    check_parquet(order.path, order.most_bytes)
+    told = check_parquet(order.path, order.most_bytes)
     with _damaged_where_polars_fails("Parquet"):
-        scan = pl.scan_parquet(order.path, glob=False, hive_partitioning=False)
-        return {"floats": write_frame(_wanted(scan, order), order.target)}
+        frame = pl.scan_parquet(order.path, glob=False, hive_partitioning=False)
+        return _frame(Scan(frame, told.categories, told.unreadable), order)
 
 
-def _arrow_file(order: Order) -> dict[str, Any]:
-    return _arrow(order.path, order)
-
-
-def _arrow_stream(order: Order) -> dict[str, Any]:
-    path = order.path.with_suffix(".file")
-    file_of_stream(order.path, path)
-    return _arrow(path, order)
-
-
-def _arrow(path: Path, order: Order) -> dict[str, Any]:
-    import polars as pl
-
+def _arrow(order: Order) -> dict[str, Any]:
+    is_stream = order.format is UploadFormat.ARROW_STREAM
     with _damaged_where_polars_fails("Arrow"):
-        scan = pl.scan_ipc(path, glob=False, hive_partitioning=False)
-        n_rows = scan.select(pl.len()).collect().item()
-        check_size(n_rows, len(scan.collect_schema()), order.most_bytes)
-        return {"floats": write_frame(_wanted(scan, order), order.target)}
+        return _frame(scan_arrow(order.path, order.most_bytes, is_stream=is_stream), order)
 
 
-def _wanted(scan: "pl.LazyFrame", order: Order) -> "pl.LazyFrame":
-    if order.columns is None:
-        return scan
-    refuse_missing(order.columns, scan.collect_schema())
-    return scan.select(list(order.columns))
+def _frame(scan: Scan, order: Order) -> dict[str, Any]:
+    below = () if order.parent is None else open_table(order.parent).names
+    wanted = Wanted(only=order.columns, dates=order.dates, below=below)
+    return vars(write_frame(scan, order.target, wanted))
 
 
 def _ndjson(order: Order) -> dict[str, Any]:
@@ -147,8 +131,8 @@ def _npz(order: Order) -> dict[str, Any]:
 _READERS: dict[UploadFormat, Callable[[Order], dict[str, Any]]] = {
     UploadFormat.CSV: _csv,
     UploadFormat.PARQUET: _parquet,
-    UploadFormat.ARROW_FILE: _arrow_file,
-    UploadFormat.ARROW_STREAM: _arrow_stream,
+    UploadFormat.ARROW_FILE: _arrow,
+    UploadFormat.ARROW_STREAM: _arrow,
     UploadFormat.NDJSON: _ndjson,
     UploadFormat.NPY: _npy,
     UploadFormat.NPZ: _npz,

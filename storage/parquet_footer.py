@@ -11,6 +11,7 @@ from typing import Any
 
 from descend.errors import InvalidDataset
 from descend.limits import MAX_COLUMNS
+from storage.arrow_schema import ArrowSchema, schema_of_message
 from storage.frames import check_size
 
 __all__ = ["check_parquet"]
@@ -21,8 +22,11 @@ _REPEATED = 2
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 
 
-def check_parquet(path: Path, most_bytes: int) -> None:
+def check_parquet(path: Path, most_bytes: int) -> ArrowSchema:
     """Refuse a file whose footer is broken, or claims more than it can hold or than is allowed.
+
+    Returns:
+        What polars does not tell of the columns: which are categories, and which UUIDs.
 
     Raises:
         InvalidDataset: with the reason.
@@ -38,13 +42,39 @@ def check_parquet(path: Path, most_bytes: int) -> None:
         flat = all(element.get(3) != _REPEATED for element in footer[2])
         claimed = sum(_claimed(group, size, flat=flat) for group in groups)
         whole = n_rows == sum(group[3] for group in groups)
-    except (KeyError, IndexError, struct.error, TypeError, AttributeError, RecursionError):
+        told = ArrowSchema(categories=_categories(footer), unreadable=_uuids(footer[2]))
+    except (
+        KeyError,
+        IndexError,
+        ValueError,
+        struct.error,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):
         raise _damaged("its footer cannot be read") from None
     if not whole or n_rows < 0:
         raise _damaged("its row groups have not as many rows as it says")
     check_size(n_rows, n_columns, most_bytes)
     if claimed > most_bytes:
         raise InvalidDataset(f"the Parquet file has more than {most_bytes} bytes when decoded")
+    return told
+
+
+def _categories(footer: dict[int, Any]) -> frozenset[str]:
+    """Name the columns that were dictionaries where Arrow wrote the file; it says so."""
+    pairs = {pair.get(1): pair.get(2) for pair in footer.get(5) or []}
+    return schema_of_message(pairs.get(b"ARROW:schema") or b"").categories
+
+
+def _uuids(elements: list[dict[int, Any]]) -> dict[str, str]:
+    """Name the columns whose logical type is UUID, which polars takes for bytes."""
+    found, inner = {}, 0
+    for element in elements[1:]:
+        if inner == 0 and 14 in (element.get(10) or {}):
+            found[element[4].decode()] = "uuid"
+        inner = max(0, inner - 1) + (element.get(5) or 0)
+    return found
 
 
 def _damaged(how: str) -> InvalidDataset:

@@ -5,7 +5,7 @@ Numbers are read batch by batch, so that a table of any length is profiled in li
 
 import math
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.counts import counted
-from descend.datasets import Column, ColumnType
+from descend.datasets import Column, ColumnType, UnreadableColumn, unreadable_because
 from storage.arrow import Batch, Table
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "profile",
     "profile_table",
     "warnings_about",
+    "warnings_about_unreadable",
 ]
 
 # Counting distinct numbers sorts them; beyond so many different ones it is not worth the wait.
@@ -237,6 +238,12 @@ def warnings_about(
         for kind, warnings in found.items()
         for warning in few_of(warnings, f"columns {kind}")
     ]
+
+
+def warnings_about_unreadable(columns: Iterable[UnreadableColumn]) -> list[str]:
+    """Say of each column that is not kept what it holds, and what can be made of it."""
+    found = [f"not kept: {unreadable_because(one.name, one.type)}" for one in columns]
+    return few_of(found, "columns are not kept")
 
 
 def few_of(warnings: list[str], what: str) -> list[str]:

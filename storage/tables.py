@@ -65,6 +65,14 @@ datasets = Table(
     CheckConstraint("(artefact IS NULL) <> (inline IS NULL)", name="datasets_bytes_once"),
 )
 
+# Of a dataset whose file had columns that are not kept.
+unreadable_columns = Table(
+    "unreadable_columns",
+    metadata,
+    Column("dataset_id", Text, ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("columns", Text, nullable=False),  # JSON
+)
+
 # Of a dataset made by appending: its first n_rows rows are the parent's.
 dataset_parents = Table(
     "dataset_parents",

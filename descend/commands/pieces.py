@@ -1,12 +1,13 @@
 """A file of many rows in pieces that a server takes; each row stays whole."""
 
 import codecs
-import gzip
 import tempfile
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
+
+from descend.packing import can_open, inner_suffix, opened
 
 __all__ = ["pieces"]
 
@@ -19,13 +20,12 @@ def pieces(path: Path, most_rows: int) -> Iterator[tuple[int, Path]]:
 
     A file that is short enough, and one of another kind than CSV and NDJSON, is its only piece.
     """
-    packed = path.suffix.lower() == ".gz"
-    suffix = (path.with_suffix("") if packed else path).suffix.lower()
-    few = suffix not in _CSV | _LINES or _lines_up_to(path, packed, most_rows + 2) <= most_rows
-    if few or _begins_with(path, packed, _UTF_16):
+    suffix = inner_suffix(path)
+    whole = suffix not in _CSV | _LINES or not can_open(path)
+    if whole or _lines_up_to(path, most_rows + 2) <= most_rows or _begins_with(path, _UTF_16):
         yield 0, path
         return
-    with _opened(path, packed) as file, tempfile.TemporaryDirectory(prefix="descend-") as folder:
+    with opened(path) as file, tempfile.TemporaryDirectory(prefix="descend-") as folder:
         rows = _rows(file) if suffix in _CSV else (line for line in file if line.strip())
         header = _header(rows) if suffix in _CSV else b""
         piece, done = Path(folder) / f"rows{suffix}", 0
@@ -46,17 +46,13 @@ def _header(rows: Iterator[bytes]) -> bytes:
     return header
 
 
-def _begins_with(path: Path, packed: bool, signs: tuple[bytes, ...]) -> bool:  # noqa: FBT001
-    with _opened(path, packed) as file:
+def _begins_with(path: Path, signs: tuple[bytes, ...]) -> bool:
+    with opened(path) as file:
         return file.read(2) in signs
 
 
-def _opened(path: Path, packed: bool) -> IO[bytes]:  # noqa: FBT001
-    return gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[return-value]
-
-
-def _lines_up_to(path: Path, packed: bool, most: int) -> int:  # noqa: FBT001
-    with _opened(path, packed) as file:
+def _lines_up_to(path: Path, most: int) -> int:
+    with opened(path) as file:
         return sum(1 for _ in islice(file, most))
 
 

@@ -4,7 +4,6 @@ uploads: one reader, so that a cell is one thing in training and in prediction.
 JSON and npy have no cells to be read: their values go to the server as values.
 """
 
-import gzip
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -12,16 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from descend.commands.pieces import pieces
-from descend.commands.rows import opened_text
 from descend.encoding import Encoding, Unseen
 from descend.errors import InvalidInput
 from descend.models import LinearModel
+from descend.packing import inner_suffix, opened, opened_text
 from descend.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def predicted(
         InvalidInput: when the file cannot be read, a column is missing, or a cell does not fit.
         WrongState: when the model has no statistics, which say how wide an interval is.
     """
-    suffix = _suffix(path)
+    suffix = inner_suffix(path)
     if suffix in {".npy", ".json"}:
         if asked.csv_options:
             name = next(iter(asked.csv_options))
@@ -89,7 +88,7 @@ def _of_values(
         block = values[done : done + _BLOCK_ROWS]
         if not isinstance(block, np.ndarray):
             block = {one.name: [row.get(one.name) for row in block] for one in model.inputs}
-        with _placed(done):
+        with _placed(done) if isinstance(block, np.ndarray) else _numbered(done):
             told = client.predict(
                 str(model.id), block, interval=asked.interval, unseen=asked.unseen
             )
@@ -131,35 +130,21 @@ def _placed(done: int) -> Iterator[None]:
         raise InvalidInput(why, param=error.param) from None
 
 
-def _suffix(path: Path) -> str:
-    """The file's kind, without the .gz that may be behind it."""
-    return (path.with_suffix("") if _packed(path) else path).suffix.lower()
-
-
-def _packed(path: Path) -> bool:
-    return path.suffix.lower() == ".gz"
-
-
 # --- values ------------------------------------------------------------------------------------
 
 
 def _array(path: Path) -> NDArray[np.float64]:
     try:
-        with _opened(path) as file:
-            return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
+        with opened(path) as file:  # an npy is read from where it pleases
+            return np.asarray(np.load(BytesIO(file.read()), allow_pickle=False), dtype=np.float64)
     except (ValueError, EOFError) as error:
         raise InvalidInput(f"{path.name} holds no numbers: {error}") from None
 
 
-def _opened(path: Path) -> IO[bytes]:
-    if not _packed(path):
-        return path.open("rb")
-    return BytesIO(gzip.decompress(path.read_bytes()))  # an npy is read from where it pleases
-
-
 def _values(model: LinearModel, path: Path) -> list[dict[str, Any]]:
-    """Read a JSON body's rows, columns or X as records."""
+    """Read a JSON body's records, rows, columns or X as records."""
     body = _parsed(path)
+    body = {"rows": body} if isinstance(body, list) else body
     columns, rows, X = body.get("columns"), body.get("rows"), body.get("X")
     try:
         if isinstance(columns, dict):
@@ -180,14 +165,14 @@ def _values(model: LinearModel, path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parsed(path: Path) -> dict[str, Any] | list[Any]:
     try:
         with opened_text(path) as file:
             body = json.load(file, parse_constant=_no_number)
     except (ValueError, EOFError) as error:
         raise InvalidInput(f"{path.name} is no JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise InvalidInput(f"{path.name} is no JSON object")
+    if not isinstance(body, dict | list):
+        raise InvalidInput(f"{path.name} is no JSON object, and no list of records")
     return body
 
 

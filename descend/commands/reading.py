@@ -44,7 +44,8 @@ _MAGIC = {
     b"PK\x03\x04": UploadFormat.NPZ,
     b"{": UploadFormat.NDJSON,
 }
-_JSON = re.compile(rb'\{\s*"(columns|X|rows)"\s*:\s*[\[{]')
+_JSON = re.compile(rb'\{\s*"(columns|X|rows)"\s*:\s*[\[{]|\[\s*\{')
+_PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _PEEK_BYTES = 512
 _TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 # With these the rows of a file are not its lines below the first.
@@ -203,7 +204,7 @@ def _copy(first: bytes, rest: IO[bytes], file: IO[bytes]) -> None:
 
 
 def _suffix(form: str | None, first: bytes) -> str:
-    packed = ".gz" if first.startswith(b"\x1f\x8b") else ""
+    packed = next((suffix for start, suffix in _PACKED.items() if first.startswith(start)), "")
     if form is not None:
         return _SUFFIXES[UploadFormat(form)] + packed
     text = first.lstrip()

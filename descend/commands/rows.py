@@ -1,14 +1,17 @@
 """The rows of a local CSV that a refusal names by number, as they stand in the file."""
 
 import csv
-import gzip
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-__all__ = ["opened_text", "rows_named"]
+from descend.datasets import PACKED_SUFFIXES
+from descend.errors import InvalidInput
+from descend.packing import opened_text
+
+__all__ = ["rows_named"]
 
 _CSV = {".csv", ".tsv", ".txt"}
 _MOST_ROWS = 3
@@ -22,12 +25,12 @@ def rows_named(message: str, path: Path, encoding: str) -> Iterator[tuple[int, s
     Nothing where the file is no CSV, or cannot be read that way: this is help, not a check.
     """
     found = _NAMED.search(message)
-    suffixes = [one.lower() for one in path.suffixes if one.lower() != ".gz"]
+    suffixes = [one.lower() for one in path.suffixes if one.lower() not in PACKED_SUFFIXES]
     if found is None or not set(suffixes[-1:]) <= _CSV or not suffixes:
         return
     wanted = [int(number) for number in found[1].split(", ")][:_MOST_ROWS]
     with (
-        suppress(OSError, EOFError, csv.Error),
+        suppress(OSError, EOFError, csv.Error, InvalidInput),
         opened_text(path, encoding, errors="replace") as file,
     ):
         for number, line in _rows(file):
@@ -35,13 +38,6 @@ def rows_named(message: str, path: Path, encoding: str) -> Iterator[tuple[int, s
                 yield number, line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
             if number >= wanted[-1]:
                 return
-
-
-def opened_text(path: Path, encoding: str = "utf-8-sig", *, errors: str = "strict") -> IO[str]:
-    """Open a text file, also one that is packed as .gz."""
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", newline="", encoding=encoding, errors=errors)
-    return path.open(newline="", encoding=encoding, errors=errors)
 
 
 def _rows(file: IO[str]) -> Iterator[tuple[int, str]]:

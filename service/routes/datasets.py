@@ -11,6 +11,8 @@ from descend.datasets import (
     MEDIA_TYPES,
     Dataset,
     InlineColumns,
+    InlineData,
+    InlineRecords,
     InlineXY,
     Preview,
     UploadFormat,
@@ -34,12 +36,16 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"], dependencies=GUARDS
 
 
 def _kind_of_data(value: object) -> str:
+    if isinstance(value, list):
+        return "inline-records"
     return "inline-columns" if isinstance(value, dict) and "columns" in value else "inline-xy"
 
 
-INLINE_DATA: TypeAdapter[InlineXY | InlineColumns] = TypeAdapter(
+INLINE_DATA: TypeAdapter[InlineData] = TypeAdapter(
     Annotated[
-        Annotated[InlineXY, Tag("inline-xy")] | Annotated[InlineColumns, Tag("inline-columns")],
+        Annotated[InlineXY, Tag("inline-xy")]
+        | Annotated[InlineColumns, Tag("inline-columns")]
+        | Annotated[InlineRecords, Tag("inline-records")],
         Discriminator(_kind_of_data),
     ]
 )
@@ -48,13 +54,13 @@ INLINE_DATA: TypeAdapter[InlineXY | InlineColumns] = TypeAdapter(
 async def _received(request: Request, parts: PartsOf) -> AsyncIterator[Upload]:
     with parts.uploads.one():
         parts.disk.check()  # before a body is received for nothing
-        async with arrived(request, parts, MEDIA_TYPES) as upload:
+        async with arrived(request, parts, set(UploadFormat)) as upload:
             yield upload
 
 
 Name = Annotated[str | None, Query(max_length=MAX_NAME_LENGTH, pattern=r"^[^\x00]*$")]
 BODIES: dict[str, tuple[type[BaseModel], ...]] = {
-    media_type: (InlineXY, InlineColumns) if media_type == "application/json" else ()
+    media_type: (InlineXY, InlineColumns, InlineRecords) if media_type == "application/json" else ()
     for media_type in MEDIA_TYPES
 }
 
@@ -72,7 +78,7 @@ def create_dataset(
     options: Annotated[UploadOptions, Depends()],
     name: Name = None,
 ) -> Response:
-    """Upload a table: CSV, Parquet, Arrow, NDJSON, npy, npz, or JSON with `X`, `y` or columns."""
+    """Upload a table: CSV, Parquet, Arrow, NDJSON, npy, npz, JSON (X and y, columns, records)."""
     stored = store(_ingested(parts, upload, options, name=name), parts.artefacts)
     dataset = _with_row(parts, stored)
     return answer(dataset, 201, location=f"/v1/datasets/{dataset.id}")
@@ -89,8 +95,7 @@ def _with_row(parts: Parts, stored: Stored) -> Dataset:
 def _ingested(
     parts: Parts, upload: Upload, options: UploadOptions, *, name: str | None
 ) -> Ingested:
-    if upload.format is not UploadFormat.CSV:
-        options.refuse_all()
+    options.refuse_unfit(upload.format)
     if upload.format is UploadFormat.JSON:
         return ingest_json(parse(upload.json, INLINE_DATA), name=name, brief=False)
     return parts.files.ingest(_order(parts, upload, options, name=name))
@@ -118,7 +123,9 @@ def append_rows(
     """Make a new dataset: this one's rows, and below them those of the body."""
     with parts.database.read() as tx:
         parent, stored = tx.datasets.get(dataset_id), tx.datasets.stored(dataset_id)
-    order = _order(parts, upload, options, name=name or parent.name)
+    order = _order(parts, upload, options, name=name or parent.name).model_copy(
+        update={"ignored": tuple(one.name for one in parent.unreadable)}
+    )
     appended = _appended(parts, upload, options, order=order, parent=stored)
     whose = {
         "format": upload.format.value,
@@ -126,6 +133,7 @@ def append_rows(
         "parent_rows": parent.n_rows,
         "default_target": parent.default_target,
         "default_weight": parent.default_weight,
+        "unreadable": parent.unreadable,
     }
     whole = replace(appended, dataset=appended.dataset.model_copy(update=whose))
     dataset = _with_row(parts, store(whole, parts.artefacts))
@@ -142,14 +150,12 @@ def _appended(
     except FileNotFoundError:
         raise DatasetNotFound from None
     update: dict[str, object] = {"parent": below}
+    options.refuse_unfit(upload.format)
     if upload.format is UploadFormat.JSON:
-        options.refuse_all()
         rows = canonical_json(parse(upload.json, INLINE_DATA))
         with no_room_is_storage_full():
             upload.path.write_bytes(rows)
         update["format"] = UploadFormat.ARROW_FILE
-    elif upload.format is not UploadFormat.CSV:
-        options.refuse_all()
     return parts.files.ingest(order.model_copy(update=update))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, TypeAdapter
 
 from descend.datasets import MEDIA_TYPES, Cell, Matrix, UploadFormat
 from descend.encoding import Unseen
@@ -25,6 +25,7 @@ from service.predictions import (
     AskedInterval,
     columns_of,
     design_of,
+    design_of_records,
     predicted_of,
     refuse_too_many,
 )
@@ -33,11 +34,8 @@ Floats = NDArray[np.float64]
 router = APIRouter(prefix="/v1", tags=["models"], dependencies=GUARDS)
 
 # Arrays have no names: their columns are taken by place, as X in JSON.
-TYPES = {
-    media_type: format_
-    for media_type, format_ in MEDIA_TYPES.items()
-    if format_ not in {UploadFormat.NPY, UploadFormat.NPZ}
-}
+FORMATS = set(UploadFormat) - {UploadFormat.NPY, UploadFormat.NPZ}
+TYPES = [media_type for media_type, format_ in MEDIA_TYPES.items() if format_ in FORMATS]
 
 
 class PredictX(BaseModel):
@@ -61,13 +59,25 @@ class PredictRows(BaseModel):
     interval: AskedInterval | None = None
 
 
+class PredictTable(RootModel[list[dict[str, Cell]]]):
+    """A table of records: the model's columns are found by name, the others left alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    root: Annotated[list[dict[str, Cell]], Field(min_length=1, fail_fast=True)]
+
+
 def _kind_of_rows(value: object) -> str:
+    if isinstance(value, list):
+        return "by-name-alone"
     return "by-name" if isinstance(value, dict) and "rows" in value else "by-place"
 
 
-PREDICT: TypeAdapter[PredictX | PredictRows] = TypeAdapter(
+PREDICT: TypeAdapter[PredictX | PredictRows | PredictTable] = TypeAdapter(
     Annotated[
-        Annotated[PredictX, Tag("by-place")] | Annotated[PredictRows, Tag("by-name")],
+        Annotated[PredictX, Tag("by-place")]
+        | Annotated[PredictRows, Tag("by-name")]
+        | Annotated[PredictTable, Tag("by-name-alone")],
         Discriminator(_kind_of_rows),
     ]
 )
@@ -110,6 +120,15 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class PredictRecords:
+    """A table of records, and what is asked of them."""
+
+    records: list[dict[str, Cell]]
+    unseen: Unseen
+    interval: AskedInterval | None
+
+
+@dataclass(frozen=True)
 class PredictFile:
     """Rows in a file, and what is asked of them."""
 
@@ -119,12 +138,15 @@ class PredictFile:
     interval: AskedInterval | None
 
 
+Body = PredictX | PredictRows | PredictRecords | PredictFile
+
+
 async def _received(request: Request, parts: PartsOf) -> AsyncIterator[bytes | Upload]:
     if content_type(request) == "application/json":
         async with held_json(request) as raw:
             yield raw
         return
-    async with arrived(request, parts, TYPES) as upload:
+    async with arrived(request, parts, FORMATS) as upload:
         yield upload
 
 
@@ -138,7 +160,10 @@ Received = Annotated[bytes | Upload, Depends(_received, scope="function")]
     responses={200: table_response(), **refusals(400, 404, 409, 413, 415, 422, 503, 507)},
     openapi_extra=body_of(
         "predict",
-        {kind: (PredictX, PredictRows) if kind == "application/json" else () for kind in TYPES},
+        {
+            kind: (PredictX, PredictRows, PredictTable) if kind == "application/json" else ()
+            for kind in TYPES
+        },
     ),
 )
 def predict(
@@ -156,25 +181,23 @@ def predict(
         model = tx.models.get(model_id)
         known = tx.models.statistics(model_id) if body.interval else None
     X = _design(parts, model, body)
-    first_row = 1 if isinstance(body, PredictFile) else 0
+    first_row = 1 if isinstance(body, PredictFile | PredictRecords) else 0
     predicted = predicted_of(model, X, known, body.interval, first_row=first_row)
     return prediction_response(predicted, accept)
 
 
-def _body(
-    received: bytes | Upload, options: CsvOptions, asked: Asked
-) -> PredictX | PredictRows | PredictFile:
-    if not isinstance(received, Upload) or received.format is not UploadFormat.CSV:
-        options.refuse_all()
+def _body(received: bytes | Upload, options: CsvOptions, asked: Asked) -> Body:
+    options.refuse_unfit(received.format if isinstance(received, Upload) else UploadFormat.JSON)
     if isinstance(received, Upload):
         return PredictFile(received, options, asked.unseen or "error", asked.interval)
+    body = parse(received, PREDICT)
+    if isinstance(body, PredictTable):
+        return PredictRecords(body.root, asked.unseen or "error", asked.interval)
     asked.refuse_all()
-    return parse(received, PREDICT)
+    return body
 
 
-def _design(
-    parts: Parts, model: LinearModel, body: PredictX | PredictRows | PredictFile
-) -> ArrayLike:
+def _design(parts: Parts, model: LinearModel, body: Body) -> ArrayLike:
     if isinstance(body, PredictFile):
         limits = parts.settings.limits
         order = body.upload.order(body.options, limits, columns=columns_of(model))
@@ -182,6 +205,8 @@ def _design(
     if isinstance(body, PredictX):
         refuse_too_many(model, len(body.X), "X")
         return body.X
+    if isinstance(body, PredictRecords):
+        return design_of_records(model, body.records, unseen=body.unseen)
     if isinstance(body.rows, LongArray):
         return np.concatenate(list(_encoded(model, body.rows, body.unseen)))
     refuse_too_many(model, len(body.rows), "rows")

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -134,6 +135,11 @@ def valid() -> list[tuple[str, bytes]]:
                 (ARROW_FILE, _written(table.write_ipc, compression=compression)),
                 (ARROW_STREAM, _written(table.write_ipc_stream, compression=compression)),
             ]
+    streams = sorted((Path(__file__).parents[1] / "storage" / "arrow_files").glob("*.arrow*"))
+    files += [
+        (ARROW_STREAM if path.suffix == ".arrows" else ARROW_FILE, path.read_bytes())
+        for path in streams
+    ]
     X = rng.random((20, 3))
     npz = io.BytesIO()
     np.savez_compressed(npz, X=X, y=X[:, 0])

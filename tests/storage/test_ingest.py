@@ -400,3 +400,17 @@ def test_what_is_written_without_polars_polars_reads(n_rows: int, n_columns: int
     for name, values in columns.items():
         np.testing.assert_array_equal(frame[name].to_numpy(), values)
         np.testing.assert_array_equal(read[name], values)
+
+
+@pytest.mark.parametrize("head", [0, 6000])
+def test_leading_zeros_that_are_lost_are_told(csv, head: int) -> None:  # type: ignore[no-untyped-def]
+    rows = "7,0.5,1,0\n" * head + "8,00.5,-07,0\n9,0.25,2,0\n"
+
+    warnings = csv(f"zip,share,place,none\n{rows}").dataset.warnings
+
+    told = [one for one in warnings if "begin with 0" in one]
+    assert len(told) == 1
+    assert told[0].startswith("column 'place' has whole numbers that begin with 0")
+    assert told[0].endswith("text=place keeps them")
+    kept = csv(f"zip,share,place,none\n{rows}", text=("place",)).dataset.warnings
+    assert not any("begin with 0" in one for one in kept)

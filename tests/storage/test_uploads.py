@@ -182,10 +182,10 @@ def test_floats_beyond_2_to_53_have_lost_nothing(ingest: Ingest, format_: Upload
 @pytest.mark.parametrize(
     ("cells", "refusal"),
     [
-        ([date(2026, 1, 1)], "'c' holds dates or times: send numbers"),
-        ([[1.0, 2.0]], "'c' holds lists or structures"),
-        ([{"a": 1}], "'c' holds lists or structures"),
-        ([b"7351731"], "'c' holds bytes or objects"),
+        ([date(2026, 1, 1)], "'c' holds date values.*dates=days"),
+        ([[1.0, 2.0]], "'c' holds list values.*a column of each"),
+        ([{"a": 1}], "'c' holds struct values.*a column of each"),
+        ([b"7351731"], "'c' holds binary values"),
         ([1.0, float("inf"), float("-inf")], "'c' holds infinity: row 2"),
         (["a", f"{SECRET}\0"], "a cell of column 'c' has a NUL character: row 2"),
         (["a", "b" * 1_000_001], "a cell of column 'c' has more than 1000000 bytes: row 2"),
