@@ -23,7 +23,7 @@ __all__ = [
 
 DatasetId = Annotated[str, StringConstraints(strict=True, pattern=ID_PATTERNS["ds"])]
 JobId = Annotated[str, StringConstraints(strict=True, pattern=ID_PATTERNS["job"])]
-Optimizer = Literal["sgd", "adam", "adamw", "lbfgs", "exact"]
+Optimizer = Literal["auto", "sgd", "adam", "adamw", "lbfgs", "exact"]
 Loss = Literal["squared", "huber", "absolute", "quantile"]
 Betas = Annotated[list[Annotated[Number, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 Priority = Annotated[int, Field(strict=True, ge=0, le=9), WHOLE]
@@ -97,6 +97,8 @@ _OF_LOSS: dict[str, dict[str, Any]] = {
     "absolute": {},
     "quantile": {"quantile": 0.5},
 }
+# Losses whose gradient is as large near the minimum as far from it.
+_KINKED = frozenset({"absolute", "quantile"})
 # What an optimizer that takes no rate, or no steps, does not read: anything but these is refused.
 _RATELESS: dict[str, tuple[Any, ...]] = {
     "learning_rate": ("auto", None),
@@ -136,7 +138,10 @@ class Hyperparameters(BaseModel):
     )
 
     optimizer: Optimizer = Field(
-        "sgd", description="exact solves for the optimum instead of training"
+        "auto",
+        description="auto: sgd; under huber, absolute and quantile loss lbfgs, unless what only sgd"
+        " reads is given (a rate, a schedule, a momentum, batch_size, l1). exact solves for the"
+        " optimum instead of training",
     )
     learning_rate: Literal["auto"] | Annotated[Number, Field(gt=0, le=MAX_LEARNING_RATE)] | None = (
         Field(
@@ -158,7 +163,11 @@ class Hyperparameters(BaseModel):
     history_size: Annotated[int, Field(strict=True, ge=1, le=100), WHOLE] | None = Field(
         None, description="lbfgs: 10 earlier steps make up its picture of the curvature"
     )
-    schedule: Schedule | None = Field(None, description="how the rate falls; null: constant")
+    schedule: Schedule | None = Field(
+        None,
+        description="how the rate falls; null: constant; with learning_rate auto under absolute and"
+        " quantile loss, whose gradient does not fade: cosine",
+    )
     max_epochs: Count = 1000
     batch_size: Annotated[int, Field(strict=True, ge=1, le=2**31), WHOLE] | None = Field(
         None, description="rows of one step; null: every epoch is one step on all rows"
@@ -210,18 +219,15 @@ class Hyperparameters(BaseModel):
 
     @model_validator(mode="after")
     def _used(self) -> Self:
-        _refuse_unused(self, _DEFAULTS, self.optimizer)
+        optimizer = self.chosen
+        _refuse_unused(self, _DEFAULTS, optimizer)
         _refuse_unused(self, _OF_LOSS, self.loss)
-        for name, unset in _UNUSED.get(self.optimizer, {}).items():
+        for name, unset in _UNUSED.get(optimizer, {}).items():
             if getattr(self, name) not in unset:
-                raise wrong_field(name, f"{name} is not used by {self.optimizer}: leave it out")
-        if self.optimizer not in _UNUSED and self.learning_rate is None:
+                raise wrong_field(name, f"{name} is not used by {optimizer}: leave it out")
+        if optimizer not in _UNUSED and self.learning_rate is None:
             raise wrong_field("learning_rate", 'give a number or "auto"')
-        if self.optimizer == "lbfgs" and self.loss in {"absolute", "quantile"}:
-            raise wrong_field(
-                "loss", f"lbfgs needs a smooth loss and {self.loss} has a kink: use adam, or huber"
-            )
-        if self.optimizer == "exact":
+        if optimizer == "exact":
             _refuse_unsolved(self)
         if self.nesterov and not self.momentum:
             raise wrong_field("nesterov", "nesterov needs a momentum above 0")
@@ -244,15 +250,33 @@ class Hyperparameters(BaseModel):
         """Whether the objective's minimum can be computed, so that the gap to it is known."""
         return self.loss == "squared"
 
+    @property
+    def chosen(self) -> Optimizer:
+        """What trains: the optimizer asked for, or what "auto" stands for.
+
+        Under a loss whose slope is bounded a first-order step is too long near the minimum or too
+        short far from it; L-BFGS on the loss made smooth (see workers.training.lbfgs) arrives
+        whatever the units. What only sgd reads asks for sgd.
+        """
+        if self.optimizer != "auto":
+            return self.optimizer
+        of_sgd = (self.schedule, self.momentum, self.nesterov, self.batch_size)
+        steps = self.learning_rate != "auto" or self.l1 > 0 or any(v is not None for v in of_sgd)
+        return "sgd" if self.loss == "squared" or steps else "lbfgs"
+
     def resolved(self, seed: int) -> "Hyperparameters":
         """Fill in what null stood for; a rate of "auto" is resolved when the data is seen."""
-        defaults = _DEFAULTS[self.optimizer] | _OF_LOSS[self.loss]
+        optimizer = self.chosen
+        defaults = _DEFAULTS[optimizer] | _OF_LOSS[self.loss]
         if self.batch_size is not None:
             defaults = defaults | {"shuffle": True}
+        if optimizer not in _UNUSED and self.learning_rate == "auto" and self.loss in _KINKED:
+            defaults = defaults | {"schedule": Cosine(type="cosine")}
         filled = {name: value for name, value in defaults.items() if getattr(self, name) is None}
-        if self.optimizer in _UNUSED:
+        filled["optimizer"] = optimizer
+        if optimizer in _UNUSED:
             filled["learning_rate"] = None
-        if self.optimizer == "exact":
+        if optimizer == "exact":
             filled["max_epochs"] = 1
         return self.model_copy(update={**filled, "seed": seed if self.seed is None else self.seed})
 

@@ -167,7 +167,7 @@ def _remedies(job: Job) -> Iterator[Text]:
         yield Text(f"  • {in_options(str(remedy))}")
         if isinstance(change, dict) and change:
             yield _to_type(job, change)
-    if asked.optimizer == "sgd" and asked.loss == "squared" and asked.batch_size is None:
+    if asked.chosen == "sgd" and asked.loss == "squared" and asked.batch_size is None:
         yield Text("  • Solve for the minimum itself, without steps.")
         yield _to_type(job, {"optimizer": "exact", **dict.fromkeys(_OF_STEPS)})
 

@@ -64,3 +64,33 @@ def test_small_steps_are_never_called_convergence(client: Client, asked: dict[st
     assert run.job.metrics is not None
     assert not run.job.metrics.converged
     assert any("settled within tol" in text for text in run.job.warnings)
+
+
+FAR = [[1], [2], [3], [4], [5], [6], [7]], [5003.2, 5005.9, 5009.3, 5011.8, 5015.1, 5018.2, 5020.7]
+
+
+def test_huber_and_the_median_find_a_target_far_from_zero_with_all_defaults(client: Client) -> None:
+    huber = trained(client, *FAR, loss="huber")
+    median = trained(client, *FAR, loss="quantile")
+
+    assert huber.model.coef[0] == pytest.approx([2.96071], rel=1e-5)
+    assert huber.model.intercept == pytest.approx([5000.18571], rel=1e-6)
+    for run, least in ((huber, 0.0193622), (median, 0.0875)):
+        metrics = run.job.metrics
+        assert metrics is not None
+        assert metrics.train_loss == pytest.approx(least, rel=1e-4)
+        assert metrics.min_loss == pytest.approx(least, rel=1e-4)
+        assert (run.job.stop_reason is StopReason.CONVERGED) == (metrics.converged is True)
+        assert run.job.resolved_hyperparameters.optimizer == "lbfgs"
+
+
+def test_huber_on_years_unscaled_finds_the_slope_or_says_that_it_did_not(client: Client) -> None:
+    X, y = [[1990], [1995], [2000], [2005], [2010]], [10.2, 24.8, 41.1, 54.6, 70.3]
+
+    run = trained(client, X, y, loss="huber", standardize=False)
+
+    metrics = run.job.metrics
+    assert metrics is not None
+    assert run.model.coef[0][0] == pytest.approx(3.0, abs=0.05) or (
+        metrics.converged is False and run.job.warnings
+    )

@@ -178,7 +178,8 @@ def _remedies(setup: Setup, facts: Facts) -> tuple[str, str, str]:
     if h.optimizer == "lbfgs":
         lower = f"Divide {culprits} by a power of ten, so that its values are near 1."
     elif facts.bound is not None or _boundless(h) is not None:
-        lower = f"Set learning_rate to {facts.safe:.5g}, or to auto, which is that on this data."
+        auto = ", or to auto, which is that on this data" if h.loss == "squared" else ""
+        lower = f"Set learning_rate to {facts.safe:.5g}{auto}."
     else:
         lower = f"Set learning_rate to {facts.rate / 10:.5g}, a tenth of it, or to auto."
     if h.standardize:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.training.objective import Design, differentiate, values
+from workers.training.objective import Design, differentiate, smooth_gradient, values
 from workers.training.progress import Ints
 from workers.training.scaling import Floats
 from workers.training.shapes import Float
@@ -25,6 +25,14 @@ Slots = dict[str, Tensor]
 MAX_EVALUATIONS = 26
 # Weights are counted in units of this part of the targets' root mean square.
 FINE = 2.0**-10
+# A loss with a kink is rounded off: at first as wide as a typical residual, then narrower by this
+# factor whenever what a step can still gain is below this part of the width.
+NARROWER = 0.3
+LITTLE = 0.1
+# A huber_delta from this part of a typical residual on needs no rounding.
+SMOOTH = 1 / 16
+# Below this part of a typical residual a narrower kink changes no digit.
+NARROWEST = 2.0**-60
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,25 +44,46 @@ class Lbfgs:
     gain J(unit u) / unit^2, where unit is a power of two near a thousandth of the targets' root
     mean square and gain a power of two near 1 / eps: scaling targets by a power of two leaves
     every bit of the course as it was.
+
+    Another loss than squared has a kink, or, huber's delta being small, nearly one: no quadratic
+    describes it. J with the kink rounded off (Criterion.smoothed) is minimised in its place, and
+    the rounding narrows, to huber's own delta or to nothing, each time that minimum is near: a
+    path whose every step is smooth, and whose end is the minimum of J. What the history shows is J.
+
+    Attributes:
+        widest: of the rounding; None for squared loss.
+        narrowest: of the rounding.
     """
 
     design: Design
     history_size: int
     unit: float
     gain: float
+    widest: float | None = None
+    narrowest: float = 0.0
 
     @classmethod
     def of(cls, design: Design, history_size: int) -> "Lbfgs":
-        size = float(design.minus_goal.double().square().mean().sqrt())
-        _, exponent = torch.frexp(torch.tensor(size, dtype=torch.float64))
-        near = 2.0 ** int(exponent) if 0 < size < float("inf") else 1.0
+        goal, criterion = design.minus_goal.double(), design.criterion
         gain = 2.0**40 if design.A.dtype == torch.float64 else 2.0**20
-        return cls(design, history_size, near * FINE, gain)
+        near = _power_above(float(goal.square().mean().sqrt()))
+        if criterion is None:
+            return cls(design, history_size, near * FINE, gain)
+        typical = _power_above(float(goal.abs().mean()))
+        least = typical * NARROWEST
+        if criterion.name == "huber" and criterion.parameter is not None:
+            least = max(least, float(criterion.parameter))
+            if least >= SMOOTH * typical:
+                return cls(design, history_size, near * FINE, gain)
+        return cls(design, history_size, typical * FINE, gain, max(typical, least), least)
 
     def slots(self, params: Params) -> Slots:
         flat = torch.zeros(len(params), params[0].numel(), dtype=params.dtype, device=params.device)
         pairs = flat[:, None].repeat(1, self.history_size, 1)
-        return {
+        widths = {}
+        if self.widest is not None:
+            widths = {"width": torch.full((len(params), 1), self.widest, dtype=torch.float64)}
+        return widths | {
             "direction": flat,
             "gradient": flat.clone(),
             "changes": pairs,
@@ -95,16 +124,45 @@ class Lbfgs:
         )
         state = optimizer.state[leaf]
         state.update(_unpacked(slots))
+        width = float(slots["width"][0, 0]) if self.widest is not None else None
         iterate: Any = optimizer.step  # torch leaves it without types
-        iterate(lambda: self._evaluate(leaf))
-        return leaf.detach() * self.unit, self._packed(state, slots)
+        before = float(iterate(lambda: self._evaluate(leaf, width)))
+        moved, after = leaf.detach() * self.unit, self._packed(state, slots)
+        if width is not None:
+            narrowed = torch.full_like(slots["width"], self._narrowed(width, moved, before))
+            after = {**after, "width": narrowed}
+        return moved, after
 
     def select(self, lanes: list[int]) -> "Lbfgs":
         assert lanes == [0]  # noqa: S101 - held by batch_key: it trains alone
         return self
 
-    def _evaluate(self, leaf: torch.nn.Parameter) -> float:
+    def _narrowed(self, width: float, params: Params, before: float) -> float:
+        """Choose the width of the next step, `before` being the objective before this one.
+
+        The minimum at this width is at most |gradient| |params - minimiser| lower; the distance is
+        taken to be no more than the weights' own, or a typical residual's.
+        """
+        if width <= self.narrowest or self.widest is None:
+            return width
+        objective, gradient = smooth_gradient(self.design, params, width)
+        reach = max(self.unit / FINE, float(torch.linalg.vector_norm(params)))
+        left = float(torch.linalg.vector_norm(gradient)) * reach
+        stuck = objective * self._height >= before
+        narrower = max(NARROWER * width, self.narrowest)
+        return narrower if stuck or left <= LITTLE * width else width
+
+    @property
+    def _height(self) -> float:
+        """What J rounded off is multiplied by for torch: it grows as the residuals do."""
+        return self.gain / (self.unit * FINE)
+
+    def _evaluate(self, leaf: torch.nn.Parameter, width: float | None) -> float:
         design, params = self.design, leaf.detach() * self.unit
+        if width is not None:
+            objective, gradient = smooth_gradient(design, params, width)
+            leaf.grad = gradient * (self._height * self.unit)
+            return objective * self._height
         residuals, gradient = differentiate(design, params)
         leaf.grad = gradient * (self.gain / self.unit)
         loss = values(design, residuals).sum(dtype=torch.float64) * design.share
@@ -127,6 +185,11 @@ class Lbfgs:
         figures = (state["n_iter"], count, state["t"], state["H_diag"])
         after["figures"][0] = torch.tensor([float(f) for f in figures], dtype=torch.float64)
         return after
+
+
+def _power_above(size: float) -> float:
+    _, exponent = torch.frexp(torch.tensor(size, dtype=torch.float64))
+    return float(2.0 ** int(exponent)) if 0 < size < float("inf") else 1.0
 
 
 def _unpacked(slots: Slots) -> dict[str, Any]:

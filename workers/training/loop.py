@@ -19,6 +19,7 @@ from workers.training import schedules
 from workers.training.device import batch_key, is_solo
 from workers.training.gap import Minimum
 from workers.training.judge import Limits, Mask, Readings, judge
+from workers.training.lbfgs import Lbfgs
 from workers.training.ledger import Ledger, Segment
 from workers.training.objective import (
     Design,
@@ -41,6 +42,8 @@ __all__ = ["advance", "drop", "start"]
 # A block's memory for what its epochs produced: more gains nothing, less reads the host oftener.
 BLOCK_BYTES = 8 * 2**20
 BLOCK_EPOCHS = 1024
+# Of a method that reads the host in every step: what a block takes beyond a model's end is lost.
+HOST_EPOCHS = 16
 SHORT_SUM = 16
 
 
@@ -85,7 +88,7 @@ def start(
         lanes=tuple(lanes),
         live=tuple(range(len(problems))),
         design=design,
-        minimum=Minimum.of([setups[model].certificate for model in lanes], design, params),
+        minimum=_minimum([setups[model] for model in lanes], design, params),
         optimizer=optimizer,
         params=params,
         slots=optimizer.slots(params),
@@ -243,6 +246,8 @@ def _readings(block: Block, state: TrainingState, lanes: list[int]) -> Readings:
     whole = len(lanes) == gradients.shape[1]
     host = {name: figure.double().cpu().numpy() for name, figure in figures.items()}
     told = host if whole else {name: figure[:, lanes] for name, figure in host.items()}
+    if design.criterion is not None:
+        told |= _above(state, told.get("objective", told["loss"]))
     return Readings(
         loss=told["loss"],
         objective=told.get("objective", told["loss"]),
@@ -251,6 +256,15 @@ def _readings(block: Block, state: TrainingState, lanes: list[int]) -> Readings:
         gap=told.get("gap"),
         finite=_finite(block, lanes, told["loss"], told["norm"]),
     )
+
+
+def _above(state: TrainingState, objective: Floats) -> dict[str, Floats]:
+    """Compute the gaps under another loss than squared, whose gradient does not tell them."""
+    known = [state.setups[model].certificate for model in state.live]
+    if not any(known):
+        return {}
+    least = [np.nan if one is None else one.objective for one in known]
+    return {"gap": np.maximum(objective - np.array(least), 0)}
 
 
 def _gaps(design: Design, minimum: Minimum, params: Tensor, gradients: Tensor) -> Tensor:
@@ -350,6 +364,13 @@ def _without_finished(state: TrainingState) -> TrainingState:
     return _without(replace(state, stops=stops, final=final), finished)
 
 
+def _minimum(setups: Sequence[Setup], design: Design, params: Tensor) -> Minimum | None:
+    """Of squared loss, whose gaps the gradient tells."""
+    if design.criterion is not None:
+        return None
+    return Minimum.of([setup.certificate for setup in setups], design, params)
+
+
 def _lanes(models: Sequence[int], *, solo: bool) -> list[int]:
     """A lone model stands in two lanes, unless it always trains alone."""
     return [models[0]] * 2 if len(models) == 1 and not solo else list(models)
@@ -370,4 +391,5 @@ def _block_epochs(state: TrainingState) -> int:
     design = state.design
     held = 0 if design.minus_held_goal is None else design.minus_held_goal.numel()
     elements = design.minus_goal.numel() + held + 2 * state.params.numel()
-    return max(1, min(BLOCK_EPOCHS, BLOCK_BYTES // (elements * state.params.element_size())))
+    most = HOST_EPOCHS if isinstance(state.optimizer, Lbfgs) else BLOCK_EPOCHS
+    return max(1, min(most, BLOCK_BYTES // (elements * state.params.element_size())))

@@ -132,6 +132,30 @@ class Criterion:
         above = (1 - self.parameter) * residuals.relu()
         return above + self.parameter * (-residuals).relu()
 
+    def smoothed(self, residuals: Float[Tensor, "*any"], width: float) -> Float[Tensor, "*any"]:
+        """Compute each residual's loss with its kink rounded off, over the loss's largest scale.
+
+            r^2 / (2 width)              where  -low width <= r <= high width
+            high r - high^2 width / 2    above,   -low r - low^2 width / 2  below
+
+        with slopes low = high = 1 under absolute and huber loss (there divided by delta), q and
+        1 - q under quantile loss: the Moreau envelope, at most width / 2 below the loss.
+
+        References:
+            Y. Nesterov, Smooth minimization of non-smooth functions, Math. Program. 103 (2005).
+        """
+        low: Tensor | float = 1.0
+        high: Tensor | float = 1.0
+        if self.name == "quantile":
+            assert self.parameter is not None  # noqa: S101 - held by `of`
+            low, high = self.parameter, 1 - self.parameter
+        near = torch.maximum(
+            torch.minimum(residuals, torch.as_tensor(width * high).to(residuals)),
+            torch.as_tensor(-width * low).to(residuals),
+        )
+        values = near * (residuals - 0.5 * near) / width
+        return values if self.weights is None else values * self.weights
+
     def _weighted(self, residuals: Tensor, weights: Tensor | None) -> Tensor:
         values = self.values(residuals)
         return values if weights is None else values * weights

@@ -78,6 +78,8 @@ def modes_of(
         it is of may be independent of the others: what is left of the gap there no step shortens.
         Cost: O(rows * columns^2).
     """
+    if problem.hyperparameters.loss != "squared":
+        return None
     root, goal = root_and_goal(problem, matrices)
     rows, columns = root.shape
     too_large = columns > FULL_COLUMNS or rows * columns * min(rows, columns) > FULL_COST

@@ -31,6 +31,7 @@ __all__ = [
     "padded",
     "padded_targets",
     "rows_sampled",
+    "smooth_gradient",
     "take",
     "values",
 ]
@@ -220,6 +221,30 @@ def values(
     return residuals * residuals if criterion is None else criterion.trained(residuals)
 
 
+def smooth_gradient(
+    design: Design, params: Float[Tensor, "lanes columns outputs"], width: float
+) -> tuple[float, Float[Tensor, "lanes columns outputs"]]:
+    """Compute the objective with the loss's kink rounded off (Criterion.smoothed), and by autograd
+    its gradient: what L-BFGS descends under a loss that is not squared.
+
+    The loss is divided by huber's delta, and so is the penalty.
+    """
+    criterion = design.criterion
+    assert criterion is not None  # noqa: S101 - of another loss than squared
+    leaf = params.detach().requires_grad_()
+    residuals = _residuals(design, leaf)
+    terms = criterion.smoothed(residuals, width) * design.shares
+    objective = terms.sum(dtype=torch.float64)
+    if design.l2_root is not None:
+        slope = criterion.parameter if criterion.name == "huber" else None
+        pulled = design.l2_root * leaf
+        squares = pulled * pulled
+        squares = squares if slope is None else squares / slope
+        objective = objective + squares.sum(dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(objective, leaf)
+    return float(objective.detach()), gradient
+
+
 def held_values(
     design: Design, residuals: Float[Tensor, "*epochs lanes held outputs"]
 ) -> Float[Tensor, "*epochs lanes held outputs"]:
@@ -235,7 +260,8 @@ def _unfolded(problem: Problem, scaling: Scaling) -> Matrices:
     for part in parts:
         if not isinstance(part, Rows):
             raise InvalidInput("a factor of the rows knows squared losses only", param="loss")
-        found.append(part.unfolded(scaling, intercept=intercept))
+        A, B, weights = part.unfolded(scaling, intercept=intercept)
+        found.append((A, B if scaling.goal is None else B - scaling.goal, weights))
     A, B, weights = found[0]
     held_rows, held_targets, held_weights = found[-1] if len(found) > 1 else (A[:0], B[:0], None)
     return Matrices(A, B, held_rows, held_targets, weights, held_weights)

@@ -155,20 +155,28 @@ def _metrics(
         best_loss=_finite(best),
         best_epoch=best_epoch if np.isfinite(best) else None,
         r2=_finite(1 - squares / setup.baseline) if setup.baseline > 0 else None,
-        **_closeness(state, index, params, loss=train_loss),
+        **_closeness(state, index, params, loss=train_loss, objective=float(objective)),
     )
 
 
 def _closeness(
-    state: TrainingState | StreamedState, index: int, params: Floats, *, loss: float
+    state: TrainingState | StreamedState,
+    index: int,
+    params: Floats,
+    *,
+    loss: float,
+    objective: float,
 ) -> dict[str, Any]:
     """Say how far the result is from the certified minimum; nothing where none is known."""
     setup, minimum = state.setups[index], state.setups[index].certificate
     if minimum is None:
         refuted = setup.lowest is not None or state.stops.get(index) is StopReason.DIVERGED
         return {"converged": False if refuted else None}
-    gap = excess(setup.problem, setup.matrices(), minimum, params)
-    gap += added_loss(setup, params, loss)
+    if setup.hyperparameters.loss == "squared":
+        gap = excess(setup.problem, setup.matrices(), minimum, params)
+        gap += added_loss(setup, params, loss)
+    else:  # of the weights as returned, what rounding in the units of X adds included
+        gap = max(objective - minimum.objective, 0.0) if np.isfinite(objective) else np.inf
     near = allowed(setup, minimum, first_gap=float(state.progress.first_gap[index]))
     return {
         "converged": bool(gap <= near),
@@ -233,6 +241,13 @@ def _closer(setup: Setup, metrics: Metrics) -> str:
             f" {scaled:.2g} times: {listed([way for way in ways if way])}"
         )
     return f"{closer(setup)} will bring it closer to the optimum"
+
+
+def _solver(h: Hyperparameters) -> str:
+    """Name the optimizer that gets to the minimum where this one does not; "" where none does."""
+    if h.loss == "squared":
+        return "optimizer exact"
+    return "" if h.optimizer == "lbfgs" or h.l1 > 0 or h.batch_size else "optimizer lbfgs"
 
 
 def _finite(value: float | None) -> float | None:

@@ -7,7 +7,7 @@ import numpy as np
 from descend.jobs import Hyperparameters
 from descend.plans import GAPS, GapEpochs, Mode, Plan
 from descend.statistics import INTERCEPT
-from workers.training.certificate import Certificate
+from workers.training.certificate import Certificate, is_provable
 from workers.training.conditioning import repeated_columns, unevenness
 from workers.training.divergence import guilty_columns, largest_parts
 from workers.training.losses import Loss
@@ -107,9 +107,9 @@ def no_minimum(h: Hyperparameters, minimum: Certificate | None) -> str | None:
     """Say why no minimum is told; None where one is."""
     if minimum is not None:
         return None
-    if h.loss != "squared":
-        return f"{h.loss} loss has no minimum in closed form"
-    return UNPROVED if h.l1 > 0 else TOO_LARGE
+    if h.loss != "squared" and not is_provable(h):
+        return f"no minimum of {h.loss} loss is computed with this penalty or in mini-batches"
+    return UNPROVED if h.l1 > 0 and h.loss == "squared" else TOO_LARGE
 
 
 def no_closed_form(h: Hyperparameters, modes: Modes | None) -> str | None:
@@ -153,7 +153,7 @@ def finite(value: float | None) -> float | None:
 
 def _as_sgd(h: Hyperparameters) -> Hyperparameters:
     """What the bound is told of: gradient descent with its momentum; of others, plain."""
-    return h if h.optimizer == "sgd" else Hyperparameters()
+    return h if h.optimizer == "sgd" else Hyperparameters(optimizer="sgd")
 
 
 def _bound(h: Hyperparameters, found: Spectrum) -> float | None:

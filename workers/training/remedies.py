@@ -36,6 +36,16 @@ _OF_STEPS = (
     "weight_decay",
     "history_size",
 )
+# And what lbfgs does not read; a batch_size is no matter of taste: it stays.
+_OF_RATES = (
+    "learning_rate",
+    "schedule",
+    "momentum",
+    "nesterov",
+    "betas",
+    "eps",
+    "weight_decay",
+)
 # Adam's eps counts where it is more than this part of the largest gradient.
 SWAMPS = 0.1
 
@@ -75,10 +85,16 @@ def lower_tol(h: Hyperparameters) -> str:
 def closer(setup: Setup) -> str:
     """Name what would bring a run that max_epochs ended closer to the optimum."""
     h = setup.problem.hyperparameters
-    if Loss.of(h).curvature is None and not falls(h):
+    if h.optimizer != "lbfgs" and Loss.of(h).curvature is None and not falls(h):
         return f"the gradient of {h.loss} loss does not fade, but a schedule that falls"
-    if h.loss == "huber" and h.optimizer == "sgd":
-        return "more epochs, a larger huber_delta or optimizer adam"
+    if h.loss != "squared":
+        taken_back = dict.fromkeys(name for name in _OF_RATES if getattr(h, name) is not None)
+        lbfgs = changed(h, {"optimizer": "lbfgs", **taken_back})
+        return (
+            "more epochs"
+            if lbfgs is None or h.optimizer == "lbfgs"
+            else ("more epochs or optimizer lbfgs")
+        )
     accelerates = h.optimizer == "sgd" and not h.momentum and not falls(h)
     return "more epochs or a momentum" if accelerates else "more epochs"
 

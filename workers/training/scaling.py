@@ -12,10 +12,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """z = (x - mean) / scale, column by column; mean and scale have shape (n_features,)."""
+    """z = (x - mean) / scale, column by column; mean and scale have shape (n_features,).
+
+    Attributes:
+        goal: what the targets are counted from, shape (n_targets,); None for 0. Only where an
+            intercept takes it up.
+    """
 
     mean: Floats
     scale: Floats
+    goal: Floats | None = None
 
     def apply(self, X: Floats) -> Floats:
         return (X - self.mean) / self.scale
@@ -27,12 +33,14 @@ class Scaling:
             coef: shape (n_targets, n_features).
             intercept: shape (n_targets,).
         """
-        return coef * self.scale, intercept + coef @ self.mean
+        moved = intercept + coef @ self.mean
+        return coef * self.scale, moved if self.goal is None else moved - self.goal
 
     def to_original(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
         """Bring trained weights back: w / scale, b - (w / scale) . mean."""
         original = coef / self.scale
-        return original, intercept - original @ self.mean
+        moved = intercept - original @ self.mean
+        return original, moved if self.goal is None else moved + self.goal
 
 
 def fit_scaling(

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,13 +10,16 @@ import torch
 
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, InitialWeights
-from workers.training.certificate import Certificate, certify
+from workers.training.certificate import Certificate, certify, is_provable
 from workers.training.constant import holds_constant
+from workers.training.losses import Loss
 from workers.training.magnitudes import check_magnitudes
 from workers.training.objective import Matrices, matrices, rows_sampled
+from workers.training.piecewise import best_constant
 from workers.training.problem import Floats, Problem
 from workers.training.rate import auto_rate
 from workers.training.rounding import EPS
+from workers.training.samples import Rows
 from workers.training.scaling import Scaling
 from workers.training.sparse import LASSO_COST
 from workers.training.spectrum import Spectrum, spectrum
@@ -109,25 +112,52 @@ def prepare(
         InvalidInput: where the squares of a column leave the range of the dtype.
     """
     hyperparameters = problem.hyperparameters
-    scaling = problem.summary.scaling(
-        standardize=hyperparameters.standardize,
-        fit_intercept=hyperparameters.fit_intercept,
-    )
+    scaling = scaling_for(problem)
     check_magnitudes(problem, scaling)
     arranged = matrices(problem, scaling)
-    start = _start(problem, scaling)
+    start = _start(problem, scaling, arranged)
     if hyperparameters.learning_rate == "auto":
         rate = auto_rate(problem, arranged, start, rows=rows_sampled(problem, scaling))
         hyperparameters = hyperparameters.model_copy(update={"learning_rate": rate})
     variance, mean_square = problem.summary.moments()
-    certified = hyperparameters.has_certificate or hyperparameters.optimizer == "exact"
+    if scaling.goal is not None:
+        with np.errstate(over="ignore"):
+            mean_square = float(np.square(arranged.B).mean())
+    certified = is_provable(hyperparameters)
     lowest = certify(problem, arranged, budget=budget, wanted=wanted) if certified else None
     setup = Setup(problem, scaling, start, hyperparameters, variance, mean_square, lowest)
     return setup, arranged
 
 
-def _start(problem: Problem, scaling: Scaling) -> Floats:
+def scaling_for(problem: Problem) -> Scaling:
+    """Fit the scaling of the columns; under another loss than squared that of the targets, too.
+
+    With an intercept residuals are then counted from the targets' (weighted) median or quantile:
+    an offset of 1e6 would leave steps and line searches no digits.
+    """
+    h, rows = problem.hyperparameters, problem.trained
+    scaling = problem.summary.scaling(standardize=h.standardize, fit_intercept=h.fit_intercept)
+    fits = h.loss != "squared" and h.fit_intercept
+    # Batches are drawn as they lie.
+    if not fits or h.batch_size is not None or not isinstance(rows, Rows):
+        return scaling
+    return replace(scaling, goal=_constant(rows.Y, rows.omega, Loss.of(h)))
+
+
+def _constant(Y: Floats, omega: Floats | None, loss: Loss) -> Floats:
+    """The constant of least loss for each target."""
+    weights = np.ones(len(Y)) if omega is None else omega
+    seen = weights > 0
+    return best_constant(Y[seen], weights[seen], loss)
+
+
+def _start(problem: Problem, scaling: Scaling, arranged: Matrices) -> Floats:
+    h = problem.hyperparameters
     coef, intercept = _initial_weights(problem)
+    if h.init == "zeros" and h.fit_intercept and h.loss != "squared":
+        # From 0 a step of bounded length would take forever to a target that is far away.
+        goal = _constant(arranged.B, arranged.weights, Loss.of(h))
+        intercept = goal if scaling.goal is None else goal + scaling.goal
     coef, intercept = scaling.to_trained(coef, intercept)
     if not problem.hyperparameters.fit_intercept:
         return np.ascontiguousarray(coef.T)

@@ -52,13 +52,20 @@ def test_training_is_torchs_step_for_step(name: str, loss: str, optimizer: str) 
     rows = CATALOGUE[name]()
     asked, peer = PEERS[optimizer]
 
-    trained = train(rows, **LOSSES[loss], **asked, l2=0.01, max_epochs=EPOCHS, tol=0)
+    start = from_zero(rows)
+    trained = train(rows, **LOSSES[loss], **asked, l2=0.01, max_epochs=EPOCHS, tol=0, init=start)
 
     criterion = loss_of(loss, PARAMETER[loss])
     course = by_torch(rows, peer, epochs=EPOCHS, criterion=criterion, l2=0.01)
     history = trained.history
     assert np.abs(history.train_loss - course.losses).max() <= 1e-11 * course.losses[0]
     assert np.abs(history.grad_norm - course.norms).max() <= 1e-10 * course.norms[0]
+
+
+def from_zero(rows: RegressionProblem) -> dict[str, object]:
+    """Weights of 0: under these losses an intercept of its own accord starts at the median."""
+    n_targets, n_features = rows.Y.shape[1], rows.X.shape[1]
+    return {"coef": np.zeros((n_targets, n_features)).tolist(), "intercept": [0.0] * n_targets}
 
 
 @given(
@@ -124,8 +131,9 @@ def test_absolute_loss_is_twice_the_median() -> None:
 def test_huber_loss_of_a_wide_delta_is_half_the_squared() -> None:
     rows = random_problem("any")
 
-    huber = train(rows, loss="huber", huber_delta=1e6, learning_rate=0.2, max_epochs=99, tol=0)
-    squared = train(rows, learning_rate=0.1, max_epochs=99, tol=0)
+    asked = {"max_epochs": 99, "tol": 0, "init": from_zero(rows)}
+    huber = train(rows, loss="huber", huber_delta=1e6, learning_rate=0.2, **asked)
+    squared = train(rows, learning_rate=0.1, **asked)
 
     np.testing.assert_allclose(2 * huber.history.train_loss, squared.history.train_loss, rtol=1e-12)
 
@@ -137,7 +145,7 @@ def test_huber_loss_ends_where_its_gradient_is_zero() -> None:
 
     residuals = rows.X @ trained.outcome.coef[0] + trained.outcome.intercept - rows.Y[:, 0]
     pull = np.clip(residuals, -0.5, 0.5)
-    assert trained.outcome.stop_reason is StopReason.SETTLED
+    assert trained.outcome.stop_reason is StopReason.CONVERGED
     assert np.abs(rows.X.T @ pull).max() <= 1e-6 * len(rows.X)
     assert abs(pull.mean()) <= 1e-6
 
@@ -195,6 +203,7 @@ def test_models_of_other_deltas_and_quantiles_leave_each_other_alone(data: st.Da
             rows = replace(rows, sample_weight=np.linspace(0.5, 2, 13))
         own = {name: (seed + 1) / 7} if name else {}
         asked = {"loss": loss, "dtype": dtype, "validation_fraction": 0.2, "max_epochs": 40}
+        asked |= {"optimizer": "sgd"}
         problems.append(problem_of(rows, **asked, **own, tol=1e-3 * (seed % 3)))
 
     together = train_batch(problems, portion=data.draw(st.integers(1, 50)))
@@ -218,7 +227,7 @@ def test_a_run_in_two_halves_is_the_run_in_one(loss: str) -> None:
 
 def test_losses_train_apart() -> None:
     keys = {
-        training.batch_key(problem_of(random_problem("any"), **asked), "cpu")
+        training.batch_key(problem_of(random_problem("any"), optimizer="sgd", **asked), "cpu")
         for asked in ({}, *LOSSES.values(), {"loss": "huber", "huber_delta": 3.0})
     }
 
@@ -227,7 +236,8 @@ def test_losses_train_apart() -> None:
 
 def test_hubers_bound_is_twice_the_squared_ones() -> None:
     rows = random_problem("any")
-    huber, squared = (problem_of(rows, loss=loss) for loss in ("huber", "squared"))
+    asked = {"optimizer": "sgd"}
+    huber, squared = (problem_of(rows, loss=loss, **asked) for loss in ("huber", "squared"))
 
     bounds = [
         stability_bound(problem.hyperparameters, prepare(problem)[0].spectrum())
@@ -245,7 +255,7 @@ def test_hubers_bound_is_twice_the_squared_ones() -> None:
 def test_auto_comes_close_in_a_first_run(name: str, loss: str, way: str) -> None:
     rows = {"outliers": outliers, "far away": far_away}.get(name, CATALOGUE.get(name))
     assert rows is not None
-    asked = {"optimizer": way} if way.startswith("adam") else {}
+    asked = {"optimizer": way if way.startswith("adam") else "sgd"}
     asked |= {"momentum": 0.9} if way == "momentum" else {}
     asked |= {"weight_decay": 0.0} if way == "adamw" else {}
 
@@ -256,7 +266,10 @@ def test_auto_comes_close_in_a_first_run(name: str, loss: str, way: str) -> None
     assert metrics.train_loss is not None
     assert metrics.initial_loss is not None
     best = minimum(rows, loss)
-    # A kink at a fixed rate: the rest is what a schedule is for.
+    if (name, loss) == ("far away", "huber") and not way.startswith("adam"):
+        # Below its bound a step is at most delta long, and 1e5 is far: the default is lbfgs.
+        assert metrics.converged is False
+        return
     part = 0.02 if loss == "huber" or way.startswith("adam") else 0.15
     assert metrics.train_loss - best <= part * (metrics.initial_loss - best)
 
@@ -277,7 +290,7 @@ def far_away() -> RegressionProblem:
 
 @pytest.mark.parametrize("loss", ["absolute", "quantile"])
 def test_a_kink_never_settles_at_a_fixed_rate_and_a_schedule_is_advised(loss: str) -> None:
-    trained = train(random_problem("any"), loss=loss, max_epochs=50)
+    trained = train(random_problem("any"), loss=loss, learning_rate=0.1, max_epochs=50)
 
     assert trained.outcome.stop_reason is StopReason.MAX_EPOCHS
     assert any("schedule" in warning for warning in trained.outcome.warnings)
@@ -293,7 +306,7 @@ def test_a_kinks_divergence_is_told_without_a_bound(loss: str) -> None:
     assert f"under {loss} loss" in outcome.error.message
     remedies = outcome.error.detail["remedies"]
     assert isinstance(remedies, list)
-    rate = float(remedies[0].split("learning_rate to ")[1].split(",")[0])
+    rate = float(remedies[0].removesuffix(".").split("learning_rate to ")[1])
     again = train(random_problem("any"), loss=loss, learning_rate=rate).outcome
     assert again.stop_reason is StopReason.MAX_EPOCHS
 

@@ -326,7 +326,22 @@ def test_auto_comes_close_in_a_first_run(loss: str, way: str, size: int) -> None
     assert metrics.train_loss is not None
     assert metrics.initial_loss is not None
     best = minimum(loss)
-    assert metrics.train_loss - best <= 0.1 * (metrics.initial_loss - best)
+    # Huber's rate does not fall by itself, and noise leaves its part; it starts at the median.
+    part = 0.2 if loss == "huber" else 0.1
+    assert metrics.train_loss - best <= part * (metrics.initial_loss - best)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_batch_of_all_rows_far_from_zero_is_the_full_batch(loss: str) -> None:
+    rows = random_problem("any", n_samples=30)
+    rows = replace(rows, Y=rows.Y + 1e4)
+    asked = {**LOSSES[loss], "loss": loss, "learning_rate": 0.05, "max_epochs": 40, "tol": 0}
+
+    whole = train(rows, **asked).outcome
+    batch = train(rows, **asked, batch_size=30, shuffle=False).outcome
+
+    np.testing.assert_allclose(batch.coef, whole.coef, rtol=1e-7)
+    np.testing.assert_allclose(batch.intercept, whole.intercept, rtol=1e-9)
 
 
 @cache

@@ -12,7 +12,7 @@ from workers.training.setup import prepare
 from workers.training.spectrum import spectrum
 
 WAYS: dict[str, dict[str, object]] = {
-    "plain": {},
+    "plain": {"optimizer": "sgd"},
     "momentum": {"momentum": 0.7},
     "nesterov": {"momentum": 0.7, "nesterov": True},
 }

@@ -17,7 +17,7 @@ from tests.workers.training.trained import problem_of, train_batch
 for asked in (
     {}, {"momentum": 0.9, "l2": 0.1}, {"momentum": 0.9, "nesterov": True, "l1": 0.1},
     {"optimizer": "adam", "l1": 0.1}, {"optimizer": "adamw", "fit_intercept": False},
-    {"loss": "huber", "validation_fraction": 0.3}, {"loss": "quantile", "l1": 0.1},
+    {"loss": "huber", "momentum": 0.5, "validation_fraction": 0.3}, {"loss": "quantile", "l1": 0.1},
     {"schedule": {"type": "cosine"}, "momentum": 0.5},
     {"validation_fraction": 0.3, "dtype": "float32"}, {"init": "torch", "standardize": False},
 ):
