@@ -71,7 +71,7 @@ FLEET = _named(
         "counter",
         "Running jobs that went back to the queue",
         ("cause",),
-        known=("drained", "runner_lost", "lease_expired"),
+        known=("drained", "rebalanced", "runner_lost", "lease_expired"),
     ),
     Metric(
         "descend_leases_lost_total",

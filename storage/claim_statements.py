@@ -6,14 +6,17 @@ Binds are named `my_*` where a column has the same name.
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     BindParameter,
     Delete,
     Integer,
+    Select,
     Text,
     and_,
     bindparam,
     case,
+    cast,
     delete,
     func,
     null,
@@ -32,6 +35,9 @@ ALONE_AFTER_CRASHES = 2
 ALONE_AFTER_ATTEMPTS = 4
 # Multiplications that one claim takes beside others: about a second of one core.
 SOLO_COST = 10**9
+# An epoch takes some microseconds however small it is: as long as so many multiplications.
+EPOCH_COST = 5_000
+LITTLE_WORK = 10**8  # is not worth sharing: a tenth of a second
 
 my_queues: BindParameter[Any] = bindparam("my_queues", expanding=True)
 my_kinds: BindParameter[Any] = bindparam("my_kinds", expanding=True)
@@ -53,27 +59,28 @@ _alone = or_(
 )
 
 
+_small = case((jobs.c.cost < SOLO_COST, jobs.c.cost), else_=SOLO_COST)
+WORK = (_small + EPOCH_COST * cast(jobs.c.max_epochs, BigInteger)).label("work")
+
+
 def _claim() -> ReturningUpdate[Any]:
-    """The first `at_most` jobs in order, less the large ones; a large one that is first, alone."""
+    """The first `at_most` jobs in order, less the large ones; a large one that is first, alone.
+
+    Where others are idle no more than this one's share of their work, in order, and at least one.
+    """
     waiting = (
-        select(jobs.c.id, jobs.c.priority, case((_alone, 1), else_=0).label("alone"))
+        select(jobs.c.id, jobs.c.priority, case((_alone, 1), else_=0).label("alone"), WORK)
         .where(*_SERVABLE)
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(bindparam("at_most", type_=Integer))
         .with_for_update(skip_locked=True)
         .cte("waiting")
     )
-    order = (waiting.c.priority.desc(), waiting.c.id)
-    first = select(waiting.c.id).order_by(*order).limit(1).scalar_subquery()
-    first_alone = select(waiting.c.alone).order_by(*order).limit(1).scalar_subquery()
-    picked = select(waiting.c.id).where(
-        or_(waiting.c.id == first, and_(waiting.c.alone == 0, first_alone == 0))
-    )
     lease = bindparam("my_lease", type_=BigInteger)
     worker = bindparam("my_worker", type_=Text)
     return (
         update(jobs)
-        .where(jobs.c.id.in_(picked), jobs.c.state == QUEUED)
+        .where(jobs.c.id.in_(_picked(waiting)), jobs.c.state == QUEUED)
         .values(
             state=RUNNING,
             reason="claimed",
@@ -94,6 +101,29 @@ def _claim() -> ReturningUpdate[Any]:
             version=jobs.c.version + 1,
         )
         .returning(jobs.c.id, jobs.c.attempts)
+    )
+
+
+def _picked(waiting: CTE) -> Select[Any]:
+    """Of the jobs that wait, those that one claim takes."""
+    order = (waiting.c.priority.desc(), waiting.c.id)
+    first = select(waiting.c.id).order_by(*order).limit(1).scalar_subquery()
+    first_alone = select(waiting.c.alone).order_by(*order).limit(1).scalar_subquery()
+    before = func.coalesce(func.sum(waiting.c.work).over(order_by=order, rows=(None, -1)), 0)
+    placed = select(waiting.c.id, waiting.c.alone, before.label("before")).cte("placed")
+    all_work = select(func.sum(waiting.c.work)).scalar_subquery()
+    return select(placed.c.id).where(
+        or_(
+            placed.c.id == first,
+            and_(
+                placed.c.alone == 0,
+                first_alone == 0,
+                or_(
+                    placed.c.before < LITTLE_WORK,
+                    placed.c.before * bindparam("my_shares", type_=BigInteger) < all_work,
+                ),
+            ),
+        )
     )
 
 
@@ -132,6 +162,7 @@ CLAIMED = (
         _validation.c.inline.label("validation_inline"),
         _validation.c.artefact.label("validation_artefact"),
         checkpoints.c.data.label("checkpoint"),
+        WORK,
     )
     .join(job_specs, job_specs.c.job_id == jobs.c.id)
     .outerjoin(datasets, datasets.c.id == jobs.c.dataset_id)

@@ -16,6 +16,7 @@ from storage.dialects import instant
 from storage.history import chunks
 from storage.leases import (
     DRAINED,
+    REBALANCED,
     Beat,
     Claim,
     Expired,
@@ -69,8 +70,11 @@ class JobHolding:
         queues: Collection[str],
         lease_seconds: float,
         kinds: Collection[JobKind] = tuple(JobKind),
+        shares: int = 1,
     ) -> list[Claim]:
         """Take up to `limit` small jobs, or one large or twice crashed one, in the queue's order.
+
+        Of `shares` who could have them it takes its part of the work, and at least one.
 
         The history that was reported after a job's checkpoint is deleted: it comes again. A job
         that cannot be read is ended here: it would come again at every claim, for ever.
@@ -83,6 +87,7 @@ class JobHolding:
                 "my_queues": list(queues),
                 "my_kinds": list(kinds),
                 "my_lease": _microseconds(lease_seconds),
+                "my_shares": shares,
             },
         ).all()
         if not taken:
@@ -213,6 +218,17 @@ class JobHolding:
             return False
         self._count_end(released, requeued="drained" if reason == DRAINED else "runner_lost")
         return True
+
+    def give_back(self, job_id: str, fence: int) -> bool:
+        """Put a claimed job that has not begun back into the queue, as if it had not been claimed.
+
+        False: fenced, or begun.
+        """
+        values = {"my_job": job_id, "my_fence": fence, "my_reason": REBALANCED, "my_delay": 0}
+        returned = self._connection.execute(self._held.give_back, values).first()
+        if returned is not None:
+            self._count_end(returned, requeued=REBALANCED)
+        return returned is not None
 
     def crashed(self, job_id: str, fence: int, *, reason: str) -> JobState | None:
         """Count a crash: queued again, or quarantined at the third. None: fenced."""
@@ -362,6 +378,7 @@ def _claim_of(row: RowMapping) -> Claim:
         kind=JobKind(row["kind"]),
         queue=row["queue"],
         warnings=tuple(json.loads(row["warnings"])),
+        work=row["work"],
     )
 
 

@@ -6,13 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, func, literal, select, tuple_
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Select,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+    tuple_,
+)
 
 from descend.events import Standing, StateChange
 from descend.jobs import JobError, JobKind, JobState, Metrics, StopReason
 from storage.dialects import instant, is_settled
 from storage.job_statements import my_jobs
 from storage.job_views import estimated_finish, progress_of
+from storage.leases import REBALANCED
 from storage.tables import job_events, jobs
 
 __all__ = ["Change", "ChangePlace", "JobLog", "JobLogRepository"]
@@ -104,6 +115,7 @@ class JobLogRepository:
             if job_id not in rows:
                 continue  # deleted between the two statements (PostgreSQL reads them apart)
             attempts[job_id] += event["to_state"] == JobState.RUNNING
+            attempts[job_id] -= event["reason"] == REBALANCED
             changes[job_id].append(_change(event, rows[job_id], attempt=attempts[job_id]))
         return {job_id: _log(row, changes[job_id]) for job_id, row in rows.items()}
 
@@ -202,13 +214,15 @@ _CHANGES = (
 _ORDER = (job_events.c.place, job_events.c.job_id, job_events.c.seq)
 _place = tuple_(*_ORDER)
 _earlier = job_events.alias("earlier")
+# A claim that was given back before it began is not counted.
+_counted = case(
+    (_earlier.c.to_state == JobState.RUNNING.value, 1),
+    (_earlier.c.reason == REBALANCED, -1),
+    else_=0,
+)
 _ATTEMPT = (
-    select(func.count())
-    .where(
-        _earlier.c.job_id == job_events.c.job_id,
-        _earlier.c.seq <= job_events.c.seq,
-        _earlier.c.to_state == JobState.RUNNING.value,
-    )
+    select(func.sum(_counted))
+    .where(_earlier.c.job_id == job_events.c.job_id, _earlier.c.seq <= job_events.c.seq)
     .scalar_subquery()
     .label("attempt")
 )

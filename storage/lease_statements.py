@@ -87,6 +87,15 @@ def _requeued(update_of: Update) -> Update:
     )
 
 
+def _uncounted(running: Update) -> Update:
+    """Back to the queue as if it had not been claimed: nothing of it has been reported."""
+    first = jobs.c.attempts == 1
+    return _requeued(running.where(jobs.c.reported_at.is_(None))).values(
+        attempts=jobs.c.attempts - 1,
+        started_at=case((first, null()), else_=jobs.c.started_at),
+    )
+
+
 def _crashed(update_of: Update) -> Update:
     """One crash more: back to the queue, or to quarantine at the last one."""
     last = jobs.c.crashes + 1 >= MAX_CRASHES
@@ -145,6 +154,7 @@ class Held:
     report: Update
     finish: ReturningUpdate[Any]
     release: ReturningUpdate[Any]
+    give_back: ReturningUpdate[Any]
     crashed: ReturningUpdate[Any]
     ended: Select[Any]
 
@@ -157,6 +167,7 @@ class Held:
             report=_report(running),
             finish=_finish(running),
             release=_requeued(running).returning(*_END),
+            give_back=_uncounted(running).returning(*_END),
             crashed=_crashed(running).returning(*_END),
             ended=select(jobs.c.state).where(
                 jobs.c.id == my_job, mine(my_fence), jobs.c.finished_at.is_not(None)

@@ -19,6 +19,7 @@ from descend.statistics import Statistics
 
 __all__ = [
     "DRAINED",
+    "REBALANCED",
     "Beat",
     "Claim",
     "Expired",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 DRAINED = "drained"  # the reason of a release by a worker that ends in good order
+REBALANCED = "rebalanced"  # of one that had not begun, while another worker was idle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,7 @@ class Claim:
         validation: the dataset that is held out, where one was named.
         checkpoint: where to go on from; None means from the beginning.
         epochs_done: epochs that the checkpoint holds.
+        work: what it costs at most, for the sharing of jobs; see storage.claim_statements.
     """
 
     job_id: str
@@ -80,6 +83,7 @@ class Claim:
     kind: JobKind = JobKind.TRAIN
     queue: str = ""
     warnings: tuple[str, ...] = ()  # of the submission, and of earlier attempts
+    work: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,10 @@ _KERNELS = select(workers.c.id, workers.c.kernel, workers.c.queues).where(
 _LIVE = select(func.count()).where(_seen_lately, workers.c.queues.contains(bindparam("my_queue")))
 _STATS = select(workers.c.stats).where(_seen_lately)
 
+_STATS = select(workers.c.id, workers.c.queues, workers.c.stats).where(
+    workers.c.last_seen >= now() - bindparam("my_within", type_=BigInteger)
+)
+
 
 class WorkerRepository:
     """Worker processes, in one transaction."""
@@ -100,6 +104,15 @@ class WorkerRepository:
         """Count the workers of this queue that were seen within the last seconds."""
         within = round(within_seconds * 1_000_000)
         return self._connection.scalar(_LIVE, {"my_within": within, "my_queue": f",{queue},"}) or 0
+
+    def idle_slots(self, queue: str, *, within_seconds: float, but: str) -> int:
+        """Count the idle slots of this queue's other live workers, as these said last."""
+        within = {"my_within": round(within_seconds * 1_000_000)}
+        return sum(
+            int(json.loads(stats).get("slots_idle", 0))
+            for worker_id, queues, stats in self._connection.execute(_STATS, within)
+            if worker_id != but and f",{queue}," in queues
+        )
 
     def other_kernels(
         self, kernel: str, *, queues: Collection[str], within_seconds: float

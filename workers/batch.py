@@ -48,6 +48,7 @@ class Trainee:
     checkpoint: bytes | None
     epochs_done: int
     seconds: float = 0.0
+    begun: bool = False
     ended: bool = False
     retried: bool = False
     rows: list[History] = field(default_factory=list)

@@ -15,6 +15,7 @@ __all__ = ["Crew"]
 WAKING_SECONDS = 60.0  # to import what the fork server may not hold, and say "ready"
 LONGEST_PAUSE_SECONDS = 10.0
 STARTS_BEFORE_GIVING_UP = 10
+NEWS_SECONDS = 0.5
 NOT_ASKED_SECONDS = 10.0  # then the runner for questions ends; another starts in 50 to 90 ms
 
 log = structlog.get_logger()
@@ -31,6 +32,8 @@ class Crew:
         self._n_hired = 0
         self._n_failed = 0
         self._hire_at = 0.0
+        self._told_idle = 0
+        self._changed: float | None = None
 
     def __iter__(self) -> Iterator[Runner]:
         """Iterate over a copy: runners end while one looks at them."""
@@ -83,6 +86,7 @@ class Crew:
         """Say how it is doing, in numbers for the worker's row."""
         slots = self._slots
         busy = sum(runner.serving for runner in slots)
+        self._told_idle = len(slots) - busy
         memory = [runner.gpu for runner in self._runners if runner.gpu is not None]
         return {
             "slots_busy": busy,
@@ -90,6 +94,16 @@ class Crew:
             "gpu_used_bytes": max((one.used_bytes for one in memory), default=0),
             "gpu_total_bytes": max((one.total_bytes for one in memory), default=0),
         }
+
+    @property
+    def news_at(self) -> float:
+        """When to tell that a slot became idle, or busy: not at every job of a stream of them."""
+        n_idle = sum(not runner.serving for runner in self._slots)
+        if n_idle == self._told_idle:
+            self._changed = None
+            return float("inf")
+        self._changed = self._changed or time.monotonic()
+        return self._changed + NEWS_SECONDS
 
     def start_failed(self, reason: str) -> None:
         """Wait a little longer each time.

@@ -23,6 +23,7 @@ __all__ = [
     "Platform",
     "Ready",
     "Reported",
+    "Return",
     "ToRunner",
     "Train",
     "receive_from_runner",
@@ -48,6 +49,14 @@ class Drop(_Frame):
     """To the runner: leave this job alone; its neighbours go on."""
 
     type: Literal["drop"] = "drop"
+    job_id: str
+    fence: int
+
+
+class Return(_Frame):
+    """To the runner: let this job go if it has not begun; another is idle."""
+
+    type: Literal["return"] = "return"
     job_id: str
     fence: int
 
@@ -104,7 +113,7 @@ class Idle(_Frame):
     retire: bool = Field(description="the runner has served its time: start another")
 
 
-ToRunner = Train | Drop | Drain
+ToRunner = Train | Drop | Return | Drain
 FromRunner = Ready | On | Reported | Idle
 _to_runner: TypeAdapter[ToRunner] = TypeAdapter(Annotated[ToRunner, Field(discriminator="type")])
 _from_runner: TypeAdapter[FromRunner] = TypeAdapter(

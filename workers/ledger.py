@@ -9,9 +9,8 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
@@ -19,87 +18,22 @@ from descend.errors import StorageFull, Unavailable
 from descend.jobs import QUESTIONS, JobKind, JobPhase
 from storage.counters import EPOCHS, Tally
 from storage.database import Database
-from storage.jobs import JobRepository
-from storage.leases import Beat, Claim, Outcome, Report, Turn
+from storage.leases import Beat, Claim, Report, Turn
 from storage.reconcile import rescue
 from storage.vigil import Vigil
 from workers.frames import On
+from workers.payments import Held, Payment, Release, epochs_done, note, pay
 from workers.settings import WorkerSettings
 
-__all__ = ["Crash", "Held", "Ledger", "Payment", "Release", "Wish"]
+__all__ = ["Ledger"]
 
 PAID_AT_ONCE = 256
 LONGEST_PAUSE_SECONDS = 1.0
+FRESH_SECONDS = 12.0  # a worker tells how it is doing every five seconds
 LIVE_SECONDS = 30.0
 
 log = structlog.get_logger()
 T = TypeVar("T")
-
-
-class Wish(StrEnum):
-    """Why a job that trains should not."""
-
-    CANCEL = "cancel"
-    EXPIRE = "expire"
-
-
-@dataclass(eq=False)
-class Held:
-    """A job that this worker has the lease of. The claim is kept without its bulk.
-
-    Attributes:
-        phase: what a runner does with it, as far as it said.
-        began: when the work on it began, by the monotonic clock; None while it waits.
-        told: the phase that the database knows.
-    """
-
-    claim: Claim
-    epochs_done: int
-    epochs_counted: int
-    log: Any
-    wish: Wish | None = None
-    phase: JobPhase = JobPhase.WAITING
-    began: float | None = None
-    told: JobPhase = JobPhase.WAITING
-
-    @property
-    def fence(self) -> int:
-        return self.claim.fence
-
-    @property
-    def worked_seconds(self) -> float | None:
-        return None if self.began is None else time.monotonic() - self.began
-
-    def turn(self, phase: JobPhase) -> None:
-        """A runner begins to work on it, goes on to another part of it, or lets it wait."""
-        self.phase = phase
-        if phase is JobPhase.WAITING:
-            self.began = None
-        elif self.began is None:
-            self.began = time.monotonic()
-
-
-@dataclass(frozen=True)
-class Release:
-    """The job goes back to the queue, through no fault of its own."""
-
-    job_id: str
-    fence: int
-    reason: str
-    report: Report | None = None
-    delay_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Crash:
-    """The job goes back to the queue and is counted a crash."""
-
-    job_id: str
-    fence: int
-    reason: str
-
-
-Payment = Report | Outcome | Release | Crash
 
 
 class Ledger:
@@ -151,15 +85,19 @@ class Ledger:
         """Tell whether a question waits."""
         return bool(self._ask(lambda: self._queued(QUESTIONS)))
 
-    def claim(self, limit: int, *, kinds: Collection[JobKind] = tuple(JobKind)) -> list[Claim]:
+    def claim(
+        self, limit: int, *, kinds: Collection[JobKind] = tuple(JobKind), n_idle: int = 1
+    ) -> list[Claim]:
         """Claim up to `limit` jobs; looking at an empty queue takes no write lock.
+
+        Where others are idle, of this worker's `n_idle` runners or elsewhere, only a share.
 
         Trainings first, whatever the priority: a question has a place elsewhere when all slots
         are taken, and asking again and again would keep a large training waiting for ever.
         """
         started = time.monotonic()
-        claims = self._claimed_of(limit, frozenset(kinds) - QUESTIONS)
-        claims = claims or self._claimed_of(limit, frozenset(kinds) & QUESTIONS)
+        claims = self._claimed_of(limit, frozenset(kinds) - QUESTIONS, n_idle)
+        claims = claims or self._claimed_of(limit, frozenset(kinds) & QUESTIONS, n_idle)
         if claims and not self.held:
             self._renewed = started
         for claim in claims:
@@ -217,7 +155,7 @@ class Ledger:
             if not accepted:
                 refused.append(payment)
             if not accepted or not isinstance(payment, Report):
-                _note(payment, self._forget(payment), accepted=accepted)
+                note(payment, self._forget(payment), accepted=accepted)
         return refused
 
     def release_all(self, reason: str) -> None:
@@ -283,19 +221,34 @@ class Ledger:
         with self._database.read() as tx:
             return tx.jobs.has_queued(self._settings.queues, kinds=kinds)
 
-    def _claimed_of(self, limit: int, kinds: Collection[JobKind]) -> list[Claim]:
-        return (self._ask(lambda: self._claimed(limit, kinds)) or []) if kinds else []
+    def idle_elsewhere(self, queue: str) -> int:
+        """Count the slots of other workers that could take jobs of this queue, and find none."""
+        return self._ask(lambda: self._idle_elsewhere(queue)) or 0
 
-    def _claimed(self, limit: int, kinds: Collection[JobKind]) -> list[Claim]:
+    def _idle_elsewhere(self, queue: str) -> int:
+        with self._database.read() as tx:
+            if tx.jobs.has_queued([queue]):
+                return 0  # they are about to
+            return tx.workers.idle_slots(queue, within_seconds=FRESH_SECONDS, but=self._worker_id)
+
+    def _claimed_of(self, limit: int, kinds: Collection[JobKind], n_idle: int) -> list[Claim]:
+        return (self._ask(lambda: self._claimed(limit, kinds, n_idle)) or []) if kinds else []
+
+    def _claimed(self, limit: int, kinds: Collection[JobKind], n_idle: int) -> list[Claim]:
         if not self._queued(kinds):
             return []
         with self._database.begin() as tx:
+            others = max(
+                tx.workers.idle_slots(queue, within_seconds=FRESH_SECONDS, but=self._worker_id)
+                for queue in self._settings.queues
+            )
             return tx.jobs.claim(
                 self._worker_id,
                 limit,
                 queues=self._settings.queues,
                 kinds=kinds,
                 lease_seconds=self._settings.lease_seconds,
+                shares=n_idle + others,
             )
 
     def _beaten(self, fences: dict[str, int], turned: Sequence[Held]) -> Beat:
@@ -313,10 +266,10 @@ class Ledger:
     def _paid(self, batch: Sequence[Payment]) -> list[bool]:
         reached: dict[str, int] = {}
         with self._database.begin() as tx:
-            answers = [_pay(tx.jobs, payment) for payment in batch]
+            answers = [pay(tx.jobs, payment) for payment in batch]
             for payment, accepted in zip(batch, answers, strict=True):
                 held = self.held_under(payment.job_id, payment.fence)
-                if accepted and held is not None and (done := _epochs_done(payment)):
+                if accepted and held is not None and (done := epochs_done(payment)):
                     counted = reached.get(payment.job_id, held.epochs_counted)
                     tx.tally.add(EPOCHS, n=max(0, done - counted))
                     reached[payment.job_id] = done
@@ -357,44 +310,3 @@ class Ledger:
         with self._database.begin() as tx:
             self.tally.move_to(tx.tally)
             tx.workers.forget(self._worker_id)
-
-
-def _note(payment: Payment, held: Held | None, *, accepted: bool) -> None:
-    """Log how a claim ended; the chaos suite reads from these lines who was believed."""
-    name = type(payment).__name__.lower() if accepted else "fenced"
-    told = held.log if held is not None else log.bind(job_id=payment.job_id, fence=payment.fence)
-    match payment:
-        case Outcome():
-            code = payment.error.code if payment.error else None
-            told.info(name, state=payment.state, stop_reason=payment.stop_reason, code=code)
-        case Release() | Crash():
-            told.info(name, reason=payment.reason)
-        case Report():
-            told.info(name)
-
-
-def _epochs_done(payment: Payment) -> int | None:
-    match payment:
-        case Report() | Outcome():
-            return payment.epochs_done
-        case Release(report=Report() as report):
-            return report.epochs_done
-    return None
-
-
-def _pay(jobs: JobRepository, payment: Payment) -> bool:
-    match payment:
-        case Report():
-            return jobs.report(payment)
-        case Outcome():
-            return jobs.finish(payment)
-        case Release():
-            return jobs.release(
-                payment.job_id,
-                payment.fence,
-                reason=payment.reason,
-                report=payment.report,
-                delay_seconds=payment.delay_seconds,
-            )
-        case Crash():
-            return jobs.crashed(payment.job_id, payment.fence, reason=payment.reason) is not None

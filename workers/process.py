@@ -113,6 +113,7 @@ class Runner:
         on: the jobs that it said it works at.
         drops: when it must have let go of a job, by the monotonic clock.
         patience_seconds: how long it may be silent.
+        asked_back: jobs that it was asked to return, if they had not begun.
         gpu: as it reported last.
         kinds: of the jobs that it takes.
     """
@@ -129,6 +130,7 @@ class Runner:
     jobs: dict[str, int] = field(default_factory=dict)
     on: frozenset[str] = frozenset()
     drops: dict[str, float] = field(default_factory=dict)
+    asked_back: set[str] = field(default_factory=set)
     gpu: frames.GpuMemory | None = None
     kinds: frozenset[JobKind] = frozenset(JobKind)
 
@@ -143,6 +145,7 @@ class Runner:
     def take(self, jobs: dict[str, int], *, patience_seconds: float) -> None:
         """Begin with an order of these jobs."""
         self.serving, self.jobs, self.on = True, jobs, frozenset()
+        self.asked_back = set()
         self.heard, self.patience_seconds = time.monotonic(), patience_seconds
 
     def send(self, frame: frames.ToRunner) -> None:

@@ -45,6 +45,7 @@ class Fate(StrEnum):
     FAILED = "failed"
     DROPPED = "dropped"  # let go, as the worker wished
     SAVED = "saved"  # let go in a drain, with a checkpoint
+    RETURNED = "returned"  # let go before it began, as the worker wished
 
 
 @dataclass(frozen=True, eq=False)

@@ -141,6 +141,7 @@ class Shift:
         self._jobs = jobs
         self._trainees: list[Trainee] = []
         self._dropped: set[tuple[str, int]] = set()
+        self._wanted_back: set[tuple[str, int]] = set()
         self._draining = False
         self._ended: list[Entry] = []
         self._steps: deque[float] = deque([0.0], maxlen=20)
@@ -163,6 +164,9 @@ class Shift:
             return
         if (job.job_id, job.fence) in self._dropped:
             self._ended.append(unloaded(job, Fate.DROPPED))
+            return
+        if (job.job_id, job.fence) in self._wanted_back:
+            self._ended.append(unloaded(job, Fate.RETURNED))
             return
         if job.kind is not JobKind.TRAIN:
             self._answer(job)
@@ -214,6 +218,8 @@ class Shift:
 
     def _attempt(self, part: list[Trainee]) -> JobError | None:
         jobs = [trainee.job for trainee in part]
+        for trainee in part:
+            trainee.begun = True
         self._desk.send(frames.On(job_ids=[job.job_id for job in jobs]))
         batch: Work | None = None
         try:
@@ -269,12 +275,14 @@ class Shift:
             frame = self._desk.receive()
             if isinstance(frame, frames.Drop):
                 self._dropped.add((frame.job_id, frame.fence))
+            elif isinstance(frame, frames.Return):
+                self._wanted_back.add((frame.job_id, frame.fence))
             elif isinstance(frame, frames.Drain):
                 self._draining = True
 
     def _let_go(self, batch: Work) -> None:
         """Carry the wishes out; a dropped job may also wait in a batch to come."""
-        if not (self._dropped or self._draining):
+        if not (self._dropped or self._wanted_back or self._draining):
             return
         if self._draining:
             batch.save()
@@ -284,11 +292,17 @@ class Shift:
                 continue
             live = trainee in in_batch
             dropped = (trainee.job.job_id, trainee.job.fence) in self._dropped
-            if dropped or (self._draining and live):
+            if self._is_wanted_back(trainee) and not dropped:
+                self._ended.append(trainee.entry(Fate.RETURNED))
+            elif dropped or (self._draining and live):
                 self._ended.append(trainee.entry(Fate.DROPPED if dropped else Fate.SAVED))
                 if live:
                     batch.drop(trainee)
         self._report()
+
+    def _is_wanted_back(self, trainee: Trainee) -> bool:
+        wanted = (trainee.job.job_id, trainee.job.fence) in self._wanted_back
+        return wanted and not trainee.begun
 
     def _report(self, progress: Sequence[Entry] = ()) -> None:
         if self._ended or progress:

@@ -15,7 +15,7 @@ from descend.plans import Plan
 from descend.statistics import INTERCEPT, Statistics
 from storage.leases import DRAINED, Claim, Outcome, Report
 from workers.frames import Platform
-from workers.ledger import Crash, Held, Payment, Release, Wish
+from workers.payments import Crash, GivenBack, Held, Payment, Release, Wish
 from workers.reports import Entry, Fate, Unreadable, told
 
 __all__ = ["given_back", "payment_for"]
@@ -56,8 +56,14 @@ def _payment_for(entry: Entry, held: Held, platform: Platform) -> Payment:
     if entry.fate is Fate.RUNNING:
         held.told = JobPhase.TRAINING  # the report says so
         return _report(entry, held)
+    return _let_go(entry, held)
+
+
+def _let_go(entry: Entry, held: Held) -> Payment:
     if held.wish is not None:
         return _given_up(held, entry)
+    if entry.fate is Fate.RETURNED:
+        return GivenBack(entry.job_id, entry.fence)
     return Release(entry.job_id, entry.fence, reason=DRAINED, report=_report(entry, held))
 
 

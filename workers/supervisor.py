@@ -25,13 +25,15 @@ from storage.leases import DRAINED, Beat, Claim
 from storage.vital_threads import VitalThread, end_this_process
 from workers import frames
 from workers.crew import Crew
-from workers.ledger import Ledger, Release, Wish
+from workers.ledger import Ledger
 from workers.orders import bytes_to_read, write_order
 from workers.pause import Pause
+from workers.payments import Release, Wish
 from workers.process import Cause, Ending, Runner, ended_by, ending_of, open_nursery
 from workers.reports import Entry, Fate, Unreadable, read_report
 from workers.settings import WorkerSettings
 from workers.settle import given_back, payment_for
+from workers.sharing import ask_back
 from workers.spool import Spool, open_spool
 
 __all__ = ["Supervisor"]
@@ -139,7 +141,10 @@ class Supervisor(VitalThread):
             beat = self._ledger.beat() if self._ledger.held else None
             if beat is not None:
                 self._obey(beat)
-        if now >= self._announce_at and any(runner.ready for runner in self._crew):
+                ask_back(self._crew, self._ledger)
+        if now >= min(self._announce_at, self._crew.news_at) and any(
+            runner.ready for runner in self._crew
+        ):
             self._announce_at = now + ANNOUNCE_SECONDS
             stats = {**self._crew.stats(), "no_room": self._no_room.lasts}
             self._ledger.announce(stats, kernel=self._platform.kernel)
@@ -216,8 +221,8 @@ class Supervisor(VitalThread):
             return
         self._rung = False
         self._look_at = now + self._settings.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311
-        for runner in self._crew.idle:
-            claims = self._ledger.claim(CLAIMED_AT_ONCE, kinds=runner.kinds)
+        for n, runner in enumerate(idle := self._crew.idle):
+            claims = self._ledger.claim(CLAIMED_AT_ONCE, kinds=runner.kinds, n_idle=len(idle) - n)
             if not claims:
                 break
             self._hand_over(runner, claims)
@@ -270,7 +275,7 @@ class Supervisor(VitalThread):
             times.append(time.monotonic() + 0.05)
         else:
             times += [self._crew.hire_at, self._crew.not_asked_at]
-            times.append(max(self._announce_at, self._beat_at))
+            times.append(max(min(self._announce_at, self._crew.news_at), self._beat_at))
         return min(times)
 
     def _listen(self, ready: Sequence[object]) -> None:

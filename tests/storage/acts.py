@@ -81,10 +81,17 @@ def submit(
 
 
 def claim(
-    database: Database, *, worker: str = "w1", limit: int = 1, lease_seconds: float = 30
+    database: Database,
+    *,
+    worker: str = "w1",
+    limit: int = 1,
+    lease_seconds: float = 30,
+    shares: int = 1,
 ) -> list[Claim]:
     with database.begin() as tx:
-        return tx.jobs.claim(worker, limit, queues=["cpu"], lease_seconds=lease_seconds)
+        return tx.jobs.claim(
+            worker, limit, queues=["cpu"], lease_seconds=lease_seconds, shares=shares
+        )
 
 
 def claimed(database: Database, **spec: Any) -> Claim:
@@ -144,6 +151,11 @@ def crash(database: Database, held: Claim) -> JobState | None:
 def release(database: Database, held: Claim, **more: Any) -> bool:
     with database.begin() as tx:
         return tx.jobs.release(held.job_id, held.fence, reason="drained", **more)
+
+
+def give_back(database: Database, held: Claim) -> bool:
+    with database.begin() as tx:
+        return tx.jobs.give_back(held.job_id, held.fence)
 
 
 def rescue(database: Database) -> list[str]:

@@ -20,6 +20,7 @@ from descend.jobs import (
     StopReason,
 )
 from storage.database import Database
+from storage.job_log import ChangePlace
 from storage.jobs import Claim, Report
 from tests.storage.acts import (
     a_dataset,
@@ -32,6 +33,7 @@ from tests.storage.acts import (
     expired,
     finish,
     get,
+    give_back,
     history,
     release,
     report,
@@ -620,6 +622,72 @@ def test_a_report_and_an_end_say_when_the_work_began_where_nothing_did_before(
         began = get(database, held.job_id).work_started_at
         assert began is not None
         assert (datetime.now(UTC) - began).total_seconds() == pytest.approx(2.0, abs=1.0)
+
+
+def test_a_job_given_back_before_it_began_is_as_if_it_had_not_been_claimed(
+    database: Database,
+) -> None:
+    held = claimed(database)
+
+    given = give_back(database, held)
+
+    job = get(database, held.job_id)
+    (again,) = claim(database, worker="w2")
+    assert given
+    assert (job.state, job.attempt, job.started_at) == (JobState.QUEUED, 0, None)
+    assert [move.reason for move in job.transitions] == ["submitted", "claimed", "rebalanced"]
+    assert (again.fence, again.attempt) == (held.fence + 2, 1)
+    assert not give_back(database, held)
+
+
+def test_a_job_that_has_been_reported_on_is_not_given_back_uncounted(database: Database) -> None:
+    held = claimed(database)
+    report(database, held, 5)
+
+    assert not give_back(database, held)
+    assert get(database, held.job_id).state is JobState.RUNNING
+
+
+def test_a_cancel_that_was_asked_for_is_kept_when_a_job_is_given_back(database: Database) -> None:
+    held = claimed(database)
+    cancel(database, held.job_id)
+
+    assert give_back(database, held)
+    assert get(database, held.job_id).state is JobState.CANCELLED
+
+
+LONG_EPOCHS = Hyperparameters(max_epochs=1_000_000)
+
+
+def test_of_several_who_could_have_them_one_takes_its_share_of_the_work(database: Database) -> None:
+    for _ in range(8):
+        submit(database, hyperparameters=LONG_EPOCHS)
+    large = submit(database, hyperparameters=Hyperparameters(max_epochs=9_000_000), priority=9)[0]
+
+    shares = [len(claim(database, limit=64, shares=2)) for _ in range(5)]
+
+    assert get(database, large.id).state is JobState.RUNNING
+    assert shares == [1, 4, 2, 1, 1]  # the first is more than half of all
+
+
+def test_little_work_is_not_shared(database: Database) -> None:
+    for _ in range(8):
+        submit(database, hyperparameters=Hyperparameters(max_epochs=100))
+
+    assert len(claim(database, limit=64, shares=4)) == 8
+
+
+def test_a_change_tells_no_attempt_that_was_given_back_before_it_began(database: Database) -> None:
+    held = claimed(database)
+    give_back(database, held)
+    claim(database)
+
+    with database.read() as tx:
+        of_all = tx.logs.changes(JobKind.TRAIN, ChangePlace(), limit=9)
+        of_one = tx.logs.logs([held.job_id])[held.job_id].changes
+
+    assert [change.data.attempt for _, change in of_all] == [0, 1, 0, 1]
+    assert [change.data.attempt for change in of_one] == [0, 1, 0, 1]
 
 
 def test_a_turn_under_an_old_fence_changes_nothing(database: Database) -> None:

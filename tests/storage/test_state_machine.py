@@ -28,6 +28,7 @@ from tests.storage.acts import (
     expire_lease,
     finish,
     get,
+    give_back,
     history,
     release,
     report,
@@ -55,11 +56,12 @@ class Modelled:
     phase: JobPhase = JobPhase.WAITING
     worked: int = 0  # seconds of work, as the turns told them
     began: bool = False
+    reported: bool = False
     moves: list[JobState] = field(default_factory=lambda: [JobState.QUEUED])
 
     def go(self, state: JobState) -> None:
         if state is JobState.RUNNING:
-            self.phase, self.began = JobPhase.WAITING, False
+            self.phase, self.began, self.reported = JobPhase.WAITING, False, False
         self.state = state
         self.moves.append(state)
 
@@ -155,7 +157,7 @@ class Jobs(RuleBasedStateMachine):
         if accepted:
             job.epochs = epochs
             job.saved = epochs if save else job.saved
-            job.phase = JobPhase.TRAINING
+            job.phase, job.reported = JobPhase.TRAINING, True
 
     @rule(held=claims, phase=st.sampled_from(JobPhase), worked=st.integers(1, 3))
     def turn(self, held: Claim, phase: JobPhase, worked: int) -> None:
@@ -226,6 +228,17 @@ class Jobs(RuleBasedStateMachine):
             job.epochs = epochs
             job.saved = epochs if more else job.saved
             job.fence += 1
+            job.go(JobState.CANCELLED if job.asked else JobState.QUEUED)
+
+    @rule(held=claims)
+    def give_back(self, held: Claim) -> None:
+        job = self.jobs[held.job_id]
+        unbegun = job.holds(held.fence) and not job.reported
+
+        assert give_back(self.database, held) == unbegun
+        if unbegun:
+            job.fence += 1
+            job.attempts -= 1
             job.go(JobState.CANCELLED if job.asked else JobState.QUEUED)
 
     @rule(held=consumes(claims))

@@ -11,6 +11,7 @@ from tests.storage.acts import (
     crash,
     expire_lease,
     finish,
+    give_back,
     release,
     rescue,
     submit,
@@ -30,6 +31,7 @@ def drive_every_transition(database: Database) -> None:
         finish(database, claimed(database), state=state, stop_reason=StopReason.ERROR)
     cancel(database, submit(database)[0].id)
     release(database, claimed(database))
+    give_back(database, claim(database)[0])
     (dead,) = claim(database)
     expire_lease(database, dead.job_id)
     rescue(database)

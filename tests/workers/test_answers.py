@@ -21,8 +21,8 @@ from tests.workers.tables import assignment as job_on
 from tests.workers.tables import written
 from workers.answers import answer
 from workers.frames import Platform
-from workers.ledger import Held
 from workers.orders import Assignment
+from workers.payments import Held
 from workers.reports import Entry, Fate
 from workers.settle import payment_for
 

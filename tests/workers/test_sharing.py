@@ -2,10 +2,18 @@
 
 from datetime import timedelta
 from itertools import product
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import text
 
 from descend.jobs import JobPhase, JobState
 from tests.chaos.stage import Lesson, Stage
-from tests.servers import until
+from tests.servers import Program, until
+from workers.payments import Held
+from workers.sharing import chosen
+
+ENDLESS = Lesson.lasting(seconds=60)
 
 
 def test_jobs_that_wait_for_others_of_their_claim_do_not_expire_meanwhile(
@@ -24,6 +32,73 @@ def test_jobs_that_wait_for_others_of_their_claim_do_not_expire_meanwhile(
     ends = [job.finished_at - job.started_at for job in jobs if job.finished_at and job.started_at]
     assert max(ends) > timedelta(seconds=3)
     assert all(own_stage.claims(job_id) == [1] for job_id in job_ids)
+
+
+def test_what_waits_goes_to_a_worker_that_comes_and_is_idle_and_is_no_second_attempt(
+    own_stage: Stage,
+) -> None:
+    job_ids = unlike(own_stage, ENDLESS)
+    own_stage.hire()
+    until(lambda: all(own_stage.claims(one) for one in job_ids), what="one worker has them all")
+
+    second = own_stage.hire()
+    moved = until(lambda: owned(own_stage, second, job_ids), seconds=60, what="it has some")
+    job = own_stage.job(moved[0])
+    for job_id in job_ids:
+        own_stage.cancel(job_id)
+    states = {own_stage.await_end(job_id).state for job_id in job_ids}
+
+    reasons = [move.reason for move in job.transitions]
+    assert reasons == ["submitted", "claimed", "rebalanced", "claimed"]
+    assert job.attempt == 1
+    assert states == {JobState.CANCELLED}
+
+
+def test_two_idle_workers_share_what_comes(own_stage: Stage) -> None:
+    own_stage.hire_two()
+    until(lambda: idle_slots(own_stage) == 2, seconds=60, what="both say that they are idle")
+
+    job_ids = unlike(own_stage, ENDLESS)
+    for worker in own_stage.workers:
+        until(lambda: owned(own_stage, worker, job_ids), seconds=60, what="both have some")  # noqa: B023
+    for job_id in job_ids:
+        own_stage.cancel(job_id)
+
+    assert {own_stage.await_end(job_id).state for job_id in job_ids} == {JobState.CANCELLED}
+
+
+def owned(stage: Stage, worker: Program, job_ids: list[str]) -> list[str]:
+    """The jobs that the worker has now."""
+    query = text("SELECT id, owner FROM jobs WHERE owner IS NOT NULL")
+    with stage.database.read() as tx:
+        owners = {row.id: row.owner for row in tx.connection.execute(query)}
+    return [one for one in job_ids if owners.get(one) in stage.ids_of(worker)]
+
+
+def idle_slots(stage: Stage) -> int:
+    with stage.database.read() as tx:
+        return tx.workers.idle_slots("cpu", within_seconds=60, but="")
+
+
+@pytest.mark.parametrize(
+    ("works", "n_idle", "given"),
+    [
+        ([6, 7, 8, 9], 1, [9, 6]),
+        ([5], 1, [5]),
+        ([1, 1, 1, 30], 1, [30]),
+        ([4, 4, 4], 2, [4, 4]),
+        ([4, 4], 0, []),
+    ],
+)
+def test_the_longest_are_given_to_the_idle_up_to_their_part(
+    works: list[int], n_idle: int, given: list[int]
+) -> None:
+    assert [held.claim.work for held in chosen(map(held_of, works), n_idle)] == given
+
+
+def held_of(work: int) -> Held:
+    claim = SimpleNamespace(work=work)
+    return Held(claim, 0, 0, None)  # type: ignore[arg-type]  # nothing else of it is looked at
 
 
 def unlike(stage: Stage, lesson: Lesson, **more: object) -> list[str]:
