@@ -13,7 +13,6 @@ import resource
 import selectors
 import socket
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -21,8 +20,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.http import process, until
 from storage.migrate import migrate
+from tests.servers import api, ending, until
 
 CONNECTIONS = 1100
 REQUESTS = 1000
@@ -82,12 +81,11 @@ def healthz(port: int) -> float | None:
 def measured(soft: int, hard: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as data:
         migrate(f"sqlite:///{data}/descend.db")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
         code = START.format(soft=soft, hard=hard)
-        environment = {"DESCEND_DATA": data, "DESCEND_PORT": str(port)}
-        with process(sys.executable, "-c", code, **environment):
-            until(lambda: healthz(port) is not None, "the API answers")
+        started, url = api({"DESCEND_DATA": data}, Path(data) / "api.log", program=("-c", code))
+        port = int(url.rpartition(":")[2])
+        with ending(started):
+            until(lambda: healthz(port) is not None, what="the API answers")
             alone = [healthz(port) for _ in range(100)]
             crowd = HalfOpen(port)
             times = [healthz(port) for _ in range(REQUESTS)]

@@ -11,8 +11,6 @@ looked at every 10 ms, and again a minute later.
 import argparse
 import json
 import random
-import socket
-import sys
 import tempfile
 import threading
 import time
@@ -25,13 +23,12 @@ from typing import Any, Self
 
 import psutil
 
-from benchmarks.http import process, until
-from descend.ids import new_id
 from descend.jobs import JobState, StopReason
 from descend.models import LinearModel
 from storage.database import Database
 from storage.jobs import Outcome
 from storage.migrate import migrate
+from tests.servers import api, ending
 from tests.storage.acts import claimed
 
 BODY_BYTES = 15_000_000
@@ -119,7 +116,7 @@ def a_model(url: str) -> str:
     with database.read() as tx:
         model_id = tx.jobs.get(held.job_id).model_id
     database.close()
-    assert model_id is not None, new_id
+    assert model_id is not None
     return model_id
 
 
@@ -158,28 +155,18 @@ def of_form(form: str, later: float) -> dict[str, Any]:
         url = f"sqlite:///{data}/descend.db"
         migrate(url)
         path = f"/v1/models/{a_model(url)}/predict"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        environment = {"DESCEND_DATA": data, "DESCEND_PORT": str(port)}
-        with process(sys.executable, "-m", "service", **environment) as api:
-            until(lambda: _answers(port), "the API answers")
+        started, url = api({"DESCEND_DATA": data}, Path(data) / "api.log")
+        port = int(url.rpartition(":")[2])
+        with ending(started):
             small = body(form, 1000)
             for _ in range(20):  # warm
                 assert post(port, path, small) == 200
             return {
-                "one": asdict(measured(api.pid, port, path, [good], 2)),
-                "refused": asdict(measured(api.pid, port, path, [bad], 2)),
-                "eight": asdict(measured(api.pid, port, path, [good] * AT_ONCE, later)),
+                "one": asdict(measured(started.pid, port, path, [good], 2)),
+                "refused": asdict(measured(started.pid, port, path, [bad], 2)),
+                "eight": asdict(measured(started.pid, port, path, [good] * AT_ONCE, later)),
                 "body_mb": len(good) / MB,
             }
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 if __name__ == "__main__":
