@@ -119,10 +119,10 @@ def test_tiny_numbers_are_numbers(client: TestClient, text: str) -> None:
     [
         ("hyperparameters.learning_rate", "0"),
         ("hyperparameters.learning_rate", "-1"),
-        ("hyperparameters.learning_rate", "1e13"),
+        ("hyperparameters.learning_rate", "1e301"),
         ("hyperparameters.max_epochs", "0"),
         ("hyperparameters.max_epochs", "10000001"),
-        ("hyperparameters.max_epochs", "1.0"),
+        ("hyperparameters.max_epochs", "1.5"),
         ("hyperparameters.momentum", "1"),
         ("hyperparameters.l2", "-1e-9"),
         ("hyperparameters.validation_fraction", "0.91"),
@@ -142,7 +142,7 @@ def test_numbers_out_of_bounds_are_named(client: TestClient, path: str, text: st
     assert path in {error["param"] for error in problem["errors"]}
 
 
-@pytest.mark.parametrize("text", ["0", '"fast"', "1e13"])
+@pytest.mark.parametrize("text", ["0", '"fast"', "1e301"])
 def test_a_field_of_several_kinds_is_refused_in_one_sentence(client: TestClient, text: str) -> None:
     problem = refused(client, job_with("hyperparameters.learning_rate", text))
 
