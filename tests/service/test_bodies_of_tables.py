@@ -218,7 +218,7 @@ def test_tab_separated_values_are_so_whatever_else_is_in_their_header(client: Te
         ("homes.csv", CSV),
         ("homes.CSV", CSV),
         ("homes.tsv", TSV),
-        ("homes.csv.gz", gzip.compress(CSV)),
+        ("homes.csv.gz", gzip.compress(CSV, mtime=0)),  # a test is named alike in every process
         ("homes.csv.zst", zstd.compress(CSV)),
         ("a.b.parquet", parquet()),
         ("homes.jsonl", LINES),
