@@ -276,11 +276,12 @@ class Stack:
         link = http.client.HTTPConnection(_reachable(host), port, timeout=1)
         try:
             link.request("GET", "/readyz")
-            parts = json.loads(link.getresponse().read())["parts"]
-        except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
+            answer = json.loads(link.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError) as exc:
             return f"the API does not answer yet ({exc!r})"
         finally:
             link.close()
+        parts = answer.get("parts", {"api": answer.get("detail", "answers what is no readiness")})
         return ", ".join(f"{k}: {v}" for k, v in parts.items() if v != "ok") or None
 
     def tend(self) -> None:

@@ -50,11 +50,7 @@ _KERNELS = select(workers.c.id, workers.c.kernel, workers.c.queues).where(
     _seen_lately, workers.c.kernel != ""
 )
 _LIVE = select(func.count()).where(_seen_lately, workers.c.queues.contains(bindparam("my_queue")))
-_STATS = select(workers.c.stats).where(_seen_lately)
-
-_STATS = select(workers.c.id, workers.c.queues, workers.c.stats).where(
-    workers.c.last_seen >= now() - bindparam("my_within", type_=BigInteger)
-)
+_STATS = select(workers.c.id, workers.c.queues, workers.c.stats).where(_seen_lately)
 
 
 class WorkerRepository:
@@ -98,7 +94,7 @@ class WorkerRepository:
     def stats(self, within_seconds: float) -> list[dict[str, float]]:
         """Read what each worker that was seen within the last seconds says of itself."""
         within = {"my_within": round(within_seconds * 1_000_000)}
-        return [json.loads(stats) for stats in self._connection.scalars(_STATS, within)]
+        return [json.loads(row.stats) for row in self._connection.execute(_STATS, within)]
 
     def live(self, queue: str, within_seconds: float) -> int:
         """Count the workers of this queue that were seen within the last seconds."""
