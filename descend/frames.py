@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 # About here sending a file, which a reader's process must read, is as quick as sending JSON.
+_POLARS_UNITS = frozenset({"ms", "us", "ns"})
 INLINE_CELLS = 20_000
 _PIECE_ROWS = 10_000
 _MEDIA_TYPES = {kind: media_type for media_type, kind in MEDIA_TYPES.items()}
@@ -178,8 +179,11 @@ def _series(name: str, values: Any) -> Any:
     try:
         return cells_of(name, values)
     except UnreadableCells:
-        times = isinstance(getattr(values, "dtype", None), np.dtype) and values.dtype.kind in "mM"
-        return np.asarray(values) if times else list(values)
+        dtype = getattr(values, "dtype", None)
+        if not isinstance(dtype, np.dtype) or dtype.kind not in "mM":
+            return list(values)
+        fits = np.datetime_data(dtype)[0] in _POLARS_UNITS
+        return np.asarray(values, dtype if fits else f"{dtype.kind}8[ms]")
 
 
 def _known(columns: Columns) -> Columns:

@@ -58,6 +58,8 @@ class Watched:
             self.phase = event.data.progress.phase
             self.epoch, self.queue_position = event.data.progress.epoch, event.data.queue_position
         elif isinstance(event, HistoryEvent):
+            if self.state is JobState.RUNNING and event.data.epoch:
+                self.phase = JobPhase.TRAINING  # losses come sooner than what is told of progress
             losses = event.data.train_loss or [None] * len(event.data.epoch)
             self._epochs += event.data.epoch
             self._losses += [np.nan if loss is None else loss for loss in losses]

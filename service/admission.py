@@ -83,7 +83,8 @@ def _features(
         _check_known(dataset, spec.features, "features")
         names = tuple(name for name in spec.features if name not in excluded)
     if not names:
-        why = f": {'; '.join(warnings)}" if warnings else ""
+        unread = [unreadable_because(one.name, one.type) for one in dataset.unreadable[:MOST_NAMES]]
+        why = f": {'; '.join((*warnings, *unread))}" if warnings or unread else ""
         raise InvalidInput(f"no column is left to be a feature{why}", param="features")
     return names, warnings
 

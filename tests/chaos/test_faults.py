@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 from descend.errors import Unavailable
-from descend.jobs import Job, JobState, StopReason
+from descend.jobs import Job, JobState
 from tests.chaos.stage import UNFENCED, Lesson, Stage
 from tests.servers import Postgres, Program, is_alive, until
 
@@ -26,7 +26,7 @@ def test_a_worker_starts_and_works_without_a_broker(survivor: Stage) -> None:
 
     job = survivor.await_end(job_id)
 
-    assert (job.state, job.stop_reason) == (JobState.SUCCEEDED, StopReason.MAX_EPOCHS)
+    assert (job.state, job.progress.epoch) == (JobState.SUCCEEDED, LESSON.epochs)
     assert survivor.claims(job_id) == [1]
     assert survivor.violations() == []
 

@@ -670,15 +670,15 @@ def on_a_terminal(server: str, folder: Path, *arguments: str, **env: str) -> tup
 
 
 def test_on_a_terminal_there_is_a_bar_with_the_losses_sparkline(server: str, folder: Path) -> None:
-    options = ("--epochs", "20000", "--tol", "0", "--lr", "0.001")
+    options = ("--epochs", "80000", "--tol", "0", "--lr", "0.001")
 
     code, written = on_a_terminal(server, folder, "train", *CARS, *options)
 
     plain = ESCAPES.sub("", written)
     assert code == 0
-    assert re.search(r"running ━+.* \d+/20000 +loss \d+\.?\d* +[▁▂▃▄▅▆▇█]+", plain)
+    assert re.search(r"running ━+.* \d+/80000 +loss \d+\.?\d* +[▁▂▃▄▅▆▇█]+", plain)
     assert re.search(
-        r"succeeded \(max_epochs\) ━+ +20000/20000 +loss [\d.]+ +█[▁▂▃▄▅▆▇█]{23}", plain
+        r"succeeded \(converged\) ━+ +80000/80000 +loss [\d.]+ +█[▁▂▃▄▅▆▇█]{23}", plain
     )
     assert "\x1b[36m" in written
 

@@ -126,7 +126,7 @@ def test_an_estimate_is_eight_bytes_for_each_number_that_changes() -> None:
 
     assert of() == 24
     assert of(validation_fraction=0.2) == 32
-    assert of(batch_size=10) == 16
+    assert of(batch_size=10) == 24
     assert estimated_bytes(Hyperparameters(optimizer="exact")) == 24
 
 

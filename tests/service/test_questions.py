@@ -67,7 +67,7 @@ def test_a_question_that_takes_longer_is_a_job_that_will_hold_the_answer(
     later = client.get(f"/v1/jobs/{job['id']}").json()
     assert later["stop_reason"] == "answered"
     assert later["result"]["object"] == job["kind"]
-    assert later["progress"] == {"epoch": 1, "max_epochs": 1, "fraction": 1.0}
+    assert later["progress"] == {"epoch": 1, "max_epochs": 1, "fraction": 1.0, "phase": None}
 
 
 def test_a_question_asked_twice_under_one_key_is_one_job(client: TestClient) -> None:

@@ -52,7 +52,7 @@ def test_fifty_submissions_with_one_key_make_one_job(server: httpx2.Client) -> N
     assert len(server.get("/v1/datasets").json()["data"]) == 1
 
 
-def test_a_body_without_a_length_is_cut_off_at_the_limit(server: httpx2.Client) -> None:
+def test_a_body_without_a_length_is_refused_at_the_limit(server: httpx2.Client) -> None:
     mebibyte = b"100000\r\n" + b" " * 2**20 + b"\r\n"
     with connected(server) as connection:
         connection.putrequest("POST", "/v1/jobs")
@@ -60,9 +60,12 @@ def test_a_body_without_a_length_is_cut_off_at_the_limit(server: httpx2.Client) 
         connection.putheader("transfer-encoding", "chunked")
         connection.endheaders()
 
-        with pytest.raises(ConnectionError):
-            connection.send(itertools.repeat(mebibyte, 64))
+        connection.send(itertools.repeat(mebibyte, 64))
+        connection.send(b"0\r\n\r\n")
+        response = connection.getresponse()
 
+        assert response.status == 413
+        assert json.loads(response.read())["code"] == "body_too_large"
     assert server.get("/healthz").status_code == 200
 
 

@@ -94,6 +94,8 @@ def _nothing(body: Body, _: re.Match[str]) -> None:
     """The advice is about what is asked of the result."""
 
 
+OF_RATES = ("learning_rate", "schedule", "momentum", "nesterov", "betas", "eps", "weight_decay")
+
 ADVICE: dict[str, Change] = {
     r"(use|train with) optimizer exact( \(without (?P<without>[^)]+)\))?": _exact,
     r"set standardize to true|and standardize to true": _set(standardize=True),
@@ -103,8 +105,7 @@ ADVICE: dict[str, Change] = {
     r"more epochs": _times("max_epochs", 10, 1000),
     r"or a momentum": _set(momentum=0.5),
     r"but a schedule that falls": _set(schedule={"type": "cosine"}),
-    r"a larger huber_delta": _times("huber_delta", 10, 1),
-    r"or optimizer adam": _set(optimizer="adam", momentum=None, nesterov=None),
+    r"or optimizer lbfgs": _set(optimizer="lbfgs", **dict.fromkeys(OF_RATES)),
     r"a larger learning_rate": _set(learning_rate="auto"),
     r"a schedule that falls slower": _set(schedule=None),
     r"lower weight_decay": _times("weight_decay", 0.01, 0.01),
@@ -148,7 +149,28 @@ JOBS: list[tuple[Body, dict[str, Any]]] = [
     (LINE, {"batch_size": 2, "tol": 0.5, "learning_rate": 1e-6, "schedule": {"type": "inverse"}}),
     (LINE, {"loss": "huber", "tol": 0.5, "learning_rate": 1e-6}),
     (LINE, {"loss": "huber", "tol": 0.5, "learning_rate": 1e-6, "schedule": {"type": "inverse"}}),
+    (
+        LINE,
+        {
+            "batch_size": 2,
+            "tol": 0.5,
+            "learning_rate": 1e-6,
+            "loss": "huber",
+            "schedule": {"type": "inverse"},
+        },
+    ),
     (LINE, {"loss": "absolute", "max_epochs": 3}),
+    (LINE, {"loss": "absolute", "optimizer": "sgd", "learning_rate": 1e-3, "max_epochs": 3}),
+    (
+        LINE,
+        {
+            "loss": "absolute",
+            "optimizer": "sgd",
+            "schedule": {"type": "constant"},
+            "max_epochs": 3,
+        },
+    ),
+    (LINE, {"loss": "huber", "optimizer": "sgd", "learning_rate": 1e-6, "max_epochs": 3}),
     (LINE, {"loss": "huber", "huber_delta": 0.1, "max_epochs": 2, "momentum": 0.2}),
     (LINE, {"loss": "huber", "learning_rate": 1e-7, "schedule": {"type": "inverse"}}),
     ({"X": LINE["X"], "y": [v * 1e-9 for v in LINE["y"]]}, {"optimizer": "adam", "eps": 1e-3}),
