@@ -13,13 +13,13 @@ import resource
 import subprocess
 import sys
 import tempfile
-import threading
+from functools import partial
 from pathlib import Path
-from typing import Self
 
 import torch
 
 from benchmarks.arrow_tables import names_of, write_table
+from benchmarks.peaks import Peak
 from tests.workers.tables import assignment
 from workers.batch import load, rehearse, work_on
 from workers.loading import load_rows
@@ -39,40 +39,20 @@ def status(name: str) -> int:
     raise LookupError(name)
 
 
-class Watch:
-    """The highest of a figure, looked at every few milliseconds."""
-
-    def __init__(self, name: str) -> None:
-        self._name, self.peak, self._done = name, 0, threading.Event()
-        self._thread = threading.Thread(target=self._look)
-
-    def _look(self) -> None:
-        while not self._done.wait(0.002):
-            self.peak = max(self.peak, status(self._name))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-
 def train(path: Path, small: Path) -> None:
     """The child: prove that it fits, and that the table would not."""
     torch.set_num_threads(1)
     hyperparameters = {"learning_rate": 0.01, "max_epochs": 1000, "tol": 0}
     job = assignment(path, names_of(FEATURES), hyperparameters=hyperparameters)
-    with Watch("RssAnon") as anonymous:
+    with Peak(partial(status, "RssAnon"), every_seconds=0.002) as anonymous:
         rehearse()
         end(assignment(small, names_of(FEATURES), hyperparameters=hyperparameters))
-        anonymous.peak = 0
+        anonymous.highest = 0
         held = status("RssAnon")
         most = status("VmData") + LIMIT
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
         end(job)
-        peak = anonymous.peak - held
+        peak = anonymous.highest - held
         try:
             load_rows(job)
         except MemoryError:

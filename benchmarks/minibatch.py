@@ -20,12 +20,11 @@ import json
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import polars as pl
@@ -36,6 +35,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.arrow_tables import drawn, names_of
 from benchmarks.http import process
+from benchmarks.peaks import Peak
 from descend.client import Client
 from descend.jobs import Hyperparameters, JobSpec, JobState
 from workers import training
@@ -59,39 +59,21 @@ def asked(batch_size: int) -> dict[str, object]:
     }
 
 
-class Memory:
-    """The most anonymous memory at once of the worker and its runner, looked at every 10 ms.
+def anonymous(stack: int) -> int:
+    """Read the anonymous memory of the worker and its runner, in bytes.
 
     The fork server between the two is not counted: the runner has its pages, and counts them.
     """
-
-    def __init__(self, stack: int) -> None:
-        self._stack, self.peak, self._done = psutil.Process(stack), 0, threading.Event()
-        self._thread = threading.Thread(target=self._look)
-
-    def _look(self) -> None:
-        while not self._done.wait(0.01):
-            self.peak = max(self.peak, sum(map(_anonymous, self._pids())))
-
-    def _pids(self) -> list[int]:
-        found = []
-        for child in self._stack.children(recursive=True):
-            try:
-                named = child.cmdline()
-            except psutil.Error:
-                continue
-            if "workers" in named:
-                below = child.children(recursive=True)
-                found += [child.pid, *(one.pid for one in below if not one.children())]
-        return found
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
+    pids = []
+    for child in psutil.Process(stack).children(recursive=True):
+        try:
+            named = child.cmdline()
+        except psutil.Error:
+            continue
+        if "workers" in named:
+            below = child.children(recursive=True)
+            pids += [child.pid, *(one.pid for one in below if not one.children())]
+    return sum(map(_anonymous, pids))
 
 
 def _anonymous(pid: int) -> int:
@@ -210,14 +192,14 @@ def growth(rounds: int | None) -> dict[str, float]:
             tables = [uploaded(client, X, Y[:, 0], form) for form in ("npz", "parquet")]
             del X, Y
             for size in GROWTH_BATCHES:
-                with Memory(pid) as memory:
+                with Peak(partial(anonymous, pid)) as memory:
                     runs = [over_http(client, t, size) for t in tables * (rounds or 1)]
                 each = 1e9 * statistics.median(runs) / (n * EPOCHS)
                 figures[f"ns_per_row_{size}_at_{n}"] = each
-                figures[f"rss_anon_mib_{size}_at_{n}"] = memory.peak / MIB
+                figures[f"rss_anon_mib_{size}_at_{n}"] = memory.highest / MIB
                 print(
                     f"  {n:8} rows, batch {size:5}: {each:8.1f} ns a row and epoch,"
-                    f" RssAnon {memory.peak / MIB:6.0f} MiB",
+                    f" RssAnon {memory.highest / MIB:6.0f} MiB",
                     flush=True,
                 )
     for size in GROWTH_BATCHES:

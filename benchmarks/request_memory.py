@@ -12,17 +12,18 @@ import argparse
 import json
 import random
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psutil
 
+from benchmarks.peaks import Peak
 from descend.jobs import JobState, StopReason
 from descend.models import LinearModel
 from storage.database import Database
@@ -60,26 +61,6 @@ def pss(pid: int) -> float:
             continue
         total += next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
     return total * 1024 / MB
-
-
-class Watch:
-    """The highest PSS, looked at every few milliseconds."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid, self.peak, self._done = pid, 0.0, threading.Event()
-        self._thread = threading.Thread(target=self._look)
-
-    def _look(self) -> None:
-        while not self._done.wait(0.01):
-            self.peak = max(self.peak, pss(self._pid))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
 
 
 def body(form: str, n_bytes: int, *, spoilt: bool = False) -> bytes:
@@ -131,11 +112,11 @@ def post(port: int, path: str, content: bytes) -> int:
 
 def measured(pid: int, port: int, path: str, bodies: Sequence[bytes], later: float) -> Cost:
     before, began = pss(pid), time.perf_counter()
-    with Watch(pid) as watch, ThreadPoolExecutor(len(bodies)) as pool:
+    with Peak(partial(pss, pid)) as peak, ThreadPoolExecutor(len(bodies)) as pool:
         statuses = list(pool.map(lambda one: post(port, path, one), bodies))
     seconds, after = time.perf_counter() - began, pss(pid)
     time.sleep(later)
-    return Cost(before, watch.peak, after, pss(pid), seconds, statuses)
+    return Cost(before, peak.highest, after, pss(pid), seconds, statuses)
 
 
 def main() -> None:

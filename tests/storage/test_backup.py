@@ -1,7 +1,6 @@
 """A backup is one consistent file, made while others write; a restored one works."""
 
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from storage.artefacts import LocalArtefacts
 from storage.backup import backup
 from storage.database import Database
 from tests.storage.acts import a_dataset, a_history, claimed, finish, get, history, submit
+from tests.storage.harms import HARMS, harm
 
 
 @pytest.fixture
@@ -201,28 +201,17 @@ def test_an_earlier_backup_is_not_written_over(sqlite_database: Database, tmp_pa
     assert (tmp_path / "earlier.tar").read_bytes() == b"all that is left"
 
 
-@pytest.mark.parametrize(
-    ("harm", "said"),
-    [
-        ("UPDATE alembic_version SET version_num = '9999'", "written by a newer Descend"),
-        ("", "is damaged, or is none: restore the last backup"),
-    ],
-)
+@pytest.mark.parametrize("how", HARMS)
 def test_what_cannot_be_backed_up_is_said_in_a_sentence(
-    harm: str, said: str, sqlite_url: str, tmp_path: Path
+    how: str, sqlite_url: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "descend.db"
-    if harm:
-        with sqlite3.connect(path) as raw:
-            raw.execute(harm)
-        raw.close()
-    else:
-        path.write_bytes(b"this is no database" * 1000)
+    harm(path, how)
 
     code, words = command(tmp_path / "backup.tar", tmp_path)
 
     assert code == 1
-    assert said in words
+    assert HARMS[how] in words
     assert len(words.splitlines()) == 1
     assert not (tmp_path / "backup.tar").exists()
 

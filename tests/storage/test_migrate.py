@@ -18,6 +18,7 @@ from storage import migrations
 from storage.database import HEAD, Database
 from storage.migrate import migrate
 from storage.tables import metadata
+from tests.storage.harms import HARMS, harm
 
 # Alembic cannot compare the index with a DESC in it; test_plans.py sees that it is used.
 OPTIONS = {
@@ -89,23 +90,12 @@ def test_a_damaged_file_is_found_at_the_start(sqlite_url: str, tmp_path: Path) -
         migrate(sqlite_url)
 
 
-@pytest.mark.parametrize(
-    ("harm", "said"),
-    [
-        ("UPDATE alembic_version SET version_num = '9999'", "written by a newer Descend"),
-        ("", "damaged, or is none: restore the last backup"),
-    ],
-)
+@pytest.mark.parametrize("how", HARMS)
 def test_what_cannot_be_migrated_is_said_in_a_sentence(
-    harm: str, said: str, sqlite_url: str, tmp_path: Path
+    how: str, sqlite_url: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "descend.db"
-    if harm:
-        with sqlite3.connect(path) as raw:
-            raw.execute(harm)
-        raw.close()
-    else:
-        path.write_bytes(b"this is no database" * 1000)
+    harm(path, how)
 
     done = subprocess.run(
         [sys.executable, "-m", "storage.migrate"],
@@ -116,5 +106,5 @@ def test_what_cannot_be_migrated_is_said_in_a_sentence(
     )
 
     assert done.returncode == 1
-    assert said in done.stderr
+    assert HARMS[how] in done.stderr
     assert len(done.stderr.splitlines()) == 1
