@@ -44,7 +44,7 @@ check: $(INSTALLED) ## Format, lint, types, imports and house rules; runs no oth
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest -q tests/house tests/deployment
+	@$(BIN)/pytest -q -n $(TESTS_AT_ONCE) tests/house tests/deployment
 
 bench: $(INSTALLED) ## Measure the speed claims, each against a named peer
 	@$(BIN)/python -m benchmarks

@@ -50,7 +50,6 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "create_dataset application/json": {
         "X and y": _XY,
         "columns": _COLUMNS,
-        "records": [{"hours": 1, "price": 2.0}, {"hours": 2, "price": 4.0}],
     },
     "create_dataset text/csv": {"with a header": "hours,price\n1,2.0\n2,4.0\n3,6.0\n"},
     "create_dataset application/x-ndjson": {
@@ -76,7 +75,6 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "predict application/x-ndjson": {"a row a line": '{"x0": 4.0}\n{"x0": 5.0}\n'},
     "predict application/json": {
         "rows by name": {"rows": [{"x0": 4.0}]},
-        "a table of records": [{"x0": 4.0, "label": "seven"}],
         "rows as numbers": {"X": [[4.0]]},
         "with an interval": {"X": [[4.0]], "interval": {"level": 0.95, "kind": "prediction"}},
     },

@@ -78,7 +78,10 @@ def create_dataset(
     options: Annotated[UploadOptions, Depends()],
     name: Name = None,
 ) -> Response:
-    """Upload a table: CSV, Parquet, Arrow, NDJSON, npy, npz, JSON (X and y, columns, records)."""
+    """Upload a table: CSV, Parquet, Arrow, NDJSON, npy, npz, JSON (X and y, columns, records).
+
+    Records are an array of objects: `[{"hours": 1, "price": 2.0}, ...]`.
+    """
     stored = store(_ingested(parts, upload, options, name=name), parts.artefacts)
     dataset = _with_row(parts, stored)
     return answer(dataset, 201, location=f"/v1/datasets/{dataset.id}")

@@ -175,7 +175,10 @@ def predict(
     asked: Annotated[Asked, Depends()],
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
-    """Predict the targets of rows: by name or as numbers in JSON, or in a file, by its columns."""
+    """Predict the targets of rows: by name or as numbers in JSON, or in a file, by its columns.
+
+    JSON may also be an array of records alone, `[{"hours": 1}, ...]`.
+    """
     body = _body(received, options, asked)
     with parts.database.read() as tx:
         model = tx.models.get(model_id)
