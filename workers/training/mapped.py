@@ -25,11 +25,16 @@ class Mapped(Rows):
 
     The arrays may be np.memmap; rows of weight 0 are to hold an observation's values. Scaling,
     moments and losses take one or two passes, a chunk at a time; matrices are those of evenly
-    spaced rows (2^14 at most) and of the longest, enough for a rate and a spectrum.
+    spaced rows and of the longest, enough for a rate and a spectrum.
 
     Arrays with gaps (a table's columns, a transposed matrix) are copied once, here: numpy's `take`
     into given memory would copy all of them for every batch.
+
+    Attributes:
+        thin_rows: evenly spaced ones that the matrices hold at most.
     """
+
+    thin_rows: int = THIN_ROWS
 
     def __post_init__(self) -> None:
         for name in ("X", "Y", "omega"):
@@ -144,7 +149,7 @@ class Mapped(Rows):
         return mean, squares / total
 
     def _thin(self, scaling: Scaling) -> Rows:
-        limit = max(1, min(THIN_ROWS, THIN_ELEMENTS // self.n_features))
+        limit = max(1, min(self.thin_rows, THIN_ELEMENTS // self.n_features))
         places = np.arange(0, self.n, -(-self.n // limit))
         places = np.union1d(places, [self._longest(scaling)])
         X, Y = np.asarray(self.X[places]), np.asarray(self.Y[places])

@@ -35,7 +35,12 @@ class Robust:
 
 
 def robust(
-    blocks: Iterable[Block], factor: Factor, params: Floats, *, fit_intercept: bool
+    blocks: Iterable[Block],
+    factor: Factor,
+    params: Floats,
+    *,
+    fit_intercept: bool,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> Robust | Refusal:
     """Compute heteroscedasticity-consistent standard errors.
 
@@ -49,6 +54,7 @@ def robust(
         factor: of the same rows.
         params: the optimum [W; b] in original units, shape (columns, n_targets).
         fit_intercept: whether its last row is the intercept.
+        chunk_rows: rows at a time, which is how much memory it takes.
 
     Returns:
         Square roots of the diagonals, or why they do not exist.
@@ -74,8 +80,8 @@ def robust(
     place = 0
     for X, Y, omega in blocks:
         rows = Rows(X, Y, omega)
-        for start in range(0, rows.n_rows, CHUNK_ROWS):
-            tile = _tile(rows, start)
+        for start in range(0, rows.n_rows, chunk_rows):
+            tile = _tile(rows, start, min(chunk_rows, rows.n_rows - start))
             added, slack = _squares(tile, spread, params, S / size[:, np.newaxis])
             sums += added
             pinned += (place + np.flatnonzero(slack <= LEAST_SLACK)).tolist()
@@ -91,8 +97,7 @@ def robust(
     )
 
 
-def _tile(rows: Rows, start: int) -> Floats:
-    count = min(CHUNK_ROWS, rows.n_rows - start)
+def _tile(rows: Rows, start: int, count: int) -> Floats:
     tile = np.empty((2 + rows.n_features + rows.n_targets, count))
     rows.fill(tile, 0, slice(start, start + count))
     return tile

@@ -45,14 +45,13 @@ def test_a_constant_among_the_columns_is_found_in_every_form(name: str, *, weigh
     assert holds_constant(Mapped(X, Y, omega).observed) is constant
 
 
-def test_rows_beyond_the_sample_have_their_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.training.mapped.THIN_ROWS", 8)
+def test_rows_beyond_the_sample_have_their_say() -> None:
     X = np.column_stack([np.ones(100), np.linspace(0, 1, 100)])
     hole = X.copy()
     hole[33, 0] = 0.5
 
-    assert holds_constant(Mapped(X, X, None))
-    assert not holds_constant(Mapped(hole, hole, None))
+    assert holds_constant(Mapped(X, X, None, thin_rows=8))
+    assert not holds_constant(Mapped(hole, hole, None, thin_rows=8))
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -228,16 +228,14 @@ def test_a_row_fitted_exactly_has_no_hc2() -> None:
     assert found.hc3 is None
 
 
-def test_rows_fitted_exactly_are_named_by_their_place_whatever_the_pieces(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("workers.training.robust.CHUNK_ROWS", 2)
+def test_rows_fitted_exactly_are_named_by_their_place_whatever_the_pieces() -> None:
     X = np.array([[0.0, 0], [0, 0], [0, 0], [1, 0], [0, 0], [0, 1]])
     Y = np.array([[1.0], [2], [4], [9], [3], [7]])
     blocks = [(X[:3], Y[:3], None), (X[3:], Y[3:], None)]
     f = factor(blocks)
 
-    found = robust(blocks, f, np.array([[6.5], [4.5], [2.5]]), fit_intercept=True)
+    params = np.array([[6.5], [4.5], [2.5]])
+    found = robust(blocks, f, params, fit_intercept=True, chunk_rows=2)
 
     assert not isinstance(found, Refusal)
     assert found.pinned == (3, 5)
