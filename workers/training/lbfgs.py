@@ -11,12 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.training.objective import Design, differentiate, smooth_gradient, values
+from workers.training.objective import (
+    SUM_ROWS,
+    Design,
+    differentiate,
+    smooth_gradient,
+    values,
+)
 from workers.training.progress import Ints
 from workers.training.scaling import Floats
 from workers.training.shapes import Float
 
-__all__ = ["Lbfgs"]
+__all__ = ["Lbfgs", "metric_of"]
 
 Params = Float[Tensor, "lanes columns outputs"]
 Slots = dict[str, Tensor]
@@ -31,6 +37,8 @@ NARROWER = 0.3
 LITTLE = 0.1
 # A huber_delta from this part of a typical residual on needs no rounding.
 SMOOTH = 1 / 16
+# Directions of the columns below this part of the steepest count as so steep.
+FLATTEST = 1e-14
 # Below this part of a typical residual a narrower kink changes no digit.
 NARROWEST = 2.0**-60
 
@@ -49,10 +57,14 @@ class Lbfgs:
     describes it. J with the kink rounded off (Criterion.smoothed) is minimised in its place, and
     the rounding narrows, to huber's own delta or to nothing, each time that minimum is near: a
     path whose every step is smooth, and whose end is the minimum of J. What the history shows is J.
+    There the weights are taken in coordinates in which all directions of the columns weigh alike
+    (`metric`): the narrower the rounding, the fewer rows say what the curvature is, and columns
+    that nearly repeat each other would take all epochs there are.
 
     Attributes:
         widest: of the rounding; None for squared loss.
         narrowest: of the rounding.
+        metric: T and its inverse, (columns, columns): weights are T u; None for squared loss.
     """
 
     design: Design
@@ -61,6 +73,7 @@ class Lbfgs:
     gain: float
     widest: float | None = None
     narrowest: float = 0.0
+    metric: tuple[Tensor, Tensor] | None = None
 
     @classmethod
     def of(cls, design: Design, history_size: int) -> "Lbfgs":
@@ -75,7 +88,8 @@ class Lbfgs:
             least = max(least, float(criterion.parameter))
             if least >= SMOOTH * typical:
                 return cls(design, history_size, near * FINE, gain)
-        return cls(design, history_size, typical * FINE, gain, max(typical, least), least)
+        widest, metric = max(typical, least), metric_of(design, typical)
+        return cls(design, history_size, typical * FINE, gain, widest, least, metric)
 
     def slots(self, params: Params) -> Slots:
         flat = torch.zeros(len(params), params[0].numel(), dtype=params.dtype, device=params.device)
@@ -112,7 +126,7 @@ class Lbfgs:
         """Take one iteration; several host syncs, for the line search decides on the host."""
         from torch.optim import LBFGS  # 1.2 s, once
 
-        leaf = torch.nn.Parameter(params / self.unit)
+        leaf = torch.nn.Parameter(self._inward(params) / self.unit)
         optimizer = LBFGS(
             [leaf],
             max_iter=1,
@@ -127,7 +141,7 @@ class Lbfgs:
         width = float(slots["width"][0, 0]) if self.widest is not None else None
         iterate: Any = optimizer.step  # torch leaves it without types
         before = float(iterate(lambda: self._evaluate(leaf, width)))
-        moved, after = leaf.detach() * self.unit, self._packed(state, slots)
+        moved, after = self._outward(leaf.detach() * self.unit), self._packed(state, slots)
         if width is not None:
             narrowed = torch.full_like(slots["width"], self._narrowed(width, moved, before))
             after = {**after, "width": narrowed}
@@ -146,8 +160,8 @@ class Lbfgs:
         if width <= self.narrowest or self.widest is None:
             return width
         objective, gradient = smooth_gradient(self.design, params, width)
-        reach = max(self.unit / FINE, float(torch.linalg.vector_norm(params)))
-        left = float(torch.linalg.vector_norm(gradient)) * reach
+        reach = max(self.unit / FINE, float(torch.linalg.vector_norm(self._inward(params))))
+        left = float(torch.linalg.vector_norm(self._pulled(gradient))) * reach
         stuck = objective * self._height >= before
         narrower = max(NARROWER * width, self.narrowest)
         return narrower if stuck or left <= LITTLE * width else width
@@ -157,11 +171,21 @@ class Lbfgs:
         """What J rounded off is multiplied by for torch: it grows as the residuals do."""
         return self.gain / (self.unit * FINE)
 
+    def _inward(self, params: Params) -> Params:
+        return params if self.metric is None else self.metric[1] @ params
+
+    def _outward(self, params: Params) -> Params:
+        return params if self.metric is None else self.metric[0] @ params
+
+    def _pulled(self, gradient: Params) -> Params:
+        """Bring the gradient by the weights into the metric's coordinates."""
+        return gradient if self.metric is None else self.metric[0].T @ gradient
+
     def _evaluate(self, leaf: torch.nn.Parameter, width: float | None) -> float:
-        design, params = self.design, leaf.detach() * self.unit
+        design, params = self.design, self._outward(leaf.detach() * self.unit)
         if width is not None:
             objective, gradient = smooth_gradient(design, params, width)
-            leaf.grad = gradient * (self._height * self.unit)
+            leaf.grad = self._pulled(gradient) * (self._height * self.unit)
             return objective * self._height
         residuals, gradient = differentiate(design, params)
         leaf.grad = gradient * (self.gain / self.unit)
@@ -185,6 +209,41 @@ class Lbfgs:
         figures = (state["n_iter"], count, state["t"], state["H_diag"])
         after["figures"][0] = torch.tensor([float(f) for f in figures], dtype=torch.float64)
         return after
+
+
+def metric_of(design: Design, typical: float) -> tuple[Tensor, Tensor]:
+    """Compute T with T' M T = 1, M = A'A / n + 2 l2 typical / slope: the curvature where all
+    rows are within the rounding.
+
+    Args:
+        design: of one lane, A of shape (1, rows, columns).
+        typical: a typical residual, which is how wide the loss is rounded off at first.
+
+    Returns:
+        T and T^-1, shape (columns, columns), in the design's dtype. Directions in which the
+        columns depend on each other keep a length: T is invertible whatever the columns.
+
+    Notes:
+        rows columns^2 multiplications, in float64. The eigenvectors are of columns of length 1.
+    """
+    A, weights = design.A[0], None if design.criterion is None else design.criterion.weights
+    gram = torch.zeros(A.shape[1], A.shape[1], dtype=torch.float64, device=A.device)
+    for begin in range(0, len(A), SUM_ROWS):
+        part = A[begin : begin + SUM_ROWS].double()
+        heavy = part if weights is None else part * weights[0, begin : begin + SUM_ROWS].double()
+        gram += heavy.T @ part
+    gram *= float(design.share)
+    if design.l2_root is not None:
+        criterion, slope = design.criterion, 1.0
+        if criterion is not None and criterion.name == "huber" and criterion.parameter is not None:
+            slope = float(criterion.parameter)
+        gram += torch.diag(2 * typical / slope * design.l2_root[0, :, 0].double().square())
+    size = gram.diagonal().sqrt()
+    size = torch.where(size > 0, size, torch.ones_like(size))
+    values, vectors = torch.linalg.eigh(gram / size / size[:, None])
+    roots = values.clamp(min=FLATTEST * float(values.max())).sqrt()
+    outward, inward = vectors / roots / size[:, None], (vectors * roots).T * size
+    return outward.to(A.dtype), inward.to(A.dtype)
 
 
 def _power_above(size: float) -> float:

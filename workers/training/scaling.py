@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from workers.training.twofold import Floats, dot
 
 __all__ = ["Floats", "Scaling", "fit_scaling", "power_of_two"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +32,24 @@ class Scaling:
             coef: shape (n_targets, n_features).
             intercept: shape (n_targets,).
         """
-        moved = intercept + coef @ self.mean
-        return coef * self.scale, moved if self.goal is None else moved - self.goal
+        goal = None if self.goal is None else -self.goal
+        return coef * self.scale, _moved(intercept, coef, self.mean, goal)
 
     def to_original(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
-        """Bring trained weights back: w / scale, b - (w / scale) . mean."""
+        """Bring trained weights back: w / scale, b - (w / scale) . mean.
+
+        The intercept is rounded once, and makes up for the rounding of the others at the mean.
+        """
         original = coef / self.scale
-        moved = intercept - original @ self.mean
-        return original, moved if self.goal is None else moved + self.goal
+        return original, _moved(intercept, -original, self.mean, self.goal)
+
+
+def _moved(intercept: Floats, coef: Floats, mean: Floats, goal: Floats | None) -> Floats:
+    """Compute intercept + coef . mean + goal for each target, rounded once."""
+    ones = np.ones((len(coef), 1 if goal is None else 2))
+    ends = intercept[:, np.newaxis] if goal is None else np.stack([intercept, goal], axis=1)
+    terms = np.concatenate([coef, ends], axis=1)
+    return dot(terms, np.concatenate([np.broadcast_to(mean, coef.shape), ones], axis=1))
 
 
 def fit_scaling(

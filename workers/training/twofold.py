@@ -1,10 +1,11 @@
 """Twice the working precision by error-free transformations: a number is hi + lo (numpy)."""
 
 import numpy as np
-
-from workers.training.problem import Floats
+from numpy.typing import NDArray
 
 __all__ = ["dot", "total", "two_product", "two_sum"]
+
+Floats = NDArray[np.float64]
 
 # 2^27 + 1 splits 53 bits into 26 and 26.
 SPLITTER = 134217729.0

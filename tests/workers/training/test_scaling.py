@@ -1,12 +1,14 @@
 """Standardisation: what it computes, and the way back."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.problems import CATALOGUE
-from workers.training.scaling import fit_scaling
+from workers.training.scaling import Scaling, fit_scaling
 
 
 def test_columns_get_mean_0_and_population_standard_deviation_1() -> None:
@@ -77,6 +79,20 @@ def test_weights_survive_the_way_there_and_back(seed: int, *, intercept: bool) -
     np.testing.assert_allclose(back, coef, rtol=1e-14)
     magnitude = np.abs(coef) @ np.abs(scaling.mean) + np.abs(b)
     assert (np.abs(b_back - b) <= 1e-14 * (magnitude + 1)).all()
+
+
+@given(seed=st.integers(0, 2**32))
+def test_an_intercept_is_rounded_once(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mean, goal, b = 1e6 * rng.normal(size=9), 1e6 * rng.normal(size=1), rng.normal(size=1)
+    scaling = Scaling(mean, rng.uniform(1, 9, size=9), goal)
+
+    coef, intercept = scaling.to_original(rng.normal(size=(1, 9)), b)
+
+    terms = [Fraction(w) * Fraction(m) for w, m in zip(coef[0], mean, strict=True)]
+    assert intercept[0] == float(Fraction(b[0]) - sum(terms) + Fraction(goal[0]))
+    _, back = scaling.to_trained(coef, intercept)
+    assert back[0] == float(Fraction(intercept[0]) + sum(terms) - Fraction(goal[0]))
 
 
 @given(seed=st.integers(0, 2**32))
