@@ -308,8 +308,9 @@ class Metrics(BaseModel):
     converged: bool | None = Field(
         None,
         description="true: the gap is at most 1e-6 of min_objective (of a perfect fit: 1e-9 of the"
-        " variance of y); false: it is more, or the loss diverged; null: no minimum is known to"
-        " compare with",
+        " variance of y; under another loss than squared 1e-15 of the best constant's loss); false:"
+        " it is more, or the loss diverged; null: no minimum is known to compare with, or a perfect"
+        " fit's rounding is more than that",
     )
     train_seconds: float | None = None
 

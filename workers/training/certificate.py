@@ -84,20 +84,23 @@ class Certificate:
     def proved(self) -> bool:
         """Whether `objective` is the minimum, and not only the lowest value found."""
         if self.allowed_gap is not None:
-            return self.error <= PROVED / CONVERGED_GAP * self.allowed_gap
+            return self.error <= max(PROVED / CONVERGED_GAP * self.allowed_gap, self.rounding)
         return self.duality_gap <= PROVED_OF_START or self.error <= PROVED * self.objective
 
     @property
     def allowed_gap(self) -> float | None:
         """The gap up to which weights have converged; None for squared loss (see `outcome`).
 
-        1e-6 of the minimum, or of 1e-9 of the best constant's loss where that is more; of a
-        perfect fit its rounding.
+        1e-6 of the minimum, or of 1e-9 of the best constant's loss where that is more.
         """
         if self.baseline is None:
             return None
-        least = 0.0 if self.objective > self.noise else self.noise
-        return max(CONVERGED_GAP * max(self.objective, NEAR_NOTHING * self.baseline), least)
+        return CONVERGED_GAP * max(self.objective, NEAR_NOTHING * self.baseline)
+
+    @property
+    def rounding(self) -> float:
+        """What of a perfect fit is rounding; 0 of any other."""
+        return 0.0 if self.objective > self.noise else self.noise
 
     def part(self, gap: float) -> float | None:
         """Say what part of the minimum a gap is; of one that is rounding there is no part."""

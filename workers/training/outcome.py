@@ -21,7 +21,15 @@ from workers.training.setup import Setup
 from workers.training.state import TrainingState
 from workers.training.units import added_loss, told_of_offsets, unrepresentable
 
-__all__ = ["TrainingOutcome", "allowed", "distance", "engine_of", "outcome"]
+__all__ = [
+    "PERFECT_FIT",
+    "TrainingOutcome",
+    "allowed",
+    "distance",
+    "engine_of",
+    "outcome",
+    "verdict",
+]
 
 _SUCCESSES = frozenset({StopReason.SETTLED, StopReason.TARGET_GAP, StopReason.MAX_EPOCHS})
 # What a run that is at its minimum in fact is not called, however it came to stop there.
@@ -36,6 +44,12 @@ ALMOST_NOTHING = 1e-12
 SINGLE_HOLDS = 1e4
 # Below this part of the targets' spread a huber_delta is most likely in another unit.
 LINEAR_BELOW = 0.01
+# Why `converged` is null there.
+PERFECT_FIT = (
+    "the loss left is of the size of rounding, too small to say whether it is within 1e-6 of the"
+    " least there is; where targets or columns are far from 0, less a constant they leave more"
+    " digits"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +87,11 @@ def outcome(state: TrainingState | StreamedState, index: int) -> TrainingOutcome
         Losses are recomputed in float64 from the weights as returned: they are what anyone gets
         who applies them to the rows, also where training ran in float32.
     """
-    setup = state.setups[index]
+    setup, stop = state.setups[index], state.stops.get(index)
+    setup = setup if stop is None else setup.proved_afterwards()
     params = _params(state, index)
     coef, intercept = setup.original(params)
-    stop = state.stops.get(index)
-    metrics = _metrics(state, index, params=params, coef=coef, intercept=intercept)
+    metrics = _metrics(state, index, setup, params=params, weights=(coef, intercept))
     error = None
     if stop in _SUCCESSES:
         error = unrepresentable(setup, params, coef, intercept)
@@ -125,20 +139,19 @@ def _params(state: TrainingState | StreamedState, index: int) -> Floats:
 def _metrics(
     state: TrainingState | StreamedState,
     index: int,
+    setup: Setup,
     *,
     params: Floats,
-    coef: Floats,
-    intercept: Floats,
+    weights: tuple[Floats, Floats],
 ) -> Metrics:
-    setup, progress = state.setups[index], state.progress
-    h = setup.hyperparameters
+    (coef, intercept), progress, h = weights, state.progress, setup.hyperparameters
     trained, held = setup.problem.summary, setup.problem.held
     measure = Loss.of(h)
     train_loss = trained.loss(coef, intercept, measure)
     squares = train_loss if measure == SQUARED else trained.loss(coef, intercept)
     eval_loss = None if held is None else held.loss(coef, intercept, measure)
-    weights = params[: setup.problem.n_features]
-    objective = train_loss + h.l2 * np.square(weights).sum() + h.l1 * np.abs(weights).sum()
+    W = params[: setup.problem.n_features]
+    objective = train_loss + h.l2 * np.square(W).sum() + h.l1 * np.abs(W).sum()
     epochs = int(progress.epoch[index])
     told = train_loss if eval_loss is None else eval_loss
     best, best_epoch = float(progress.best[index]), int(progress.best_epoch[index])
@@ -155,20 +168,21 @@ def _metrics(
         best_loss=_finite(best),
         best_epoch=best_epoch if np.isfinite(best) else None,
         r2=_finite(1 - squares / setup.baseline) if setup.baseline > 0 else None,
-        **_closeness(state, index, params, loss=train_loss, objective=float(objective)),
+        **_closeness(state, index, setup, params=params, loss=train_loss, weights=weights),
     )
 
 
 def _closeness(
     state: TrainingState | StreamedState,
     index: int,
-    params: Floats,
+    setup: Setup,
     *,
+    params: Floats,
     loss: float,
-    objective: float,
+    weights: tuple[Floats, Floats],
 ) -> dict[str, Any]:
     """Say how far the result is from the certified minimum; nothing where none is known."""
-    setup, minimum = state.setups[index], state.setups[index].certificate
+    minimum = setup.certificate
     if minimum is None:
         refuted = setup.lowest is not None or state.stops.get(index) is StopReason.DIVERGED
         return {"converged": False if refuted else None}
@@ -176,10 +190,12 @@ def _closeness(
         gap = excess(setup.problem, setup.matrices(), minimum, params)
         gap += added_loss(setup, params, loss)
     else:  # of the weights as returned, what rounding in the units of X adds included
-        gap = max(objective - minimum.objective, 0.0) if np.isfinite(objective) else np.inf
+        back = setup.trained(*weights)
+        gap = excess(setup.problem, setup.whole(), minimum, back)
+        gap = gap if np.isfinite(gap) else np.inf
     near = allowed(setup, minimum, first_gap=float(state.progress.first_gap[index]))
     return {
-        "converged": bool(gap <= near),
+        "converged": verdict(setup, gap, near),
         "min_loss": minimum.loss,
         "min_objective": minimum.objective,
         "gap": _finite(gap),
@@ -197,11 +213,18 @@ def allowed(setup: Setup, minimum: Certificate, *, first_gap: float) -> float:
     the targets are from 0.
     """
     if minimum.allowed_gap is not None:
-        return minimum.allowed_gap
+        return minimum.allowed_gap - minimum.error  # it may be so much lower than what was found
     if minimum.objective > max(minimum.noise, ALMOST_NOTHING * setup.variance):
         return CONVERGED_GAP * minimum.objective
     spread = min(first_gap, setup.variance) if setup.variance > 0 else first_gap
     return max(minimum.noise, CONVERGED_GAP_OF_SPREAD * spread)
+
+
+def verdict(setup: Setup, gap: float, near: float) -> bool | None:
+    """Say whether a gap is near enough; None where it is a perfect fit's rounding and no nearer."""
+    if gap <= near:
+        return True
+    return None if gap <= setup.rounding else False
 
 
 def distance(metrics: Metrics) -> str:
@@ -217,6 +240,8 @@ def distance(metrics: Metrics) -> str:
 
 def _short(setup: Setup, metrics: Metrics) -> str:
     """Say what settling means where it is no convergence."""
+    if metrics.gap is not None and metrics.converged is None:
+        return f"at a perfect fit: {PERFECT_FIT}"
     if metrics.gap is not None:
         asked = setup.problem.hyperparameters
         ways = [lower_tol(asked), exactly(asked)]

@@ -4,10 +4,10 @@ import numpy as np
 
 from descend.errors import InvalidInput
 from descend.jobs import Metrics, StopReason
-from workers.training.certificate import Certificate
+from workers.training.certificate import Certificate, excess
 from workers.training.conditioning import repeated_columns
 from workers.training.losses import Loss
-from workers.training.outcome import TrainingOutcome
+from workers.training.outcome import PERFECT_FIT, TrainingOutcome, allowed, verdict
 from workers.training.problem import Floats, Problem
 from workers.training.setup import Setup, prepare
 from workers.training.units import unrepresentable
@@ -43,15 +43,17 @@ def solve_piecewise(problem: Problem) -> TrainingOutcome:
         )
     coef, intercept = setup.original(minimum.params)
     error = unrepresentable(setup, minimum.params, coef, intercept)
+    metrics = _metrics(setup, minimum, coef, intercept)
+    perfect = [f"the fit is perfect: {PERFECT_FIT}"] if metrics.converged is None else []
     return TrainingOutcome(
         stop_reason=StopReason.SOLVED if error is None else StopReason.ERROR,
         coef=coef,
         intercept=intercept,
-        metrics=_metrics(setup, minimum, coef, intercept),
+        metrics=metrics,
         error=error,
         resolved=setup.hyperparameters,
         engine="exact",
-        warnings=(*_warnings(problem, minimum), *repeated_columns(problem, minimum)),
+        warnings=(*perfect, *_warnings(problem, minimum), *repeated_columns(problem, minimum)),
     )
 
 
@@ -63,7 +65,7 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
         squares = problem.trained.loss(coef, intercept)
         eval_loss = None if problem.held is None else problem.held.loss(coef, intercept, measure)
     objective = minimum.objective - minimum.loss + loss
-    gap = max(objective - minimum.objective, 0.0)
+    gap = excess(problem, setup.matrices(), minimum, setup.trained(coef, intercept))
     told = {
         "initial_loss": loss,
         "train_loss": loss,
@@ -86,7 +88,7 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
         n_eval_samples=problem.n_eval,
         epochs=1,
         best_epoch=0,
-        converged=minimum.proved and gap <= (minimum.allowed_gap or 0.0),
+        converged=minimum.proved and verdict(setup, gap, allowed(setup, minimum, first_gap=np.inf)),
         rank=minimum.rank,
         **{name: value for name, value in told.items() if value is not None and np.isfinite(value)},
     )

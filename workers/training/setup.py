@@ -10,10 +10,11 @@ import torch
 
 from descend.errors import InvalidInput
 from descend.jobs import Hyperparameters, InitialWeights
-from workers.training.certificate import Certificate, certify, is_provable
+from workers.training.certificate import NOISE, Certificate, certify, is_provable
 from workers.training.constant import holds_constant
 from workers.training.losses import Loss
 from workers.training.magnitudes import check_magnitudes
+from workers.training.mapped import Mapped
 from workers.training.objective import Matrices, matrices, rows_sampled
 from workers.training.piecewise import best_constant
 from workers.training.problem import Floats, Problem
@@ -25,6 +26,9 @@ from workers.training.sparse import LASSO_COST
 from workers.training.spectrum import Spectrum, spectrum
 
 __all__ = ["Setup", "prepare"]
+
+# Of a design whose minimum is looked for after mini-batches: some 200 MB while it is.
+MOST_ELEMENTS = 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +100,53 @@ class Setup:
         fitted = problem.hyperparameters.fit_intercept
         intercept = params[-1] if fitted else np.zeros(problem.n_targets)
         return self.scaling.to_original(params[: problem.n_features].T, intercept)
+
+    def trained(self, coef: Floats, intercept: Floats) -> Floats:
+        """Bring coef (t, d), intercept (t,) in X's units to [W; b] in the coordinates of training.
+
+        Sums are in twice the precision: an offset costs no digits of what the weights predict.
+        """
+        W, b = self.scaling.to_trained(coef, intercept)
+        fitted = self.problem.hyperparameters.fit_intercept
+        return np.concatenate([W.T, b[np.newaxis]]) if fitted else np.ascontiguousarray(W.T)
+
+    def whole(self) -> Matrices:
+        """Give the matrices of all rows, where `matrices` of mini-batches are of a sample."""
+        rows = self.problem.trained
+        if self.problem.is_summed_up or not isinstance(rows, Mapped):
+            return self.matrices()
+        return matrices(replace(self.problem, trained=rows.part(0, rows.n)), self.scaling)
+
+    def proved_afterwards(self) -> "Setup":
+        """Find the minimum of huber, absolute or quantile loss once its mini-batches are done.
+
+        Left as it is where the rows are too many for that, or no proof is known.
+        """
+        problem, h = self.problem, self.problem.hyperparameters
+        if h.batch_size is None or h.loss == "squared" or self.lowest is not None:
+            return self
+        if problem.trained.n * len(self.start) > MOST_ELEMENTS:
+            return self
+        full = replace(problem, hyperparameters=h.model_copy(update={"batch_size": None}))
+        return replace(self, lowest=certify(full, self.whole()))
+
+    @cached_property
+    def rounding(self) -> float:
+        """The loss of a perfect fit that is off by rounding, in the units of X.
+
+        Of predictions that are off by ten units in the last place of every term of coef x +
+        intercept at the minimum. 0 where the fit is not perfect but for so much, or the loss is
+        squared.
+        """
+        minimum, rows = self.lowest, self.problem.trained
+        if minimum is None or minimum.baseline is None or not isinstance(rows, Rows):
+            return 0.0
+        coef, intercept = self.original(minimum.params)
+        last = np.abs(rows.X) @ np.spacing(np.abs(coef.T)) + np.spacing(np.abs(intercept))
+        off, measure = NOISE * last, Loss.of(self.problem.hyperparameters)
+        values = np.maximum(measure.values(off), measure.values(-off)).mean(axis=1)
+        lost = float(np.average(values, weights=rows.omega))
+        return lost if minimum.objective <= lost else 0.0
 
 
 def prepare(

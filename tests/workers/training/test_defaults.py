@@ -6,7 +6,8 @@ from scipy.optimize import linprog
 
 from descend.jobs import StopReason
 from tests.problems import RegressionProblem
-from tests.workers.training.trained import train
+from tests.workers.training.trained import problem_of, train
+from workers import training
 from workers.training.losses import Loss
 
 LOSSES: dict[str, dict[str, object]] = {
@@ -88,6 +89,53 @@ def test_all_defaults_come_within_a_hundredth_of_the_minimum(name: str, seed: in
     assert not metrics.converged or metrics.train_loss <= (1 + 1.1e-6) * metrics.min_loss
     assert (outcome.stop_reason is StopReason.CONVERGED) == (metrics.converged is True)
     assert outcome.resolved.optimizer == "lbfgs"
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+@pytest.mark.parametrize("scale", [1e-3, 1e6])
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_perfect_fit_is_found_to_its_last_digits(name: str, scale: float, offset: float) -> None:
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(60, 4))
+    y = scale * (X @ rng.normal(size=4)) + offset
+    asked = LOSSES[name]
+    loss = Loss(str(asked["loss"]), quantile=float(asked.get("quantile", 0.5)))  # type: ignore[arg-type]
+
+    outcome = train(RegressionProblem("perfect", X, y[:, None]), **asked).outcome
+
+    residuals = X @ outcome.coef[0] + outcome.intercept[0] - y
+    constant = float(loss.values(np.median(y) - y).mean())
+    digits = float(loss.values(np.array([np.spacing(np.abs(y).max())]))[0])
+    assert float(loss.values(residuals).mean()) <= 1e-11 * constant + digits
+    assert outcome.metrics.converged is not False
+    assert outcome.metrics.converged or "perfect fit" in " ".join(outcome.warnings)
+    assert (outcome.stop_reason is StopReason.CONVERGED) == (outcome.metrics.converged is True)
+
+
+@pytest.mark.parametrize("name", ["absolute", "low", "median"])
+def test_columns_that_nearly_repeat_each_other_take_no_more_epochs(name: str) -> None:
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(80, 6))
+    near = np.column_stack([X[:, :1], X[:, :1] + 1e-4 * X[:, 1:]])
+    y = X @ rng.normal(size=6) + rng.standard_t(2, size=80)
+
+    metrics = train(RegressionProblem("near", near, y[:, None]), **LOSSES[name]).outcome.metrics
+
+    assert metrics.converged is True
+    assert metrics.epochs < 500
+
+
+def test_of_a_perfect_fit_behind_an_offset_nothing_is_claimed() -> None:
+    X = np.linspace(0, 1, 50)[:, None]
+    rows = RegressionProblem("far", X, 1e6 + 1e-3 * X)
+
+    exact = training.solve_exactly(problem_of(rows, loss="absolute", optimizer="exact"))[1]
+    by_default = train(rows, loss="absolute").outcome
+
+    for outcome in (exact, by_default):
+        assert outcome.metrics.converged is None
+        assert any("perfect fit" in told or "fit is perfect" in told for told in outcome.warnings)
+    assert by_default.stop_reason is StopReason.SETTLED
 
 
 @pytest.mark.parametrize("name", LOSSES)

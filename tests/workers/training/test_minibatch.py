@@ -474,11 +474,36 @@ def test_a_target_gap_ends_batches_too() -> None:
 
 
 @pytest.mark.parametrize("loss", ["huber", "absolute", "quantile"])
-def test_of_other_losses_batches_know_no_gap(loss: str) -> None:
-    trained = train(random_problem("any"), batch_size=10, max_epochs=3, tol=0, loss=loss)
+def test_of_other_losses_batches_are_held_to_the_minimum_when_they_are_done(loss: str) -> None:
+    rows = random_problem("any")
 
+    trained = train(rows, batch_size=10, max_epochs=3, tol=0, loss=loss)
+
+    metrics = trained.outcome.metrics
+    _, exact = training.solve_exactly(problem_of(rows, loss=loss, optimizer="exact"))
     assert np.isnan(trained.history.gap).all()
-    assert trained.outcome.metrics.gap is None
+    assert metrics.converged is False
+    assert metrics.min_loss == pytest.approx(exact.metrics.min_loss, rel=1e-9)
+    assert metrics.gap == pytest.approx((metrics.train_loss or 0) - (metrics.min_loss or 0))
+
+
+def test_batches_of_another_loss_converge_in_fact() -> None:
+    settings = {"loss": "huber", "huber_delta": 100.0, "batch_size": 40, "max_epochs": 1000}
+
+    outcome = train(random_problem("any"), **settings).outcome
+
+    assert outcome.metrics.converged is True
+    assert outcome.stop_reason is StopReason.CONVERGED
+
+
+def test_of_too_many_rows_nothing_is_said() -> None:
+    X = np.arange(2.0**20 + 2)[:, np.newaxis]
+    rows = RegressionProblem("long", X, X)
+
+    metrics = train(rows, loss="huber", batch_size=2**18, max_epochs=1).outcome.metrics
+
+    assert metrics.converged is None
+    assert metrics.gap is None
 
 
 def test_a_checkpoint_within_an_epoch_keeps_its_gap() -> None:
