@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from workers.orders import Assignment
 from workers.reports import MAX_BLOB_BYTES, Entry, Fate
 from workers.tables import Block
 
-__all__ = ["Trainee", "Work", "batches", "load", "rehearse", "unloaded", "work_on"]
+__all__ = ["Trainee", "Work", "batches", "in_order", "load", "rehearse", "unloaded", "work_on"]
 
 _SUCCESS = frozenset(
     {
@@ -32,6 +33,10 @@ _SUCCESS = frozenset(
     }
 )
 Blocks = Callable[[], Iterator[Block]]
+T = TypeVar("T")
+# An epoch takes some microseconds however small it is: as long as to read so many numbers.
+EPOCH_CELLS = 5_000
+ALIKE = 4
 
 
 @dataclass(eq=False)
@@ -243,11 +248,26 @@ def rehearse() -> None:
 
 
 def batches(trainees: Sequence[Trainee]) -> list[list[Trainee]]:
-    """Group what may train together; the cheapest batch first, so that it does not wait long."""
+    """Group what may train together, in the order in which it is to be trained."""
     groups: dict[Hashable, list[Trainee]] = {}
     for trainee in trainees:
         groups.setdefault(trainee.key, []).append(trainee)
-    return sorted(groups.values(), key=_cost)
+    return in_order(list(groups.values()), cost=_cost)
+
+
+def in_order(batches: Sequence[T], *, cost: Callable[[T], float]) -> list[T]:
+    """Cheap ones first, so that none waits for one more than ALIKE times as long; of those that are
+    alike the longest first, so that what is left for the end, where others may be idle, is short
+    (LPT, Graham 1969).
+    """
+    ordered: list[T] = []
+    alike: list[T] = []
+    for batch in sorted(batches, key=cost):
+        if alike and cost(batch) > ALIKE * cost(alike[0]):
+            ordered += reversed(alike)
+            alike = []
+        alike.append(batch)
+    return [*ordered, *reversed(alike)]
 
 
 def unloaded(job: Assignment, fate: Fate, *, error: JobError | None = None) -> Entry:
@@ -263,7 +283,9 @@ def unloaded(job: Assignment, fate: Fate, *, error: JobError | None = None) -> E
 
 
 def _cost(batch: Sequence[Trainee]) -> int:
-    return sum(cells_of(t.problem) * t.job.hyperparameters.max_epochs for t in batch)
+    """Numbers read at most; an epoch of few, of one model or many, costs what EPOCH_CELLS do."""
+    epochs = max(t.job.hyperparameters.max_epochs - t.epochs_done for t in batch)
+    return max(1, epochs) * (EPOCH_CELLS + sum(cells_of(t.problem) for t in batch))
 
 
 def cells_of(problem: training.Problem) -> int:

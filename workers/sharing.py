@@ -30,8 +30,8 @@ def ask_back(crew: Crew, ledger: Ledger) -> None:
 
 
 def chosen(waiting: Iterable[Held], n_idle: int) -> list[Held]:
-    """Choose the longest jobs, to n_idle of n_idle + 1 parts of the work: a runner begins with the
-    shortest. One at least, for each that is idle.
+    """Choose the longest jobs, to n_idle of n_idle + 1 parts of the work: they would wait longest
+    here. One at least, for each that is idle.
     """
     longest = sorted(waiting, key=lambda held: held.claim.work, reverse=True)
     left = sum(held.claim.work for held in longest) * n_idle // (n_idle + 1)

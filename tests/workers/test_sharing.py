@@ -10,6 +10,7 @@ from sqlalchemy import text
 from descend.jobs import JobPhase, JobState
 from tests.chaos.stage import Lesson, Stage
 from tests.servers import Program, until
+from workers.batch import in_order
 from workers.payments import Held
 from workers.sharing import chosen
 
@@ -64,7 +65,9 @@ def test_two_idle_workers_share_what_comes(own_stage: Stage) -> None:
     for job_id in job_ids:
         own_stage.cancel(job_id)
 
-    assert {own_stage.await_end(job_id).state for job_id in job_ids} == {JobState.CANCELLED}
+    jobs = [own_stage.await_end(job_id) for job_id in job_ids]
+    assert {job.state for job in jobs} == {JobState.CANCELLED}
+    assert not any(move.reason == "rebalanced" for job in jobs for move in job.transitions)
 
 
 def owned(stage: Stage, worker: Program, job_ids: list[str]) -> list[str]:
@@ -94,6 +97,21 @@ def test_the_longest_are_given_to_the_idle_up_to_their_part(
     works: list[int], n_idle: int, given: list[int]
 ) -> None:
     assert [held.claim.work for held in chosen(map(held_of, works), n_idle)] == given
+
+
+@pytest.mark.parametrize(
+    ("costs", "order"),
+    [
+        ([6, 9, 7, 8], [9, 8, 7, 6]),  # alike: the longest first, so that the end is short
+        ([60, 3600, 1], [1, 60, 3600]),  # none waits for one of another size
+        ([1, 3600, 2, 4, 5, 1800], [4, 2, 1, 5, 3600, 1800]),
+        ([], []),
+    ],
+)
+def test_a_runner_takes_cheap_ones_first_and_of_those_alike_the_longest(
+    costs: list[int], order: list[int]
+) -> None:
+    assert in_order(costs, cost=float) == order
 
 
 def held_of(work: int) -> Held:
