@@ -156,6 +156,7 @@ JOBS: list[tuple[Body, dict[str, Any]]] = [
             "tol": 0.5,
             "learning_rate": 1e-6,
             "loss": "huber",
+            "l1": 0.01,  # of which no minimum is known
             "schedule": {"type": "inverse"},
         },
     ),

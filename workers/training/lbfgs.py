@@ -142,29 +142,32 @@ class Lbfgs:
         iterate: Any = optimizer.step  # torch leaves it without types
         before = float(iterate(lambda: self._evaluate(leaf, width)))
         moved, after = self._outward(leaf.detach() * self.unit), self._packed(state, slots)
-        if width is not None:
-            narrowed = torch.full_like(slots["width"], self._narrowed(width, moved, before))
-            after = {**after, "width": narrowed}
-        return moved, after
+        if width is None:
+            return moved, after
+        narrowed = self._narrowed(width, moved, before)
+        if narrowed is None:  # a line search amid rounding ends anywhere, and would walk away
+            moved, after, narrowed = params, self.slots(params), self._narrower(width)
+        return moved, {**after, "width": torch.full_like(slots["width"], narrowed)}
 
     def select(self, lanes: list[int]) -> "Lbfgs":
         assert lanes == [0]  # noqa: S101 - held by batch_key: it trains alone
         return self
 
-    def _narrowed(self, width: float, params: Params, before: float) -> float:
-        """Choose the width of the next step, `before` being the objective before this one.
+    def _narrowed(self, width: float, params: Params, before: float) -> float | None:
+        """Choose the width of the next step; None where this one did not lead down from `before`.
 
         The minimum at this width is at most |gradient| |params - minimiser| lower; the distance is
         taken to be no more than the weights' own, or a typical residual's.
         """
-        if width <= self.narrowest or self.widest is None:
-            return width
         objective, gradient = smooth_gradient(self.design, params, width)
         reach = max(self.unit / FINE, float(torch.linalg.vector_norm(self._inward(params))))
         left = float(torch.linalg.vector_norm(self._pulled(gradient))) * reach
-        stuck = objective * self._height >= before
-        narrower = max(NARROWER * width, self.narrowest)
-        return narrower if stuck or left <= LITTLE * width else width
+        if not objective * self._height < before:
+            return None
+        return self._narrower(width) if left <= LITTLE * width else width
+
+    def _narrower(self, width: float) -> float:
+        return max(NARROWER * width, self.narrowest)
 
     @property
     def _height(self) -> float:

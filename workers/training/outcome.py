@@ -47,8 +47,7 @@ LINEAR_BELOW = 0.01
 # Why `converged` is null there.
 PERFECT_FIT = (
     "the loss left is of the size of rounding, too small to say whether it is within 1e-6 of the"
-    " least there is; where targets or columns are far from 0, less a constant they leave more"
-    " digits"
+    " least there is"
 )
 
 

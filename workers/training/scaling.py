@@ -49,7 +49,8 @@ def _moved(intercept: Floats, coef: Floats, mean: Floats, goal: Floats | None) -
     ones = np.ones((len(coef), 1 if goal is None else 2))
     ends = intercept[:, np.newaxis] if goal is None else np.stack([intercept, goal], axis=1)
     terms = np.concatenate([coef, ends], axis=1)
-    return dot(terms, np.concatenate([np.broadcast_to(mean, coef.shape), ones], axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):  # weights beyond float64 are told by name
+        return dot(terms, np.concatenate([np.broadcast_to(mean, coef.shape), ones], axis=1))
 
 
 def fit_scaling(

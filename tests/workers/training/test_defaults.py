@@ -112,6 +112,20 @@ def test_a_perfect_fit_is_found_to_its_last_digits(name: str, scale: float, offs
     assert (outcome.stop_reason is StopReason.CONVERGED) == (outcome.metrics.converged is True)
 
 
+@pytest.mark.parametrize("name", ["absolute", "high"])
+def test_nothing_leads_away_from_a_perfect_fit(name: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 8))
+    y = 3e5 * (X @ rng.normal(size=8)) + 1e4
+
+    asked = {**LOSSES[name], "tol": 0, "max_epochs": 250}
+    trained = train(RegressionProblem("perfect", X, y[:, None]), **asked)
+
+    losses = trained.history.train_loss
+    assert len(losses) == 250
+    assert losses[-1] <= 10 * losses.min()
+
+
 @pytest.mark.parametrize("name", ["absolute", "low", "median"])
 def test_columns_that_nearly_repeat_each_other_take_no_more_epochs(name: str) -> None:
     rng = np.random.default_rng(3)
