@@ -30,6 +30,7 @@ MEASURES = (
     "viewers",
     "long_history",
     "quantiles",
+    "losses",
 )
 
 # figure, its least value, what it says
@@ -100,6 +101,24 @@ CLAIMS = (
         "ratio_statsmodels_0.05",
         0.25,
         "the same of the quantile 0.05",
+    ),
+    (
+        "losses",
+        "part_within_1_percent",
+        1.0,
+        "problems of other losses within 1 % of HiGHS' and Newton's minimum by default",
+    ),
+    (
+        "losses",
+        "gap_allowed_over_largest_converged",
+        1.0,
+        "1e-6, against the largest gap of what is called converged",
+    ),
+    (
+        "losses",
+        "part_exact_within_1e-9",
+        1.0,
+        "the same problems within 1e-9 by exact, but for the last digits of weights",
     ),
     (
         "minibatch",
