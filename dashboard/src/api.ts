@@ -1,4 +1,5 @@
 // The service, from here: every request of the page goes through `request`.
+import type { Fault } from './reading'
 import { createStore } from './store'
 
 export interface Problem {
@@ -8,7 +9,7 @@ export interface Problem {
   detail: string
   param?: string | null
   request_id?: string
-  errors?: { param: string; message: string }[]
+  errors?: Fault[]
 }
 
 export class ApiError extends Error {

@@ -1,5 +1,5 @@
 // A loss history that grows: typed arrays, appended to in place.
-import type { History } from './wire'
+import type { History, Metrics } from './wire'
 
 export interface Points {
   start: number
@@ -124,6 +124,20 @@ export function lowest(epoch: ArrayLike<number>, values: ArrayLike<number>): Low
     if (Number.isFinite(value) && (!found || value < found.value)) found = { value, epoch: epoch[i]! }
   }
   return found
+}
+
+/** The lowest training loss so far; that of the weights returned counts, which no epoch begins with. */
+export function lowestTrain(
+  { epoch, train }: { epoch: ArrayLike<number>; train: ArrayLike<number> },
+  metrics: Pick<Metrics, 'train_loss' | 'epochs' | 'best_loss' | 'best_epoch'> | null,
+): Lowest | null {
+  const ends = metrics && [
+    { value: metrics.train_loss, epoch: metrics.epochs },
+    { value: metrics.best_loss, epoch: metrics.best_epoch },
+  ]
+  return (ends ?? []).reduce<Lowest | null>((least, { value, epoch: at }) => {
+    return value === null || at === null || (least && least.value <= value) ? least : { value, epoch: at }
+  }, lowest(epoch, train))
 }
 
 /** The last value that is a number. */

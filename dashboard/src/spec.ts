@@ -90,23 +90,19 @@ export function newest(datasets: Dataset[]): Dataset[] {
   return datasets.filter((_, i) => keys.indexOf(keys[i]!) === i)
 }
 
-const LIKELY = /^(target|y|price|label|outcome|response)$/i
+/** The target to begin with: as uploaded, or the likeliest, as the server has it. */
+export const guessTarget = (dataset: Dataset): string => dataset.default_target?.[0] ?? dataset.suggested_target ?? ''
 
-/** The likeliest target: as uploaded, by its name, else the last column of numbers. */
-export function guessTarget(dataset: Dataset): string {
-  const numeric = dataset.columns.filter((one) => one.dtype !== 'string' && !isConstant(one))
-  const named = numeric.find((one) => LIKELY.test(one.name))
-  return dataset.default_target?.[0] ?? (named ?? numeric[numeric.length - 1])?.name ?? ''
-}
+const FEW_LEVELS = 20, MOST_LEVELS = 1000
 
-const isConstant = (one: Column) => one.min !== null && one.min === one.max && one.missing === 0
-
-/** Why a column is left out unless asked for; null: it is used. */
+/** Why a column is left out unless asked for; null: it is used. A job that names no features does the same. */
 export function leftOut(column: Column, rows: number): string | null {
+  if (column.unnamed) return 'left out: the file does not name it'
   if (column.missing === rows) return 'left out: empty'
-  if (isConstant(column)) return 'left out: one value'
   if (column.dtype !== 'string') return null
-  return column.distinct === null || (column.distinct > 20 && column.distinct > rows / 4) ? 'left out: nearly all different' : null
+  if (column.distinct === 1) return 'left out: one value'
+  const most = Math.min(Math.max(FEW_LEVELS, rows / 4), MOST_LEVELS)
+  return column.distinct === null || column.distinct > most ? 'left out: nearly all different' : null
 }
 
 /** What use a column of text has: so many columns of 0 and 1. */

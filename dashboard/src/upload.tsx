@@ -3,11 +3,10 @@ import { useEffect, useState } from 'preact/hooks'
 import { ApiError, authorization, urlOf } from './api'
 import type { Problem } from './api'
 import { ACCEPTED, typeOf } from './files'
+import type { Options } from './reading'
 import { createStore } from './store'
 import { go } from './router'
 import type { Dataset } from './wire'
-
-export type CsvOptions = Partial<Record<'delimiter' | 'decimal' | 'encoding' | 'null_values' | 'text', string>>
 
 export interface Uploading {
   done: Promise<Dataset>
@@ -15,15 +14,16 @@ export interface Uploading {
 }
 
 /** Send a file by XMLHttpRequest, for fetch tells no progress. */
-export function upload(file: File, options: CsvOptions, onProgress: (part: number) => void): Uploading {
+export function upload(file: File, options: Options, onProgress: (part: number) => void): Uploading {
   const found = typeOf(file.name)
   if ('refused' in found) return { done: Promise.reject(new Error(found.refused)), cancel: () => undefined }
   const ask = new XMLHttpRequest()
-  const query = new URLSearchParams({ name: file.name, ...(found.type === 'text/csv' ? options : {}) })
+  const query = new URLSearchParams({ name: file.name })
+  for (const [name, values] of Object.entries(options)) for (const value of values) query.append(name, value)
   const done = new Promise<Dataset>((resolve, reject) => {
     ask.open('POST', urlOf(`v1/datasets?${query}`))
     ask.setRequestHeader('content-type', found.type)
-    if (found.gzip) ask.setRequestHeader('content-encoding', 'gzip')
+    if (found.packed) ask.setRequestHeader('content-encoding', found.packed)
     for (const [name, value] of Object.entries(authorization())) ask.setRequestHeader(name, value)
     ask.upload.onprogress = (event) => onProgress(event.total ? event.loaded / event.total : 0)
     ask.onload = () => (ask.status === 201 ? resolve(JSON.parse(ask.responseText) as Dataset) : reject(refusal(ask)))

@@ -14,6 +14,8 @@ export interface Column {
   std: number | null
   distinct: number | null
   sample: (string | number | boolean)[]
+  /** The file does not name it. */
+  unnamed?: boolean
 }
 
 export interface Dataset {
@@ -27,6 +29,8 @@ export interface Dataset {
   columns: Column[]
   default_target: string[] | null
   default_weight: string | null
+  suggested_target: string | null
+  unreadable: { name: string; type: string }[]
   warnings: string[]
   parent_id: string | null
   parent_rows: number | null

@@ -9,25 +9,30 @@ const column = (name: string, more: Partial<Column> = {}): Column => ({
 })
 const dataset = (columns: Column[], more: Partial<Dataset> = {}): Dataset => ({
   id: 'ds_1', name: 'cars.csv', format: 'csv', n_rows: 100, n_columns: columns.length, size_bytes: 1, columns,
-  default_target: null, default_weight: null, warnings: [], parent_id: null, parent_rows: null, created_at: '', ...more,
+  default_target: null, default_weight: null, suggested_target: null, unreadable: [], warnings: [], parent_id: null, parent_rows: null, created_at: '', ...more,
 })
 
-test('the last column of numbers is guessed, one called target or price before it', () => {
-  const text = column('name', { dtype: 'string', min: null, max: null })
+test('the target is the upload\u2019s, else what the server suggests', () => {
+  const columns = [column('a'), column('mpg')]
 
-  assert.equal(spec.guessTarget(dataset([column('a'), column('mpg'), text])), 'mpg')
-  assert.equal(spec.guessTarget(dataset([column('price'), column('a'), column('b')])), 'price')
-  assert.equal(spec.guessTarget(dataset([column('a'), column('b')], { default_target: ['a'] })), 'a')
+  assert.equal(spec.guessTarget(dataset(columns, { suggested_target: 'mpg' })), 'mpg')
+  assert.equal(spec.guessTarget(dataset(columns, { default_target: ['a'], suggested_target: 'mpg' })), 'a')
+  assert.equal(spec.guessTarget(dataset(columns)), '')
 })
 
-test('columns that cannot help are left out, with the reason', () => {
-  const id = column('id', { dtype: 'string', min: null, max: null, distinct: 99 })
-  const fixed = column('fixed', { min: 3, max: 3 })
-  const draft = spec.draftOf(dataset([id, fixed, column('a'), column('y')]))
+test('columns that cannot help are left out, with the reason, as of a job that names none', () => {
+  const text = (distinct: number | null) => column('id', { dtype: 'string', min: null, max: null, distinct })
+  const index = column('unnamed_1', { unnamed: true })
+  const draft = spec.draftOf(dataset([text(99), index, column('a'), column('y')], { suggested_target: 'y' }))
 
   assert.deepEqual(draft.features, ['a'])
-  assert.match(spec.leftOut(id, 100)!, /nearly all different/)
-  assert.match(spec.leftOut(fixed, 100)!, /one value/)
+  assert.match(spec.leftOut(text(99), 100)!, /nearly all different/)
+  assert.match(spec.leftOut(text(1001), 1e6)!, /nearly all different/)
+  assert.match(spec.leftOut(text(1), 100)!, /one value/)
+  assert.match(spec.leftOut(index, 100)!, /does not name it/)
+  assert.match(spec.leftOut(column('a', { missing: 100 }), 100)!, /empty/)
+  assert.equal(spec.leftOut(text(20), 24), null)
+  assert.equal(spec.leftOut(column('a', { min: 3, max: 3 }), 100), null)
 })
 
 test('rows with a missing cell are left out where there are any', () => {
@@ -87,8 +92,9 @@ test('the command asks for the same', () => {
 })
 
 test('files are known by their names', () => {
-  assert.deepEqual(typeOf('cars.CSV.gz'), { type: 'text/csv', gzip: true })
-  assert.deepEqual(typeOf('a.b.parquet'), { type: 'application/vnd.apache.parquet', gzip: false })
+  assert.deepEqual(typeOf('cars.CSV.gz'), { type: 'text/csv', packed: 'gzip' })
+  assert.deepEqual(typeOf('a.b.parquet'), { type: 'application/vnd.apache.parquet', packed: null })
+  assert.deepEqual(typeOf('cars.tsv.zst'), { type: 'text/tab-separated-values', packed: 'zstd' })
   assert.match((typeOf('book.xlsx') as { refused: string }).refused, /spreadsheet/)
   assert.match((typeOf('photo.png') as { refused: string }).refused, /not \.png/)
 })

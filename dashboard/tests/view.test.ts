@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drawn, edgeOf, extent, heightTicks, nearest, wholeTicks } from '../src/chart/view'
-import { Curve, latest, lowest } from '../src/curve'
+import { Curve, latest, lowest, lowestTrain } from '../src/curve'
 
 const epochs = (n: number) => Array.from({ length: n }, (_, i) => i)
 const view = { log: false, range: null, clip: true }
@@ -90,4 +90,15 @@ test('best and latest pass over what is no number', () => {
   assert.deepEqual(lowest([0, 1, 2], [3, NaN, 2]), { value: 2, epoch: 2 })
   assert.deepEqual(latest([0, 1, 2], [3, 1, NaN]), { value: 1, epoch: 1 })
   assert.equal(latest([0], [NaN]), null)
+})
+
+test('the lowest training loss is never above the one of the weights returned', () => {
+  const curve = { epoch: [0, 1, 2], train: [3, 1, 2] }
+  const ended = (train_loss: number | null, best_loss: number | null = null) => ({ train_loss, epochs: 3, best_loss, best_epoch: best_loss && 2 })
+
+  assert.deepEqual(lowestTrain(curve, null), { value: 1, epoch: 1 })
+  assert.deepEqual(lowestTrain(curve, ended(0.5)), { value: 0.5, epoch: 3 })
+  assert.deepEqual(lowestTrain(curve, ended(1.5)), { value: 1, epoch: 1 })
+  assert.deepEqual(lowestTrain(curve, ended(1.5, 0.9)), { value: 0.9, epoch: 2 })
+  assert.deepEqual(lowestTrain({ epoch: [], train: [] }, ended(null)), null)
 })

@@ -4,7 +4,7 @@ import { ApiError, answered, getOnce, hasKey, newKey, post, send, told } from '.
 import { lookOf, StateBadge } from '../badges'
 import { Button, Card, CopyLink, Dialog, Failure, Icon, toast } from '../controls'
 import { patchOf, specOf, submitCurl, submitPython } from '../copies'
-import { latest, lowest } from '../curve'
+import { latest, lowest, lowestTrain } from '../curve'
 import { clock, duration, integer, number, percent, plural, shortId } from '../format'
 import { useKeys } from '../keys'
 import { useJob } from '../live'
@@ -281,7 +281,7 @@ function Tiles({ job, facts, live }: { job: Job; facts: Facts; live: Live }) {
   const { metrics, resolved_hyperparameters: of } = job
   const train = facts.train?.value ?? null
   const evaluation = metrics?.eval_loss ?? facts.evaluation?.now.value ?? null
-  const best = lowest(live.curve.epoch, live.curve.train)
+  const best = lowestTrain(live.curve, metrics)
   const held = evaluation !== null || facts.evaluation !== null
   const squared = of.loss === 'squared'
   const failed = job.state === 'failed'

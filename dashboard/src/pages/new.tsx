@@ -1,22 +1,18 @@
 // A new job in four steps on one page: data, model, plan, start.
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { ApiError, answered, get, hasKey, newKey, post, told } from '../api'
+import { ApiError, answered, get, hasKey, newKey, post } from '../api'
 import { Button, Card, CopyLink, Failure, Icon } from '../controls'
 import { submitCurl, submitPython } from '../copies'
-import { bytes, plural, when } from '../format'
 import { enoughEpochs, factsOf, foreseen, sayPlan } from '../plan'
-import { Profile } from '../profile'
 import { useResource } from '../resource'
 import { go, href, setQuery } from '../router'
 import type { PageProps } from '../router'
 import * as drafts from '../spec'
 import type { Draft } from '../spec'
-import { useStore } from '../store'
 import { setTitle } from '../title'
-import { CANCELLED, dropped, FileButton, upload } from '../upload'
-import type { CsvOptions, Uploading } from '../upload'
 import { origin } from '../usage'
-import type { Column, Dataset, Job, JobSpec, Page, Plan } from '../wire'
+import type { Dataset, Job, JobSpec, Plan } from '../wire'
+import { Data, useUpload } from './new/data'
 
 export default function NewJob({ route: { query } }: PageProps) {
   const [draft, setDraft] = useState<Draft | null>(null)
@@ -56,158 +52,6 @@ async function named(query: URLSearchParams, signal: AbortSignal): Promise<{ dat
     return { dataset, draft: drafts.draftFrom(job.spec, dataset, changes) }
   }
   return data ? { dataset: await get<Dataset>(`v1/datasets/${data}`, signal) } : undefined
-}
-
-// --- 1 Data ----------------------------------------------------------------------------------------
-
-interface Sent {
-  file: File | null
-  /** The last one, sent or not: it can be read anew, written otherwise. */
-  last: File | null
-  part: number
-  error: unknown
-  cancel: () => void
-  again: (options: CsvOptions) => void
-}
-
-function useUpload(onDone: (dataset: Dataset) => void): Sent {
-  const waiting = useStore(dropped)
-  const [state, setState] = useState<{ file: File | null; part: number; error?: unknown }>({ file: null, part: 0 })
-  const [sending, setSending] = useState<Uploading | null>(null)
-  const send = (file: File, options: CsvOptions) => {
-    sending?.cancel()
-    setState({ file, part: 0 })
-    const now = upload(file, options, (part) => setState((before) => (before.file === file ? { ...before, part } : before)))
-    setSending(now)
-    now.done.then(
-      (dataset) => (setSending(null), setState({ file, part: 1 }), onDone(dataset)),
-      (error: unknown) => (setSending(null), setState({ file, part: 0, error })),
-    )
-  }
-  useEffect(() => {
-    if (!waiting) return
-    dropped.set(null)
-    send(waiting, {})
-  }, [waiting])
-  return {
-    file: sending || state.error ? state.file : null, last: state.file, part: state.part, error: state.error,
-    cancel: () => sending?.cancel(),
-    again: (options) => state.file && send(state.file, options),
-  }
-}
-
-interface DataProps {
-  sent: Sent
-  dataset: Dataset | null
-  draft: Draft | null
-  onDraft: (draft: Draft) => void
-  onOpen: (dataset: Dataset) => void
-  error: unknown
-}
-
-function Data({ sent, dataset, draft, onDraft, onOpen, error }: DataProps) {
-  const file = dataset && !sent.file
-  return (
-    <Card title="1 · Data" side={file ? <FileButton>Other file</FileButton> : undefined}>
-      {sent.file && !sent.error && <Sending sent={sent} />}
-      {Boolean(sent.error) && <Refused sent={sent} />}
-      {Boolean(error) && <Failure error={error} />}
-      {!dataset && !sent.file && <Choose onOpen={onOpen} />}
-      {file && draft && (
-        <>
-          <p class="row">
-            <b>{dataset.name ?? dataset.id}</b>
-            <span class="muted">{plural(dataset.n_rows, 'row')}, {plural(dataset.n_columns, 'column')}, {bytes(dataset.size_bytes)} <Icon name="check" /></span>
-          </p>
-          <Profile dataset={dataset} use={(column) => <Use column={column} dataset={dataset} draft={draft} onDraft={onDraft} />} />
-          {dataset.warnings.map((text) => <p class="refusal">{text}.</p>)}
-          {dataset.format === 'csv' && sent.last && <Csv sent={sent} />}
-        </>
-      )}
-    </Card>
-  )
-}
-
-function Sending({ sent }: { sent: Sent }) {
-  const percent = Math.round(sent.part * 100)
-  return (
-    <div class="row">
-      <b>{sent.file!.name}</b>
-      <span class="muted">{sent.part < 1 ? `${percent} % of ${bytes(sent.file!.size)}` : 'The server reads it…'}</span>
-      <Button onClick={sent.cancel}>Cancel</Button>
-      <progress max="1" value={sent.part} aria-label="Upload">{percent} %</progress>
-    </div>
-  )
-}
-
-function Refused({ sent }: { sent: Sent }) {
-  const text = sent.error instanceof ApiError ? told(sent.error) : (sent.error as Error).message
-  return (
-    <>
-      <p class={text === CANCELLED ? 'refusal' : 'note bad'}>{text !== CANCELLED && <Icon name="warning" />}<span>{sent.file!.name}: {text}</span></p>
-      <p class="row"><FileButton primary>Choose another file</FileButton></p>
-      {sent.error instanceof ApiError && /\.(csv|tsv|txt)(\.gz)?$/i.test(sent.file!.name) && <Csv sent={sent} open />}
-    </>
-  )
-}
-
-const CSV: [keyof CsvOptions, string][] = [
-  ['delimiter', 'as in the header'], ['decimal', '.'], ['encoding', 'utf-8'], ['null_values', 'NA, null, …'], ['text', 'columns kept as text'],
-]
-
-/** How the file is written, where the server did not find out by itself. */
-function Csv({ sent, open = false }: { sent: Sent; open?: boolean }) {
-  const [options, setOptions] = useState<CsvOptions>({})
-  return (
-    <details open={open} class="csv">
-      <summary>How the CSV is written</summary>
-      <div class="fields">
-        {CSV.map(([name, placeholder]) => (
-          <label class="field"><span>{name}</span>
-            <input placeholder={placeholder} value={options[name] ?? ''} onInput={(event) => setOptions({ ...options, [name]: event.currentTarget.value })} />
-          </label>
-        ))}
-      </div>
-      <Button disabled={!Object.values(options).some(Boolean)} onClick={() => sent.again(Object.fromEntries(Object.entries(options).filter(([, one]) => one)))}>Read it again</Button>
-    </details>
-  )
-}
-
-function Choose({ onOpen }: { onOpen: (dataset: Dataset) => void }) {
-  const earlier = useResource((signal) => get<Page<Dataset>>('v1/datasets?limit=100', signal), [])
-  const open = (one: Dataset) => (setQuery({ data: one.id }), onOpen(one))
-  return (
-    <div class="drop-zone">
-      <p><b>Drop a file here</b>, CSV, Parquet, Arrow, NDJSON or npz.</p>
-      <FileButton primary>Choose a file</FileButton>
-      {Boolean(earlier.value?.data.length) && (
-        <div class="small">or train on
-          <ul class="earlier">{drafts.newest(earlier.value!.data).slice(0, 8).map((one) => (
-            <li><button type="button" class="link" onClick={() => open(one)}>{one.name ?? one.id.slice(0, 11)}</button>{' '}
-              {plural(one.n_rows, 'row')}, {plural(one.n_columns, 'column')}, {when(one.created_at)}</li>
-          ))}</ul></div>
-      )}
-    </div>
-  )
-}
-
-interface DraftProps { draft: Draft; onDraft: (draft: Draft) => void }
-
-function Use({ column, dataset, draft, onDraft }: DraftProps & { column: Column; dataset: Dataset }) {
-  const { name } = column
-  const isTarget = draft.target === name, used = draft.features.includes(name)
-  const toggle = () => onDraft({ ...draft, features: used ? draft.features.filter((one) => one !== name) : [...draft.features, name] })
-  return (
-    <span class="row use">
-      {column.dtype !== 'string' && (
-        <label class="check"><input type="radio" name="target" checked={isTarget} onChange={() => onDraft(drafts.aimed(draft, name))} /> {isTarget ? <b>target{name === drafts.guessTarget(dataset) ? ', guessed' : ''}</b> : <span class="muted">target</span>}</label>
-      )}
-      {!isTarget && (
-        <label class="check"><input type="checkbox" checked={used} onChange={toggle} aria-label={`use ${name}`} />
-          <span class="muted">{used ? drafts.useOf(column) : (drafts.leftOut(column, dataset.n_rows) ?? 'left out')}</span></label>
-      )}
-    </span>
-  )
 }
 
 // --- 2 to 4 ------------------------------------------------------------------------------------------
@@ -282,6 +126,8 @@ function wrongOf(error: unknown): Record<string, string> {
   const all = errors?.length ? errors : [{ param: param ?? '', message: detail }]
   return Object.fromEntries(all.map((one) => [one.param.replace('hyperparameters.', '').split('.')[0]!, one.message]))
 }
+
+interface DraftProps { draft: Draft; onDraft: (draft: Draft) => void }
 
 interface ModelProps extends DraftProps { dataset: Dataset; wrong: Record<string, string> }
 
