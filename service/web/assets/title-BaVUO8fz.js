@@ -1,1 +1,0 @@
-import"./index-B4GNmmc9.js";function e(e){document.title=e?`${e} · Descend`:"Descend"}export{e as t};
