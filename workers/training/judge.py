@@ -1,6 +1,6 @@
 """When a model stops: settled, diverged, at max_epochs. On the host, a block at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,20 +135,27 @@ def judge(
         diverged = _diverged(readings, models, progress, limits=limits, setups=setups)
         stale = _stale(readings.objective, models, progress, limits)
     settled = _never(models) if stale is None else _first(stale >= limits.patience[models])
-    fates = (
-        (diverged, StopReason.DIVERGED),
-        (_near(readings.gap, models, progress, limits), StopReason.TARGET_GAP),
-        (settled, StopReason.SETTLED),
-        (limits.max_epochs[models] - 1 - progress.epoch[models], StopReason.MAX_EPOCHS),
+    found = _verdicts(
+        {
+            StopReason.DIVERGED: diverged,
+            StopReason.TARGET_GAP: _near(readings.gap, models, progress, limits),
+            StopReason.SETTLED: settled,
+            StopReason.MAX_EPOCHS: limits.max_epochs[models] - 1 - progress.epoch[models],
+        },
+        steps,
     )
-    ends = np.min([at for at, _ in fates], axis=0)
+    _update(progress, models, found.counts, readings=readings, stale=stale)
+    return found
+
+
+def _verdicts(ends: Mapping[StopReason, Ints], steps: int) -> Verdicts:
+    """Take each lane's first end within the block, of two at one epoch the one named first."""
+    first = np.min(list(ends.values()), axis=0)
     stops = {
-        int(lane): next(reason for at, reason in fates if at[lane] == ends[lane])
-        for lane in np.flatnonzero(ends < steps)
+        int(lane): next(reason for reason, at in ends.items() if at[lane] == first[lane])
+        for lane in np.flatnonzero(first < steps)
     }
-    counts = np.minimum(ends + 1, steps)
-    _update(progress, models, counts, readings=readings, stale=stale)
-    return Verdicts(counts, stops)
+    return Verdicts(np.minimum(first + 1, steps), stops)
 
 
 def _diverged(

@@ -28,6 +28,7 @@ __all__ = [
     "distance",
     "engine_of",
     "outcome",
+    "solved",
     "verdict",
 ]
 
@@ -224,6 +225,53 @@ def verdict(setup: Setup, gap: float, near: float) -> bool | None:
     if gap <= near:
         return True
     return None if gap <= setup.rounding else False
+
+
+def solved(
+    setup: Setup,
+    minimum: Certificate,
+    *,
+    losses: tuple[float, float | None],
+    gap: float,
+    converged: bool | None,
+    **more: float | None,
+) -> Metrics:
+    """Say what `exact` found.
+
+    Args:
+        setup: of the problem.
+        minimum: the lowest point, proved or not.
+        losses: of the weights as returned, over the rows trained on and those held out.
+        gap: of these weights.
+        converged: whether that is near enough, if the minimum is proved.
+        more: figures of the kind of loss; what is no number is left out.
+    """
+    problem, (loss, eval_loss) = setup.problem, losses
+    told = {
+        "initial_loss": loss,
+        "train_loss": loss,
+        "eval_loss": eval_loss,
+        "best_loss": loss if eval_loss is None else eval_loss,
+        "objective": minimum.objective - minimum.loss + loss,
+        "condition_number": minimum.condition,
+        **more,
+    }
+    if minimum.proved:
+        told |= {
+            "min_loss": min(minimum.loss, loss),
+            "min_objective": minimum.objective,
+            "gap": gap,
+            "relative_gap": minimum.part(gap),
+        }
+    return Metrics(
+        n_samples=problem.n_train,
+        n_eval_samples=problem.n_eval,
+        epochs=1,
+        best_epoch=0,
+        converged=converged if minimum.proved else False,
+        rank=minimum.rank,
+        **{name: value for name, value in told.items() if value is not None and np.isfinite(value)},
+    )
 
 
 def distance(metrics: Metrics) -> str:

@@ -7,7 +7,7 @@ from descend.jobs import Metrics, StopReason
 from workers.training.certificate import Certificate, excess
 from workers.training.conditioning import repeated_columns
 from workers.training.losses import Loss
-from workers.training.outcome import PERFECT_FIT, TrainingOutcome, allowed, verdict
+from workers.training.outcome import PERFECT_FIT, TrainingOutcome, allowed, solved, verdict
 from workers.training.problem import Floats, Problem
 from workers.training.setup import Setup, prepare
 from workers.training.units import unrepresentable
@@ -64,33 +64,15 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
         loss = problem.trained.loss(coef, intercept, measure)
         squares = problem.trained.loss(coef, intercept)
         eval_loss = None if problem.held is None else problem.held.loss(coef, intercept, measure)
-    objective = minimum.objective - minimum.loss + loss
     gap = excess(problem, setup.matrices(), minimum, setup.trained(coef, intercept))
-    told = {
-        "initial_loss": loss,
-        "train_loss": loss,
-        "eval_loss": eval_loss,
-        "best_loss": loss if eval_loss is None else eval_loss,
-        "objective": objective,
-        "r2": 1 - squares / setup.baseline if setup.baseline > 0 else None,
-        "duality_gap": minimum.duality_gap,
-        "condition_number": minimum.condition,
-    }
-    if minimum.proved:
-        told |= {
-            "min_loss": min(minimum.loss, loss),
-            "min_objective": minimum.objective,
-            "gap": gap,
-            "relative_gap": minimum.part(gap),
-        }
-    return Metrics(
-        n_samples=problem.n_train,
-        n_eval_samples=problem.n_eval,
-        epochs=1,
-        best_epoch=0,
-        converged=minimum.proved and verdict(setup, gap, allowed(setup, minimum, first_gap=np.inf)),
-        rank=minimum.rank,
-        **{name: value for name, value in told.items() if value is not None and np.isfinite(value)},
+    return solved(
+        setup,
+        minimum,
+        losses=(loss, eval_loss),
+        gap=gap,
+        converged=verdict(setup, gap, allowed(setup, minimum, first_gap=np.inf)),
+        r2=1 - squares / setup.baseline if setup.baseline > 0 else None,
+        duality_gap=minimum.duality_gap,
     )
 
 

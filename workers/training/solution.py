@@ -10,7 +10,7 @@ from descend.jobs import Hyperparameters, Metrics, StopReason
 from workers.training.certificate import Certificate
 from workers.training.compressed import factor_of
 from workers.training.conditioning import repeated_columns
-from workers.training.outcome import TrainingOutcome, allowed
+from workers.training.outcome import TrainingOutcome, allowed, solved
 from workers.training.piecewise_solution import solve_piecewise
 from workers.training.problem import Floats, Problem
 from workers.training.refinement import refine
@@ -177,33 +177,15 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
     with np.errstate(over="ignore", invalid="ignore"):
         loss = problem.trained.loss(coef, intercept)
         eval_loss = None if problem.held is None else problem.held.loss(coef, intercept)
-    r2 = 1 - loss / setup.baseline if setup.baseline > 0 else None
     gap = added_loss(setup, minimum.params, loss)
-    told = {
-        "initial_loss": loss,
-        "train_loss": loss,
-        "eval_loss": eval_loss,
-        "best_loss": loss if eval_loss is None else eval_loss,
-        "objective": minimum.objective - minimum.loss + loss,
-        "r2": r2,
-    }
-    if minimum.proved:
-        told |= {
-            "min_loss": min(minimum.loss, loss),
-            "min_objective": minimum.objective,
-            "gap": gap,
-            "relative_gap": minimum.part(gap),
-        }
-    return Metrics(
-        n_samples=problem.n_train,
-        n_eval_samples=problem.n_eval,
-        epochs=1,
-        best_epoch=0,
-        converged=minimum.proved and gap <= allowed(setup, minimum, first_gap=np.inf),
+    return solved(
+        setup,
+        minimum,
+        losses=(loss, eval_loss),
+        gap=gap,
+        converged=gap <= allowed(setup, minimum, first_gap=np.inf),
+        r2=1 - loss / setup.baseline if setup.baseline > 0 else None,
         duality_gap=minimum.duality_gap if h.l1 > 0 else None,
-        rank=minimum.rank,
-        condition_number=minimum.condition if np.isfinite(minimum.condition) else None,
-        **{name: value for name, value in told.items() if value is None or np.isfinite(value)},
     )
 
 
