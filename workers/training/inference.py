@@ -215,7 +215,8 @@ def _names(problem: Problem) -> list[str]:
 def _without(problem: Problem, outcome: TrainingOutcome, reason: str) -> Statistics:
     """What there is where inference is refused: the fit's own R2."""
     metrics = outcome.metrics
-    rank = metrics.rank or 0
+    # Where no minimum was computed neither was the rank: columns count as independent.
+    rank = min(len(_names(problem)), metrics.n_samples) if metrics.rank is None else metrics.rank
     fitted = problem.hyperparameters.fit_intercept or holds_constant(problem.summary)
     r2 = metrics.r2 if problem.n_targets == 1 else None
     return Statistics(

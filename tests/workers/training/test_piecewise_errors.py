@@ -233,3 +233,28 @@ def test_every_covariance_has_a_definition() -> None:
     shown |= {*known(noisy(), loss="huber").targets[0].std_errors}
 
     assert shown == DEFINITIONS.keys() - {"classical", "HC0", "HC1", "HC2", "HC3"}
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("loss", ["quantile", "huber"])
+def test_degrees_of_freedom_are_those_of_statsmodels(loss: str, *, intercept: bool) -> None:
+    rows = noisy()
+    X, y = with_ones(rows.X) if intercept else rows.X, rows.Y[:, 0]
+
+    found = known(rows, loss=loss, fit_intercept=intercept)
+
+    peer = sm.QuantReg(y, X).fit(q=0.5) if loss == "quantile" else sm.RLM(y, X).fit()
+    assert found.df_residual == peer.df_resid
+    less = loss == "huber" and not intercept  # RLM takes 1 off without a constant, too
+    assert found.df_model == peer.df_model + less
+
+
+def test_columns_count_where_no_minimum_was_computed() -> None:
+    rows = noisy()
+    asked = {"loss": "huber", "l1": 0.1, "optimizer": "sgd", "max_epochs": 2}
+
+    found, _ = training.statistics_of(problem_of(rows, **asked), train(rows, **asked).outcome)
+
+    assert found.refused
+    assert found.df_model == rows.X.shape[1]
+    assert found.df_residual == len(rows.X) - rows.X.shape[1] - 1
