@@ -90,7 +90,11 @@ def test_adam_agrees_until_the_gap_is_a_millionth(condition: float) -> None:
 
 @pytest.mark.parametrize("condition", [1e2, 1e4, 1e6, 1e8, 1e10])
 def test_lbfgs_is_no_farther_than_the_order_of_the_rows_takes_it(condition: float) -> None:
-    """It amplifies rounding: the same rows in other orders, uncompressed, end as far apart."""
+    """It amplifies rounding: the same rows in other orders, uncompressed, end as far apart.
+
+    One order may happen to end much closer: at a condition of 1e4 the reverse is 2e-5 away, nine
+    others 9e-5 to 5e-4, and the compressed run 6e-4.
+    """
     rows = conditioned(condition)
     rng = np.random.default_rng(0)
     orders = [np.arange(len(rows.X))[::-1], *(rng.permutation(len(rows.X)) for _ in range(4))]
@@ -100,7 +104,7 @@ def test_lbfgs_is_no_farther_than_the_order_of_the_rows_takes_it(condition: floa
     others = [train(replace(rows, X=rows.X[one], Y=rows.Y[one]), **asked) for one in orders]
 
     assert far(eager, compressed, until=14) <= 1e-12
-    assert far(eager, compressed) <= 20 * max(far(eager, reordered) for reordered in others)
+    assert far(eager, compressed) <= 4 * max(far(eager, reordered) for reordered in others)
 
 
 @pytest.mark.parametrize("condition", [2.0, 5.0])
