@@ -106,7 +106,7 @@ CLAIMS = (
         "losses",
         "part_within_1_percent",
         1.0,
-        "problems of other losses within 1 % of HiGHS' and Newton's minimum by default",
+        "problems of other losses within 1 % of the minimum by default, but for rounding",
     ),
     (
         "losses",
