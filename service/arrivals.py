@@ -25,7 +25,7 @@ __all__ = ["CsvOptions", "Upload", "UploadOptions", "arrived"]
 
 _WITH_DATES = {UploadFormat.PARQUET, UploadFormat.ARROW_FILE, UploadFormat.ARROW_STREAM}
 Option = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
-Line = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00-\x1f]*$")]
+Line = Annotated[str, StringConstraints(max_length=30_000, pattern=r"^[^\x00-\x1f]*$")]
 
 
 @dataclass(frozen=True)

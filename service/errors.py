@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from http import HTTPStatus
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -11,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from descend import errors
-from service.problems import MEDIA_TYPE, PLAIN_PREFIX, FieldError, PlainError, Problem
+from service.problems import MEDIA_TYPE, PLAIN_PREFIX, FieldError, PlainError, problem_of
 from service.security import SECURITY_HEADERS, request_id_of
 from storage.artefacts import is_no_room
 
@@ -68,17 +67,7 @@ def problem_response(
         plain = PlainError(error=detail + where).model_dump_json()
         return Response(plain, 400 if status == 422 else status, headers, "application/json")
     request_id = request_id_of(request.scope)
-    body = Problem(
-        type=f"urn:descend:error:{code}",
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=detail,
-        instance=f"urn:descend:request:{request_id}",
-        code=code,
-        param=param,
-        request_id=request_id,
-        errors=list(fields),
-    )
+    body = problem_of(status, detail, code=code, request_id=request_id, param=param, errors=fields)
     return Response(body.model_dump_json(), status, headers, MEDIA_TYPE)
 
 

@@ -1,6 +1,7 @@
 """Refusals as values: the problem document (RFC 9457) and the names it gives to what is wrong."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,7 @@ __all__ = [
     "PlainError",
     "Problem",
     "field_errors",
+    "problem_of",
 ]
 
 MEDIA_TYPE = "application/problem+json"
@@ -71,6 +73,29 @@ class Problem(BaseModel):
     request_id: str
     errors: list[FieldError] = Field(
         [], description=f"each wrong field, at most {MOST_ERRORS}; or each column of a file"
+    )
+
+
+def problem_of(
+    status: int,
+    detail: str,
+    *,
+    code: str,
+    request_id: str,
+    param: str | None = None,
+    errors: Sequence[FieldError] = (),
+) -> Problem:
+    """Make the document of a refusal."""
+    return Problem(
+        type=f"urn:descend:error:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=f"urn:descend:request:{request_id}",
+        code=code,
+        param=param,
+        request_id=request_id,
+        errors=list(errors),
     )
 
 

@@ -5,11 +5,14 @@ and takes as many connections as there are descriptors: the next is then closed 
 """
 
 import asyncio
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.problems import MEDIA_TYPE, problem_of
 
 __all__ = ["BoundedHead", "Crowd", "protocol_for"]
 
@@ -22,6 +25,11 @@ BUSY = (
     b"connection: close\r\n\r\n"
 )
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+_NO_REQUEST = (
+    "What was sent is no HTTP request, or its head is too long: address and headers have at most"
+    f" {MOST_HEAD_BYTES} bytes. Name many columns in the job instead."
+)
 
 log = structlog.get_logger("service.protocol")
 
@@ -120,6 +128,20 @@ class BoundedHead(HttpToolsProtocol):
         self._head_bytes += len(data)
         if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The request's head is too long.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, or too long a one, as everything is refused; then close."""
+        request_id = secrets.token_hex(12)
+        log.info("no_request", reason=msg, request_id=request_id)
+        body = problem_of(400, _NO_REQUEST, code="malformed_body", request_id=request_id)
+        content = body.model_dump_json().encode()
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(content)}\r\nx-request-id: {request_id}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + content)
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         self._in_head = True

@@ -1,6 +1,7 @@
 """HEAD is what GET is answered, without its body."""
 
 import http.client
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -9,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from descend.ids import new_id
+from service.problems import MEDIA_TYPE, Problem
 from service.settings import ServiceSettings
 from tests.service.conftest import serving, wait_until
 
@@ -27,6 +29,31 @@ def test_a_head_is_that_of_get(server: httpx2.Client) -> None:
         assert head.headers["content-type"] == got.headers["content-type"]
         assert int(head.headers["content-length"]) > 0
         assert "x-request-id" in head.headers
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /v1/jobs?q=" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"GET /v1/jobs HTTP/1.1\r\nX-Odd: " + b"a" * 1_000_000,
+        b"this is no request\r\n\r\n",
+    ],
+    ids=["address", "header", "none"],
+)
+def test_what_is_no_request_or_too_long_a_one_is_told_so(
+    server: httpx2.Client, sent: bytes
+) -> None:
+    address = ("127.0.0.1", server.base_url.port or 0)
+    with closing(socket.create_connection(address, timeout=10)) as connection:
+        connection.sendall(sent)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        problem = Problem.model_validate_json(answer.read())
+
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert (answer.status, problem.code) == (400, "malformed_body")
+    assert "at most 65536 bytes" in problem.detail
+    assert problem.request_id == answer.headers["x-request-id"]
 
 
 def test_a_connection_serves_on_after_heads(server: httpx2.Client) -> None:
