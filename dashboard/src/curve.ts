@@ -116,11 +116,11 @@ export interface Lowest {
   epoch: number
 }
 
-/** The lowest value and when it was. */
-export function lowest(epoch: ArrayLike<number>, values: ArrayLike<number>): Lowest | null {
+/** The lowest value and when it was; what lies below the edge of a chart counts as its edge. */
+export function lowest(epoch: ArrayLike<number>, values: ArrayLike<number>, edge = -Infinity): Lowest | null {
   let found: Lowest | null = null
   for (let i = 0; i < values.length; i++) {
-    const value = values[i]!
+    const value = Math.max(values[i]!, edge)
     if (Number.isFinite(value) && (!found || value < found.value)) found = { value, epoch: epoch[i]! }
   }
   return found

@@ -22,6 +22,9 @@ export function trimmed(value: number | null | undefined, digits = 3): string {
   return number(value, digits).replace(/(\.\d*?)0+(?!\d)/, '$1').replace(/\.(?!\d)/, '')
 }
 
+/** A learning rate or a limit of one: the same digits wherever it stands. */
+export const rateText = (value: number | null | undefined): string => trimmed(value, 4)
+
 export function integer(value: number | null | undefined): string {
   if (value === null || value === undefined) return NONE
   return sign(value) + grouped(String(Math.abs(Math.round(value))))

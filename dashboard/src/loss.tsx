@@ -3,9 +3,10 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { get, getOnce } from './api'
 import { Line } from './chart/Line'
 import type { Mark, Series } from './chart/Line'
+import { lowestDrawn, told } from './chart/view'
 import { Card, CopyLink, Segments } from './controls'
 import { Curve, latest, lowest } from './curve'
-import { integer, number } from './format'
+import { integer } from './format'
 import { useKeys } from './keys'
 import { MAX_POINTS } from './live'
 import type { Live } from './live'
@@ -62,7 +63,7 @@ export function Loss({ live, job, floor, query }: LossProps) {
         save={picture}
       />
       <Zoom range={range} last={curve.length ? curve.epoch[curve.length - 1]! : 0} />
-      <Legend x={shown.epoch} series={series} place={place} />
+      <Legend x={shown.epoch} series={series} log={height !== 'linear'} place={place} />
       <p class="small caption">
         {notes(shown, height, soft, live.curve.length === 0).map((text) => `${text} `)}
         <button type="button" class="link" aria-expanded={table} onClick={() => setTable(!table)}>
@@ -185,7 +186,10 @@ function Zoom({ range, last }: { range: [number, number] | null; last: number })
 }
 
 /** The values of what is pointed at, else the latest; always in the same place. */
-export function Legend({ x, series, place }: { x: ArrayLike<number>; series: Series[]; place: number | null }) {
+interface LegendProps { x: ArrayLike<number>; series: Series[]; log: boolean; place: number | null }
+
+function Legend({ x, series, log, place }: LegendProps) {
+  const edge = lowestDrawn(series.map((one) => one.y), log)
   const at = place !== null && place < x.length ? place : null
   return (
     <table class="legend">
@@ -199,13 +203,13 @@ export function Legend({ x, series, place }: { x: ArrayLike<number>; series: Ser
       </thead>
       <tbody>
         {series.map((one) => {
-          const best = lowest(x, one.y)
+          const best = lowest(x, one.y, edge)
           const value = at === null ? latest(x, one.y)?.value : one.y[at]
           return (
             <tr key={one.name}>
               <th scope="row"><Swatch slot={one.slot} dash={one.dash} /> {one.name}</th>
-              <td class="number" title={value === undefined ? '' : String(value)}>{number(value)}</td>
-              <td class="number" title={best ? String(best.value) : ''}>{number(best?.value)}</td>
+              <td class="number" title={value === undefined ? '' : String(value)}>{told(value, edge)}</td>
+              <td class="number">{told(best?.value, edge)}</td>
               <td class="number">{best ? integer(best.epoch) : '–'}</td>
             </tr>
           )

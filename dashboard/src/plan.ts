@@ -1,5 +1,5 @@
 // What a plan says, and what it advises. Pure.
-import { bytes, duration, integer, number, plural } from './format'
+import { bytes, duration, integer, number, plural, rateText } from './format'
 import { upwards } from './say'
 import type { Settings } from './spec'
 import type { Plan } from './wire'
@@ -14,7 +14,7 @@ const MOST_EPOCHS = 10_000_000
 export function sayPlan(plan: Plan, settings: Settings): string {
   const { stability_bound: bound, learning_rate: rate } = plan
   if (settings.optimizer === 'exact') return `Solves for the minimum at once${took(plan)}. The lowest possible loss is ${number(plan.min_loss)}.`
-  const limits = bound === null ? '' : ` Stable below rate ${number(bound, 3)}${rate === null ? '' : `; ${(settings.learning_rate ?? 'auto') === 'auto' ? '“auto” uses' : 'this is'} ${number(rate, 3)}`}.`
+  const limits = bound === null ? '' : ` Stable below rate ${rateText(bound)}${rate === null ? '' : `; ${(settings.learning_rate ?? 'auto') === 'auto' ? '“auto” uses' : 'this is'} ${rateText(rate)}`}.`
   if (plan.diverges) return `Diverges.${limits}`
   if (plan.epochs_refused) return `How many epochs it takes cannot be told: ${plan.epochs_refused}.${limits}`
   const near = nearAfter(plan)

@@ -1,6 +1,6 @@
 // The learning rate against its limit, and the settings that a job was trained with.
 import { Card } from './controls'
-import { number, percent } from './format'
+import { number, percent, rateText } from './format'
 import { rateRefusal } from './say'
 import type { Job, Plan } from './wire'
 
@@ -17,9 +17,9 @@ export function Rate({ job, rate, limit, plan }: RateProps) {
   const refused = rateRefusal(job.resolved_hyperparameters)
   return (
     <Card title="Learning rate" className="rate">
-      {refused ? <p class="refusal">{rate !== null && `${number(rate)}. `}{refused}</p>
+      {refused ? <p class="refusal">{rate !== null && `${rateText(rate)}. `}{refused}</p>
         : rate !== null && limit !== null ? <Gauge job={job} rate={rate} limit={limit} />
-        : <p class="refusal">{rate === null ? 'It is taken from the data when training starts.' : `${number(rate)}. ${limitless(plan)}`}</p>}
+        : <p class="refusal">{rate === null ? 'It is taken from the data when training starts.' : `${rateText(rate)}. ${limitless(plan)}`}</p>}
       <Settings job={job} rate={rate} />
     </Card>
   )
@@ -33,15 +33,15 @@ function limitless({ error, busy }: RateProps['plan']): string {
 function Gauge({ job, rate, limit }: { job: Job; rate: number; limit: number }) {
   const place = (value: number) => `${Math.min(value / (SCALE * limit), 0.995) * 100}%`
   const batches = job.resolved_hyperparameters.batch_size !== null
-  const words = `${number(rate, 3)} = ${percent(rate / limit)} of limit`
+  const words = `${rateText(rate)} = ${percent(rate / limit)} of limit`
   return (
     <>
-      <div class="gauge" role="img" aria-label={`${words} ${number(limit, 3)}`}>
+      <div class="gauge" role="img" aria-label={`${words} ${rateText(limit)}`}>
         <span class="over" style={{ left: place(limit) }} />
         <span class="limit" style={{ left: place(limit) }} />
         <span class="now" style={{ left: place(rate) }} />
       </div>
-      <p class="small gauge-words"><span>{words}</span><span>limit {number(limit, 3)}</span></p>
+      <p class="small gauge-words"><span>{words}</span><span>limit {rateText(limit)}</span></p>
       {batches && <p class="small">The limit is that of full-batch descent; small batches may need less.</p>}
     </>
   )
@@ -93,5 +93,6 @@ function settingsOf(job: Job, rate: number | null): [string, string][] {
 
 const written = (name: string, value: number): string => {
   if (name === 'seed') return String(value)
+  if (name === 'learning_rate') return rateText(value)
   return number(value, name === 'condition number' ? 3 : name === 'tol' ? 1 : 4)
 }

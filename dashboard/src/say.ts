@@ -2,7 +2,7 @@
 // Number, cause, remedy; a cause is named only where it was found.
 import { above, firstLoss } from './above'
 import type { Above } from './above'
-import { duration, integer, number, percent, plural, trimmed } from './format'
+import { duration, integer, number, percent, plural, rateText, trimmed } from './format'
 import type { Lowest } from './curve'
 import type { Column, Hyperparameters, Job } from './wire'
 
@@ -234,13 +234,13 @@ function diverged(job: Job, facts: Facts): Said {
   if (found.bound === null || rate < found.bound) {
     const why = of.batch_size === null ? '' : ` for steps on batches of ${integer(of.batch_size)} rows: a batch may curve far more than all rows together`
     const rest = found.bound === null
-      ? `The learning rate ${number(rate, 3)} is too large${why}.`
-      : `The learning rate ${number(rate, 3)} is below the limit of ${number(found.bound, 3)}, but the numbers leave the range of ${of.dtype}.`
+      ? `The learning rate ${rateText(rate)} is too large${why}.`
+      : `The learning rate ${rateText(rate)} is below the limit of ${rateText(found.bound)}, but the numbers leave the range of ${of.dtype}.`
     return { ...bad(lead, rest), remedies: [atRate(advised(found) ?? round3(rate / 10)), auto] }
   }
   const slower = atRate(advised(found) ?? round3(0.9 * found.bound))
   const names = found.columns.slice(0, 3)
-  const limit = `The learning rate ${number(rate, 3)} is larger than ${number(found.bound, 3)}, the largest stable rate for this table. Above it every step overshoots the minimum by more than the last one.`
+  const limit = `The learning rate ${rateText(rate)} is larger than ${rateText(found.bound)}, the largest stable rate for this table. Above it every step overshoots the minimum by more than the last one.`
   const cause = scales(job, facts.columns)
   if (cause)
     return {

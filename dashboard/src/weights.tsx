@@ -49,6 +49,7 @@ export function Weights({ model, summary, dataset, pending, side }: WeightsProps
       {shown.length < found.length && (
         <button type="button" class="link" onClick={() => setAll(true)}>Show all {found.length} columns</button>
       )}
+      {inferred && summary?.definition && <p class="small">Standard errors: {summary.covariance}, {summary.definition}.</p>}
       <Refusal summary={summary} pending={pending} model={model} />
     </Card>
   )

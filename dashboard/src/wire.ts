@@ -188,6 +188,9 @@ export interface Coefficient {
 
 export interface Summary {
   refused: string | null
+  covariance: string
+  /** Of these standard errors. */
+  definition: string | null
   level: number
   n_samples: number
   df_residual: number | null

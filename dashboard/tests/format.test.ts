@@ -11,6 +11,12 @@ test('four significant digits, trailing zeros kept', () => {
   assert.equal(format.number(-0.006667), '−0.006667')
 })
 
+test('a rate and its limit have four digits, wherever they stand', () => {
+  assert.equal(format.rateText(0.49164), '0.4916')
+  assert.equal(format.rateText(0.5), '0.5')
+  assert.equal(format.rateText(null), '–')
+})
+
 test('whole numbers stay whole, long ones are grouped', () => {
   assert.equal(format.number(16), '16')
   assert.equal(plain(format.integer(1234567)), '1 234 567')

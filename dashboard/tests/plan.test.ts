@@ -11,7 +11,7 @@ const plan = (some: Partial<Plan> & { near?: number | null }): Plan => ({
 const plain = (text: string) => text.replaceAll(/[\u2009\u202f]/g, ' ')
 
 test('a plan that converges says when, and needs no more epochs', () => {
-  assert.equal(plain(sayPlan(plan({ near: 74 }), {})), 'Converges: 74 epochs go 99.9 % of the way to the lowest possible loss (0.2 s). Stable below rate 0.400; “auto” uses 0.360.')
+  assert.equal(plain(sayPlan(plan({ near: 74 }), {})), 'Converges: 74 epochs go 99.9 % of the way to the lowest possible loss (0.2 s). Stable below rate 0.4; “auto” uses 0.36.')
   assert.equal(enoughEpochs(plan({ near: 74 }), {}), null)
 })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { drawn, edgeOf, extent, heightTicks, nearest, wholeTicks } from '../src/chart/view'
+import { drawn, edgeOf, extent, heightTicks, lowestDrawn, nearest, told, wholeTicks } from '../src/chart/view'
 import { Curve, latest, lowest, lowestTrain } from '../src/curve'
 
 const epochs = (n: number) => Array.from({ length: n }, (_, i) => i)
@@ -12,6 +12,18 @@ test('what is not above rounding stands at the edge, what is no number is a gap'
   assert.equal(edge, 1e-12)
   assert.deepEqual([...drawn([100, 0, -1, 1e-20, NaN, Infinity], true, edge)], [2, -12, -12, -12, NaN, NaN])
   assert.deepEqual([...drawn([100, -1], false, edge)], [100, -1])
+})
+
+test('what is drawn at the edge is told by the edge, not by what nobody sees', () => {
+  const fall = [8e6, 10, 6.6e-12]
+  const edge = lowestDrawn([fall], true)
+
+  assert.equal(told(6.6e-12, edge), '< 8×10⁻⁸')
+  assert.equal(told(0, edge), '< 8×10⁻⁸')
+  assert.equal(told(10, edge), '10')
+  assert.equal(told(NaN, edge), '–')
+  assert.equal(told(6.6e-12, lowestDrawn([fall], false)), '6.600×10⁻¹²')
+  assert.equal(told(-3, lowestDrawn([fall], false)), '−3')
 })
 
 test('a start far above the rest is left outside, and named', () => {
@@ -88,6 +100,7 @@ test('sampling anew keeps the points that came since', () => {
 
 test('best and latest pass over what is no number', () => {
   assert.deepEqual(lowest([0, 1, 2], [3, NaN, 2]), { value: 2, epoch: 2 })
+  assert.deepEqual(lowest([0, 1, 2, 3], [3, 0.1, NaN, 0], 0.5), { value: 0.5, epoch: 1 })
   assert.deepEqual(latest([0, 1, 2], [3, 1, NaN]), { value: 1, epoch: 1 })
   assert.equal(latest([0], [NaN]), null)
 })

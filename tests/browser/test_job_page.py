@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Open, Service, sideways, violations
 from tests.wire import wire
 
+SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 SLOW = {"batch_size": 8, "learning_rate": 0.005, "validation_fraction": 0.2, "seed": 1, "tol": 0}
 ENDLESS = {**SLOW, "max_epochs": 1_000_000}
 # Some 40 epochs a second: of more than 200 between two reports the page is told 200.
@@ -78,7 +79,7 @@ def test_a_divergence_is_explained_and_its_retry_works(open_page: Open, service:
 
     page = open_page(f"#/jobs/{job['id']}")
     note = page.locator(".note.bad")
-    expect(note).to_contain_text(f"larger than {bound:.3g}, the largest stable rate")
+    expect(note).to_contain_text(f"larger than {bound:.4g}, the largest stable rate")
     for column in job["error"]["detail"]["columns"][:3]:
         expect(note.locator("b", has_text=column)).to_be_visible()
     note.get_by_role("button", name="Retry with rate").click()
@@ -166,6 +167,7 @@ def test_weights_stand_with_their_intervals_or_the_reason(
     expect(rows).to_have_count(7)
     expect(page.locator("table.weights thead")).to_contain_text("95 % interval")
     expect(page.locator(".plots figure")).to_have_count(3)
+    expect(page.get_by_text("Standard errors: classical, errors of one variance")).to_be_visible()
     refused = open_page(f"#/jobs/{batches['id']}")
 
     expect(refused.get_by_text("No standard errors")).to_be_visible()
@@ -221,3 +223,19 @@ def test_no_such_job_is_said(open_page: Open) -> None:
     expect(page.get_by_role("heading", name="No such job")).to_be_visible()
     page.evaluate("location.hash = '#/nowhere'")
     expect(page.get_by_role("heading", name="No such page")).to_be_visible()
+
+
+def test_a_legend_tells_what_its_chart_draws(open_page: Open, service: Service) -> None:
+    """Below 1e-14 of its first value a curve is drawn at that edge: the legend says no less."""
+    job = service.job("to rounding", tol=0, max_epochs=400)
+    history = service.read(f"/v1/jobs/{job['id']}/history")
+    edge = history["gap"][0] * 1e-14
+    assert min(history["gap"]) < edge
+
+    page = open_page(f"#/jobs/{job['id']}?y=above")
+
+    best = page.locator("table.legend tbody td").nth(1)
+    expect(best).to_contain_text("< ")
+    mantissa, power = re.split(r"\D10", best.inner_text().removeprefix("< "))
+    shown = float(mantissa) * 10.0 ** int(power.translate(SUPERSCRIPTS))
+    assert shown == pytest.approx(edge, rel=0.5)

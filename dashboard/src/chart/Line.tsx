@@ -6,6 +6,7 @@ import { useStore } from '../store'
 import { shades } from '../theme'
 import { Canvas } from './canvas'
 import type { Drawing } from './canvas'
+import { lowestDrawn, told } from './view'
 
 export type { Mark, Series } from './canvas'
 
@@ -72,8 +73,9 @@ export function Line(props: LineProps) {
   )
 }
 
-function reading({ x, series, xName = 'epoch' }: LineProps, place: number): string {
-  return `${xName} ${number(x[place])}: ${series.map((one) => `${one.name} ${number(one.y[place])}`).join(', ')}`
+function reading({ x, series, log, xName = 'epoch' }: LineProps, place: number): string {
+  const edge = lowestDrawn(series.map((one) => one.y), log)
+  return `${xName} ${number(x[place])}: ${series.map((one) => `${one.name} ${told(one.y[place], edge)}`).join(', ')}`
 }
 
 function pressed(event: KeyboardEvent, canvas: Canvas, props: LineProps, place: number | null): void {

@@ -53,13 +53,14 @@ interface Curve {
 }
 
 export class Canvas {
-  extent: Extent = { low: 0, high: 1, startsAt: null, rounded: false }
+  extent: Extent = { low: 0, high: 1, startsAt: null }
   onPoint: (place: number | null) => void = () => undefined
   onRange: (range: [number, number]) => void = () => undefined
   private canvas = document.createElement('canvas')
   private ctx = this.canvas.getContext('2d')!
   private told: Drawing = { x: [], series: [], log: false, range: null }
   private curves: Curve[] = []
+  private edge = 0
   private place: number | null = null
   private drag: [number, number] | null = null
   private width = 0
@@ -86,7 +87,7 @@ export class Canvas {
   show(told: Drawing): void {
     this.told = told
     const lines = told.series.map((one) => one.y)
-    const edge = edgeOf(lines)
+    const edge = (this.edge = edgeOf(lines))
     this.extent = extent(told.x, lines, { ...told, clip: !!told.clip }, edge)
     this.curves = told.series.flatMap((of) => {
       const raw = { of, values: drawn(of.y, told.log, edge), faint: false }
@@ -282,9 +283,8 @@ export class Canvas {
       return this.text(text, at + (late ? -7 : 7), TOP + 12, 'bad', late ? 'right' : 'left')
     }
     if (kind === 'event') return this.stroke('warn', 2, [], () => this.rule(at, bottom - 6, at, bottom + 4))
-    const value = mark.y!
-    if (this.told.log && !(value > 0)) return
-    this.dot(at, y(this.told.log ? Math.log10(value) : value), slot, kind === 'latest')
+    const [height] = drawn([mark.y!], this.told.log, this.edge)
+    if (Number.isFinite(height)) this.dot(at, y(height!), slot, kind === 'latest')
   }
 
   /** The line under the pointer, and a dot where it meets each curve. */

@@ -1,4 +1,5 @@
 // What a line chart shows of its values: logarithms, limits, a start that is cut off. Pure.
+import { number } from '../format'
 import { logTicks, ticks } from '../math'
 
 export interface View {
@@ -16,8 +17,6 @@ export interface Extent {
   high: number
   /** The first value, where it is left outside. */
   startsAt: number | null
-  /** Whether values too small to tell from rounding were drawn at the edge. */
-  rounded: boolean
 }
 
 const ROUNDING = 1e-14
@@ -37,6 +36,13 @@ export function edgeOf(lines: ArrayLike<number>[]): number {
     }
   return first * ROUNDING
 }
+
+/** Where the curves of a chart end below; on a linear axis nowhere. */
+export const lowestDrawn = (lines: ArrayLike<number>[], log: boolean): number => (log ? edgeOf(lines) : -Infinity)
+
+/** A value in words as the chart draws it: what lies below its edge is told by the edge. */
+export const told = (value: number | null | undefined, edge: number): string =>
+  value != null && edge > 0 && value <= edge ? `< ${number(edge, 1)}` : number(value)
 
 /** Values as they are drawn: their logarithm, those below the edge at the edge; else themselves. */
 export function drawn(values: ArrayLike<number>, log: boolean, edge: number): Float64Array {
@@ -60,7 +66,7 @@ export function extent(x: ArrayLike<number>, lines: ArrayLike<number>[], view: V
     low = Math.min(low, floor)
     high = Math.max(high, floor)
   }
-  const told = { startsAt: start?.value ?? null, rounded: view.log && low <= edge }
+  const told = { startsAt: start?.value ?? null }
   if (!view.log) return { low: view.range ? low - (high - low) * 0.12 : Math.min(0, low), high: high + (high - Math.min(0, low)) * 0.06 || 1, ...told }
   const [from, to] = [Math.log10(Math.max(low, edge)), Math.log10(Math.max(high, edge))]
   const room = Math.max(to - from, 0.02)

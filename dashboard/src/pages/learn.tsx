@@ -6,7 +6,7 @@ import { Course } from '../chart/Course'
 import type { Recorded } from '../chart/Course'
 import { Modes } from '../chart/Modes'
 import { Button, Card, Copy, Failure, Icon } from '../controls'
-import { integer, number, percent, plural } from '../format'
+import { integer, number, percent, plural, rateText } from '../format'
 import * as lesson from '../lesson'
 import type { Lesson } from '../lesson'
 import * as math from '../math'
@@ -174,7 +174,7 @@ interface AgreementProps { recorded: Recorded; of: math.Quadratic; method: Metho
 
 function Agreement({ recorded, of, method, own }: AgreementProps) {
   const part = useMemo(() => lesson.disagreement(recorded.loss, math.course(of, { ...method, rate: own }, recorded.epoch)), [recorded, own])
-  const where = method.rate === own ? '' : ` At the job’s own rate, ${number(own)},`
+  const where = method.rate === own ? '' : ` At the job’s own rate, ${rateText(own)},`
   return (
     <p class="small" data-disagreement={part}>
       Rings: what the job recorded.{where} {where ? 'the' : 'The'} curve differs from it by {part < 1e-15 ? 'nothing' : `${number(part, 2)} of its value`} at most, over {integer(recorded.epoch.length)} epochs.

@@ -1,7 +1,7 @@
 // The slider of the rate, with the fastest rate and the limit marked on it.
 import { useState } from 'preact/hooks'
 import { Card } from '../../controls'
-import { number, percent } from '../../format'
+import { percent, rateText } from '../../format'
 import { verdict } from '../../lesson'
 import { fastest, limit } from '../../math'
 import type { Method, Quadratic } from '../../math'
@@ -37,12 +37,12 @@ export function Rate({ of, method, own, onChange }: RateProps) {
   return (
     <Card title="Learning rate" side={<Exact rate={rate} bound={bound} onChange={onChange} />}>
       <input class="slider" type="range" min={0.01} max={most} step="any" value={rate / bound} aria-label="Learning rate"
-        aria-valuetext={`${number(rate, 3)}, ${percent(rate / bound)} of the limit, ${word.toLowerCase()}`}
+        aria-valuetext={`${rateText(rate)}, ${percent(rate / bound)} of the limit, ${word.toLowerCase()}`}
         onKeyDown={pressed} onInput={(event) => onChange(chosen(Number(event.currentTarget.value)))} />
       <div class="slider-marks">
         <span class="zero">0</span>
-        <span class="before good" style={{ left: place(fast / bound) }}><span class="say">fastest </span>{number(fast, 3)} ▲</span>
-        <span class="after bad" style={{ left: place(1) }}>▲ <span class="say">limit </span>{number(bound, 3)}</span>
+        <span class="before good" style={{ left: place(fast / bound) }}><span class="say">fastest </span>{rateText(fast)} ▲</span>
+        <span class="after bad" style={{ left: place(1) }}>▲ <span class="say">limit </span>{rateText(bound)}</span>
         {own !== undefined && <span class="own" style={{ left: place(own / bound) }} title={`the job's rate, ${own}`} />}
       </div>
       <p aria-live="polite"><b class={word === 'Diverges' ? 'bad' : ''}>{word}.</b> {text}</p>

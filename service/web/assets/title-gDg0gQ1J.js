@@ -1,1 +1,0 @@
-import"./index-eKTdSpOJ.js";function e(e){document.title=e?`${e} · Descend`:"Descend"}export{e as t};
