@@ -18,7 +18,7 @@ import numpy as np
 from descend.datasets import InlineXY
 from descend.jobs import JobState, StopReason
 from storage.database import Database
-from storage.ingest import ingest_csv, ingest_json, read_columns
+from storage.ingest import JsonTable, ingest_csv, read_columns
 from storage.jobs import Outcome
 from storage.migrate import migrate
 from tests.storage.acts import MODEL, a_history, claim, claimed, history, report, submit
@@ -126,7 +126,7 @@ def tables(folder: Path) -> None:
     read = milliseconds(lambda: sum(v.sum() for v in read_columns(target, list("abcdy")).values()))
     print(f"its five columns read and summed  {read:9.1f} ms")
     data = InlineXY(X=X[:50, :1].tolist(), y=X[:50, 1].tolist())
-    inline = milliseconds(lambda: ingest_json(data, name=None), 200)
+    inline = milliseconds(lambda: JsonTable.of(data).ingested(name=None), 200)
     print(f"fifty inline rows                 {inline:9.3f} ms")
 
 

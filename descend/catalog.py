@@ -27,6 +27,7 @@ from descend.history import History
 from descend.jobs import Job, JobKind, JobState, Page
 from descend.limits import MAX_HISTORY_POINTS, MAX_LIST, MAX_WAIT_SECONDS, Limits
 from descend.models import LinearModel
+from descend.needed_columns import as_line
 from descend.predictions import Predictions
 from descend.specs import ReadingOptions
 from descend.statistics import Covariance, Summary
@@ -68,9 +69,9 @@ class Catalog:
                 or npz, by its suffix, each also with .gz); a pandas or polars frame; a dictionary
                 of columns; an array.
             name: by default the file's.
-            csv_options: `delimiter`, `decimal`, `encoding`, `null_values`, `comment`,
-                `skip_rows`, `header`, `text`; and `thousands`, `strip`, `dates`: a value for all
-                columns, `"COLUMN:value"` for one, or a list of these.
+            csv_options: of a CSV `delimiter`, `encoding`, `comment`, `skip_rows`, `header`; of any
+                table with text `text`, `null_values`; and `decimal`, `thousands`, `strip`, `dates`:
+                a value for all columns, `"COLUMN:value"` for one, or a list of these.
 
         Raises:
             InvalidInput: when the table cannot be used; `param` names the column.
@@ -221,22 +222,24 @@ class Catalog:
                 (CSV, Parquet, Arrow, NDJSON), which the server reads as it reads an upload.
             interval: its level, such as 0.95.
             unseen: a level that was not in the training data: refused, or the base level.
-            csv_options: of a CSV, as of an upload, but `text`: the model knows its columns.
+            csv_options: of a file or a table, as of an upload, but `text`: the model knows its
+                columns.
 
         Raises:
             InvalidInput: when X does not fit the model.
             WrongState: when the model has no statistics from which an interval could be made.
         """
         path = f"/v1/models/{model_id}/predict"
-        if isinstance(X, str | Path):
+        is_file = isinstance(X, str | Path)
+        if is_file or (csv_options and frames.is_table(X)):
             query = {"unseen": unseen, "level": interval, **csv_options}
-            body = frames.file_body(Path(X))
+            body = _body_of(X)
             answer = self._transport.send(
                 "POST", path, body=body, params=query, wait_seconds=_INGEST_SECONDS
             )
             return read(Predictions, answer)
         for name in csv_options:
-            raise InvalidInput(f"{name} says how a CSV is written: X is no file", param=name)
+            raise InvalidInput(f"{name} says how text is written: X has none", param=name)
         asked, query = frames.rows_of(X), {}
         if isinstance(asked, list):
             query = {"unseen": unseen, "level": interval}
@@ -303,6 +306,10 @@ class Catalog:
     ) -> Dataset:
         if name is None and isinstance(body.content, Path):
             name = body.content.name
+        if body.text:
+            own = csv_options.get("text") or []
+            lines = [own] if isinstance(own, str) else own
+            csv_options = {**csv_options, "text": [*lines, *map(as_line, body.text)]}
         answer = self._transport.send(
             "POST",
             path,

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from descend.catalog import Catalog, Data
-from descend.datasets import MEDIA_TYPES, UploadFormat
+from descend.datasets import ARRAYS, MEDIA_TYPES
 from descend.errors import NOTHING_MADE, DescendError, InvalidInput
 from descend.gradients import Gradients
 from descend.jobs import Job, JobSpec
@@ -127,14 +127,14 @@ class Client(Catalog):
             sample_weight: a weight >= 0 for each row of X.
             dataset: a Dataset or its id, instead of X.
             wait_seconds: answer when the job has ended, or that time has passed.
-            options: target, features, … and every hyperparameter (see Options); of a CSV also
-                how it is written (see `upload`).
+            options: target, features, … and every hyperparameter (see Options); of a table with
+                text also how it is written (see `upload`).
 
         Raises:
             InvalidInput: when a value cannot be used; `param` names it.
             Unreachable: when no server answers.
         """
-        data = given(X, y, sample_weight, dataset)
+        data = given(X, y, sample_weight, dataset, read=bool(parted(options)[1]))
         spec = self._spec(data, options)
         try:
             return self.submit(spec, wait_seconds=wait_seconds)
@@ -193,7 +193,7 @@ class Client(Catalog):
             InvalidInput: when a value cannot be used, or the data cannot be trained on.
             TimeoutError: when no worker has answered in that time; its job is cancelled.
         """
-        data = given(X, y, sample_weight, dataset)
+        data = given(X, y, sample_weight, dataset, read=bool(parted(options)[1]))
         return self._ask("/v1/plans", data, options, Plan, seconds=wait_seconds)
 
     def gradients(
@@ -212,7 +212,7 @@ class Client(Catalog):
             InvalidInput: when a value cannot be used.
             TimeoutError: when no worker has answered in that time; its job is cancelled.
         """
-        data = given(X, y, sample_weight, dataset)
+        data = given(X, y, sample_weight, dataset, read=bool(parted(options)[1]))
         return self._ask("/v1/gradients", data, options, Gradients, seconds=wait_seconds)
 
     # -- one request ------------------------------------------------------------------------
@@ -248,14 +248,16 @@ class Client(Catalog):
     def _spec(self, data: Given, options: Mapping[str, Any]) -> JobSpec:
         """Make the JobSpec; what cannot be used is refused before anything is uploaded."""
         about_job, reading = parted(options)
-        if reading and not _is_csv(data.body):
+        if reading and data.body is None:
             name = next(iter(reading))
-            raise InvalidInput(f"{name} says how a CSV is written: the data is none", param=name)
+            raise InvalidInput(
+                f"{name} says how text is read: the data is none that is uploaded", param=name
+            )
         spec = job_spec(data.reference or _NOT_YET, {**data.options, **about_job})
         if data.body is None:
             return spec
-        if _is_csv(data.body):
-            reading = needed_columns(about_job) | reading
+        if MEDIA_TYPES.get(data.body.media_type) not in ARRAYS:
+            reading = needed_columns({**data.options, **about_job}) | reading
         dataset = self._upload(data.body, name=spec.name, csv_options=reading)
         return spec.model_copy(update={"dataset": dataset.id})
 
@@ -264,10 +266,6 @@ class Client(Catalog):
         if data.body is not None:
             with suppress(DescendError):
                 self.delete_dataset(str(spec.dataset))
-
-
-def _is_csv(body: Body | None) -> bool:
-    return body is not None and MEDIA_TYPES.get(body.media_type) is UploadFormat.CSV
 
 
 def _json(spec: JobSpec) -> Body:

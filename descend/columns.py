@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from descend.errors import InvalidInput
 
-__all__ = ["Columns", "UnreadableCells", "cells_of", "columns_of", "is_table", "maker", "stored"]
+__all__ = [
+    "Columns",
+    "UnreadableCells",
+    "cells_of",
+    "columns_of",
+    "is_category",
+    "is_table",
+    "maker",
+    "stored",
+]
 
 Columns = dict[str, Any]  # by name: a pandas or polars Series, an array, or a list
 
@@ -75,8 +84,13 @@ def cells_of(name: str, values: Any) -> list[Any]:
     else:
         cells = list(values)  # numpy's own: tolist() makes a bare number of a date in nanoseconds
     read = [_cell(name, cell) for cell in cells]
-    is_category = package == "pandas" and str(values.dtype) == "category"
-    return [_level(cell) for cell in read] if is_category else read
+    return [_level(cell) for cell in read] if package == "pandas" and is_category(values) else read
+
+
+def is_category(values: Any) -> bool:
+    """Whether a column is declared to be a group, by pandas or by polars."""
+    kind = str(getattr(values, "dtype", "")).partition("(")[0]
+    return maker(values) is not None and kind in {"category", "Categorical", "Enum"}
 
 
 def _cell(name: str, cell: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -21,8 +21,10 @@ from pydantic_core import PydanticCustomError
 
 from descend.limits import MAX_COLUMNS, MAX_NAME_LENGTH
 from descend.proposals import suggested_target
+from descend.unreadable import UnreadableColumn
 
 __all__ = [
+    "ARRAYS",
     "MEDIA_TYPES",
     "NULL_WORDS",
     "PACKED_SUFFIXES",
@@ -43,11 +45,10 @@ __all__ = [
     "Packing",
     "Preview",
     "Sample",
-    "UnreadableColumn",
+    "TableCell",
     "UploadFormat",
     "Vector",
     "text",
-    "unreadable_because",
     "wrong_field",
 ]
 
@@ -83,6 +84,8 @@ Cell = (
     | Annotated[str, StringConstraints(strict=True, max_length=10_000)]
     | None
 )
+# A table may have columns of these: they are not kept, and no reason to refuse the others.
+TableCell = Cell | list[Any] | dict[str, Any]
 # The first bad cell is enough: 16 MiB of them, each with its own error, would take 12 seconds.
 Vector = Annotated[list[Number], Field(fail_fast=True)]
 Matrix = Annotated[list[Vector], Field(fail_fast=True)]
@@ -154,7 +157,11 @@ class InlineXY(BaseModel):
 
 
 class InlineColumns(BaseModel):
-    """A table written in the request, column by column; null is a missing cell."""
+    """A table written in the request, column by column; null is a missing cell.
+
+    Columns of lists or objects are not kept. A column of text that was meant to be numbers, dates
+    or true and false is refused, unless it is named in `text`.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -164,13 +171,16 @@ class InlineColumns(BaseModel):
         },
     )
 
-    columns: dict[ColumnName, Annotated[list[Cell], Field(fail_fast=True)]] = Field(
+    columns: dict[ColumnName, Annotated[list[TableCell], Field(fail_fast=True)]] = Field(
         min_length=1, max_length=MAX_COLUMNS
+    )
+    text: list[ColumnName] = Field(
+        [], max_length=MAX_COLUMNS, description="columns whose texts are levels, whatever they say"
     )
 
     @field_validator("columns")
     @classmethod
-    def _equally_long(cls, columns: dict[str, list[Cell]]) -> dict[str, list[Cell]]:
+    def _equally_long(cls, columns: dict[str, list[TableCell]]) -> dict[str, list[TableCell]]:
         first, n_rows = next((name, len(cells)) for name, cells in columns.items())
         if n_rows == 0:
             raise ValueError(f"column {first!r} is empty")
@@ -181,20 +191,30 @@ class InlineColumns(BaseModel):
                 )
         return columns
 
+    @model_validator(mode="after")
+    def _text_is_there(self) -> Self:
+        missing = next((name for name in self.text if name not in self.columns), None)
+        if missing is not None:
+            raise wrong_field("text", f"there is no column {missing!r}")
+        return self
 
-class InlineRecords(RootModel[list[dict[ColumnName, Cell]]]):
-    """A table written in the request, row by row; a cell that is null or left out is missing."""
+
+class InlineRecords(RootModel[list[dict[ColumnName, TableCell]]]):
+    """A table written in the request, row by row; a cell that is null or left out is missing.
+
+    Columns of lists or objects are not kept.
+    """
 
     model_config = ConfigDict(
         frozen=True,
         json_schema_extra={"examples": [[{"hours": 1, "price": 2.0}, {"hours": 2, "price": 4.0}]]},
     )
 
-    root: Annotated[list[dict[ColumnName, Cell]], Field(min_length=1, fail_fast=True)]
+    root: Annotated[list[dict[ColumnName, TableCell]], Field(min_length=1, fail_fast=True)]
 
     @field_validator("root")
     @classmethod
-    def _has_columns(cls, rows: list[dict[str, Cell]]) -> list[dict[str, Cell]]:
+    def _has_columns(cls, rows: list[dict[str, TableCell]]) -> list[dict[str, TableCell]]:
         n_columns = len(set().union(*rows))
         if not 0 < n_columns <= MAX_COLUMNS:
             raise ValueError(
@@ -203,7 +223,7 @@ class InlineRecords(RootModel[list[dict[ColumnName, Cell]]]):
         return rows
 
     @property
-    def columns(self) -> dict[str, list[Cell]]:
+    def columns(self) -> dict[str, list[TableCell]]:
         """The cells by column, in the order in which the columns first appear."""
         names = dict.fromkeys(name for row in self.root for name in row)
         return {name: [row.get(name) for row in self.root] for name in names}
@@ -268,36 +288,6 @@ class Column(BaseModel):
     @property
     def is_constant(self) -> bool:
         return self.missing == 0 and self.min is not None and self.min == self.max
-
-
-class UnreadableColumn(BaseModel):
-    """A column of a type that is neither numbers, nor true and false, nor text."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    type: str = Field(description="such as date, timestamp, uuid, list, struct or binary")
-
-
-_OF_DATES = (
-    "make it numbers, by dates=days (since the first day), year, month or weekday with the file"
-)
-_REMEDIES = {
-    "date": _OF_DATES,
-    "timestamp": _OF_DATES,
-    "time": "make it a number, such as the seconds since midnight",
-    "duration": "make it a number, such as seconds",
-    "uuid": "make it text, if it is a group",
-    "binary": "make it numbers or text",
-    "decimal256": "make it decimals of at most 38 digits, or float64",
-} | dict.fromkeys(("list", "struct", "map", "union"), "make a column of each number in it")
-
-
-def unreadable_because(name: str, type_: str) -> str:
-    """Say why a column cannot be trained on or predicted from, and what can be made of it."""
-    remedy = _REMEDIES.get(type_, "make it numbers, booleans or text")
-    kind = type_ if type_ in _REMEDIES else f"type {type_}"
-    return f"column {name!r} holds {kind} values, neither numbers nor text: {remedy}"
 
 
 class Dataset(BaseModel):
@@ -378,6 +368,9 @@ MEDIA_TYPES = {
     "application/x-npy": UploadFormat.NPY,
     "application/x-npz": UploadFormat.NPZ,
 }
+
+# Formats of numbers alone, without names: no option is about their text.
+ARRAYS = frozenset({UploadFormat.NPY, UploadFormat.NPZ})
 
 # How a file that holds each is called; a packed one has a further suffix.
 SUFFIXES = {

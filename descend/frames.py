@@ -21,6 +21,7 @@ from descend.columns import (
     UnreadableCells,
     cells_of,
     columns_of,
+    is_category,
     is_table,
     maker,
     stored,
@@ -119,19 +120,32 @@ def inline_columns(columns: Columns) -> dict[str, Any] | None:
     if sum(len(values) for values in columns.values()) > INLINE_CELLS:
         return None
     try:
-        return {"columns": {name: cells_of(name, values) for name, values in columns.items()}}
+        return _inline(columns)
     except UnreadableCells:
         if find_spec("polars") is not None:
             return None
-    known = _known(columns)
-    return {"columns": {name: cells_of(name, values) for name, values in known.items()}}
+    return _inline(_known(columns))
+
+
+def _inline(columns: Columns) -> dict[str, Any]:
+    cells = {name: cells_of(name, values) for name, values in columns.items()}
+    groups = _groups(columns)
+    return {"columns": cells, "text": list(groups)} if groups else {"columns": cells}
+
+
+def _groups(columns: Columns) -> tuple[str, ...]:
+    """Name the columns that are declared to be groups: in JSON they are texts as any."""
+    return tuple(name for name, values in columns.items() if is_category(values))
 
 
 def columns_body(columns: Columns) -> Body:
     """Write a table as Arrow where polars is there, else as NDJSON: both keep every bit."""
     if find_spec("polars") is None:
-        return Body(_MEDIA_TYPES[UploadFormat.NDJSON], ndjson(_known(columns)))
-    return Body(_MEDIA_TYPES[UploadFormat.ARROW_STREAM], _arrow_stream(columns))
+        known = _known(columns)
+        groups = tuple(name for name in _groups(columns) if name in known)
+        return Body(_MEDIA_TYPES[UploadFormat.NDJSON], ndjson(known), text=groups)
+    stream = _arrow_stream(columns)
+    return Body(_MEDIA_TYPES[UploadFormat.ARROW_STREAM], stream, text=_groups(columns))
 
 
 def ndjson(columns: Columns) -> Callable[[], Iterator[bytes]]:

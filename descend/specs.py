@@ -40,10 +40,13 @@ DATASET_ID = re.compile(ID_PATTERNS["ds"])
 
 
 class ReadingOptions(TypedDict, total=False):
-    """Everything that can be said about how a CSV is written; see the reference, uploads."""
+    """Everything that can be said about how a table's text is written; see the reference, uploads.
+
+    `delimiter`, `encoding`, `comment`, `skip_rows` and `header` are of a CSV alone.
+    """
 
     delimiter: str | None
-    decimal: str | None
+    decimal: str | Sequence[str] | None
     encoding: str | None
     null_values: str | None
     comment: str | None
@@ -101,11 +104,11 @@ class Options(TypedDict, total=False):
 
 
 class TrainOptions(Options, ReadingOptions, total=False):
-    """What can be said about a job, and about the CSV that it is given."""
+    """What can be said about a job, and about the text of the table that it is given."""
 
 
 def parted(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part options into those of a job and those of reading a CSV."""
+    """Part options into those of a job and those of reading a table."""
     reading = {name: v for name, v in options.items() if name in ReadingOptions.__annotations__}
     return {name: v for name, v in options.items() if name not in reading}, reading
 
@@ -123,8 +126,10 @@ class Given:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def given(X: Any, y: Any, sample_weight: Any, dataset: Any) -> Given:
+def given(X: Any, y: Any, sample_weight: Any, dataset: Any, *, read: bool = False) -> Given:
     """Find out what `train` was given.
+
+    `read`: there are options of reading it: a table is uploaded with them, whatever its size.
 
     Raises:
         InvalidInput: where it is nothing, too much, or no data.
@@ -137,15 +142,15 @@ def given(X: Any, y: Any, sample_weight: Any, dataset: Any) -> Given:
     if y is None:
         if sample_weight is not None:
             raise InvalidInput("name the column of weights: weight=", param="sample_weight")
-        return _whole(whole)
+        return _whole(whole, read=read)
     if frames.is_table(X):
-        return _named(X, y, sample_weight)
+        return _named(X, y, sample_weight, read=read)
     arrays = frames.arrays(X, y, sample_weight)
     inline = frames.inline_xy(arrays)
     return Given(inline, None if inline else frames.npz_body(arrays))
 
 
-def _whole(table: Any) -> Given:
+def _whole(table: Any, *, read: bool) -> Given:
     """A table in which target names a column."""
     if isinstance(table, Dataset):
         return Given(table.id)
@@ -154,7 +159,7 @@ def _whole(table: Any) -> Given:
     if isinstance(table, str | Path):
         return Given(None, frames.file_body(Path(table)))
     if frames.is_table(table):
-        return _columns(frames.columns_of(table), {})
+        return _columns(frames.columns_of(table), {}, read=read)
     raise InvalidInput(
         "without y, X must be a table with names: a file, a data frame, a dictionary of columns,"
         " or a dataset",
@@ -162,7 +167,7 @@ def _whole(table: Any) -> Given:
     )
 
 
-def _named(X: Any, y: Any, sample_weight: Any) -> Given:
+def _named(X: Any, y: Any, sample_weight: Any, *, read: bool) -> Given:
     """Columns with names, and targets beside them."""
     features, targets = frames.columns_of(X), _targets(y)
     weights = {} if sample_weight is None else {"sample_weight": _column(sample_weight)}
@@ -171,14 +176,15 @@ def _named(X: Any, y: Any, sample_weight: Any) -> Given:
         twice = sorted(features.keys() & (targets.keys() | weights.keys()))
         raise InvalidInput(f"X has a column of the same name: {', '.join(twice)}", param="X")
     options: dict[str, Any] = {"target": list(targets), "features": list(features)}
-    return _columns(table, options | ({"weight": "sample_weight"} if weights else {}))
+    weight = {"weight": "sample_weight"} if weights else {}
+    return _columns(table, options | weight, read=read)
 
 
-def _columns(table: frames.Columns, options: dict[str, Any]) -> Given:
+def _columns(table: frames.Columns, options: dict[str, Any], *, read: bool) -> Given:
     if not table or len({len(values) for values in table.values()}) > 1:
         lengths = {name: len(values) for name, values in table.items()}
         raise InvalidInput(f"columns must be equally long, not {lengths}", param="X")
-    inline = frames.inline_columns(table)
+    inline = None if read else frames.inline_columns(table)
     return Given(inline, None if inline else frames.columns_body(table), options)
 
 

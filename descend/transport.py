@@ -36,11 +36,15 @@ _LONGEST_PAUSE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Body:
-    """What a request carries: bytes, a file, or pieces that can be made anew for each sending."""
+    """What a request carries: bytes, a file, or pieces that can be made anew for each sending.
+
+    `text`: columns of a table that are declared to be groups: their texts are levels.
+    """
 
     media_type: str
     content: Content
     encoding: str | None = None
+    text: tuple[str, ...] = ()
 
     @property
     def headers(self) -> dict[str, str]:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from descend.counts import counted
-from descend.datasets import Column, Dataset, unreadable_because
+from descend.datasets import Column, Dataset
 from descend.errors import InvalidInput
 from descend.field_errors import FieldError
 from descend.jobs import InitialWeights, JobSpec
 from descend.limits import MAX_COEFFICIENTS, MAX_LEVELS
+from descend.unreadable import unreadable_because
 from service.default_features import LEVELS_OF_AN_ID, default_features
 
 __all__ = ["Admission", "admit", "admit_validation"]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import Query, Request
 from pydantic import StringConstraints
 
-from descend.datasets import NULL_WORDS, UploadFormat
+from descend.datasets import ARRAYS, NULL_WORDS, UploadFormat
 from descend.errors import InvalidInput
 from descend.limits import Limits
 from service.bodies import held, limited
@@ -23,14 +23,17 @@ from storage.ingest_files import Order
 
 __all__ = ["CsvOptions", "Upload", "UploadOptions", "arrived"]
 
-_WITH_DATES = {UploadFormat.PARQUET, UploadFormat.ARROW_FILE, UploadFormat.ARROW_STREAM}
+# What a table that has types may need, too: its text is read as a CSV's is.
+_OF_TEXT = frozenset(
+    {"decimal", "null_values", "thousands", "strip", "dates", "text", "columns", "exclude"}
+)
 Option = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
 Line = Annotated[str, StringConstraints(max_length=30_000, pattern=r"^[^\x00-\x1f]*$")]
 
 
 @dataclass(frozen=True)
 class CsvOptions:
-    """How a CSV is written."""
+    """How a CSV is written, and the text of other tables."""
 
     delimiter: Annotated[
         str | None,
@@ -40,7 +43,11 @@ class CsvOptions:
         ),
     ] = None
     decimal: Annotated[
-        Literal[".", ","] | None, Query(description="decimal sign; a point by default")
+        list[Option] | None,
+        Query(
+            description="decimal sign of numbers in text, `.` or `,`, for all columns, or"
+            " COLUMN:value for one; a point by default in a CSV; may be repeated",
+        ),
     ] = None
     encoding: Annotated[
         Literal["utf-8", "utf-16", "latin-1", "cp1252"] | None,
@@ -100,25 +107,33 @@ class CsvOptions:
             return None
         return tuple(self.null_values.split(",")) if self.null_values else ()
 
+    @property
+    def read_text(self) -> bool:
+        """Whether one of them is about the text of a table."""
+        return any(
+            getattr(self, one.name) is not None for one in fields(self) if one.name in _OF_TEXT
+        )
+
     def refuse_unfit(self, format_: UploadFormat) -> None:
-        """Refuse what says how a CSV is written, of another body; dates are in Arrow, too.
+        """Refuse what says how a CSV is written, of another body; and of arrays what reads text.
 
         Raises:
             InvalidInput: names the option.
         """
-        fit = {"dates"} if format_ in _WITH_DATES else set()
-        for option in fields(self):
-            if format_ is not UploadFormat.CSV and option.name not in fit:
-                self._refuse(option.name)
-
-    def _refuse(self, name: str) -> None:
-        if getattr(self, name) is not None:
-            raise InvalidInput(f"{name} is for text/csv bodies: leave it out", param=name)
+        if format_ is UploadFormat.CSV:
+            return
+        for name in (option.name for option in fields(self)):
+            if getattr(self, name) is None:
+                continue
+            if name not in _OF_TEXT:
+                raise InvalidInput(f"{name} is for text/csv bodies: leave it out", param=name)
+            if format_ in ARRAYS:
+                raise InvalidInput(f"{name} is for tables with text: leave it out", param=name)
 
 
 @dataclass(frozen=True)
 class UploadOptions(CsvOptions):
-    """How a CSV is written, and which of its columns are text though they look like numbers."""
+    """How text is written, and which columns are text though they look like numbers."""
 
     text: Annotated[
         list[Line] | None,
@@ -168,17 +183,12 @@ class Upload:
 
     def order(self, options: CsvOptions, limits: Limits, **more: object) -> Order:
         """Say how the file is to be read; `more` are further fields of the order."""
-        if options.decimal is not None and options.decimal in (options.thousands or ()):
-            raise InvalidInput(
-                f"{options.decimal!r} is the decimal sign: it cannot group thousands, too",
-                param="thousands",
-            )
         order = Order(
             path=self.path,
             target=self.path.with_suffix(".arrow"),
             format=self.format,
             delimiter=options.delimiter or self.sent.delimiter,
-            decimal=options.decimal or ".",
+            decimal=tuple(options.decimal or ()),
             encoding=options.encoding or self.sent.encoding,
             comment=options.comment,
             skip_rows=options.skip_rows or 0,

@@ -1,6 +1,6 @@
 """What a model says of rows: from the columns of a file to X, from X to y and its intervals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from descend.datasets import ColumnType, Number
-from descend.encoding import Encoding, Input, NumericInput, Record, Unseen
+from descend.datasets import Cell, ColumnType, Number, TableCell
+from descend.encoding import Encoding, Input, NumericInput, Unseen
 from descend.errors import InvalidInput
 from descend.limits import MAX_ENCODED_CELLS, MAX_PREDICTIONS
 from descend.models import LinearModel
+from descend.unreadable import nested_type, unreadable_because
 from service.summaries import interval_reach
 from storage.arrow import Batch, Table
 from storage.models import KnownStatistics
@@ -135,7 +136,9 @@ def design_of(model: LinearModel, table: Table, *, unseen: Unseen) -> Floats:
     return X
 
 
-def design_of_records(model: LinearModel, records: Sequence[Record], *, unseen: Unseen) -> Floats:
+def design_of_records(
+    model: LinearModel, records: Sequence[Mapping[str, TableCell]], *, unseen: Unseen
+) -> Floats:
     """Compute the design matrix of a table of records; columns nobody asks for may be there.
 
     Raises:
@@ -146,9 +149,15 @@ def design_of_records(model: LinearModel, records: Sequence[Record], *, unseen: 
     for name in names:
         if not any(name in record for record in records):
             raise InvalidInput(f"no record has a column {name!r}", param=name)
-    rows = [{name: record.get(name) for name in names} for record in records]
+    rows = [{name: _plain(record.get(name), name) for name in names} for record in records]
     with _numbered_from_one():
         return model.encode(rows, unseen=unseen)
+
+
+def _plain(cell: TableCell, name: str) -> Cell:
+    if isinstance(cell, list | dict):
+        raise InvalidInput(unreadable_because(name, nested_type(cell) or ""), param=name)
+    return cell
 
 
 def _cells(batch: Batch, kind: ColumnType, column: Input) -> NDArray[Any]:

@@ -26,10 +26,11 @@ from service.admission import admit
 from service.answers import answer
 from service.bodies import parse
 from service.dependencies import Parts
+from service.inline_data import looked_at
 from service.references import initial_weights, validation_dataset
 from service.uploads import Stored, kept_with_row, store
 from storage.database import Transaction
-from storage.ingest import ingest_json
+from storage.ingest import Ingested, JsonTable
 
 __all__ = ["answered", "asked", "ended", "ended_or_made", "job_answer", "queue", "retry", "submit"]
 
@@ -129,7 +130,14 @@ def _submit(
 
 def _stored(parts: Parts, spec: JobSpec, data: InlineData) -> Stored:
     """Make the data of a request safe; what is to be a file is not written to be refused."""
-    inline = ingest_json(data, name=spec.name)
+    table = JsonTable.of(data)
+    if not table.may_be_meant:
+        return _kept(parts, spec, table.ingested(name=spec.name))
+    with parts.uploads.workspace() as folder:
+        return _kept(parts, spec, looked_at(parts, spec, table, folder))
+
+
+def _kept(parts: Parts, spec: JobSpec, inline: Ingested) -> Stored:
     if inline.is_large:
         columns = admit(spec, inline.dataset)
         with parts.database.read() as tx:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from descend.datasets import ColumnType, UnreadableColumn, unreadable_because
+from descend.datasets import ColumnType
 from descend.errors import InvalidDataset
+from descend.unreadable import UnreadableColumn, unreadable_because
 from storage.arrow import Table, open_table
 from storage.arrow_writer import batch_rows
 

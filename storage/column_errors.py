@@ -14,10 +14,8 @@ __all__ = ["as_text", "column_error", "merged_options", "refuse_columns", "rows_
 
 MOST_NAMED = 10
 MOST_COLUMNS = 100
-_CORRECT = (
-    "Correct them; or name what stands for a missing cell in null_values; or see delimiter and"
-    " decimal; or keep the column as text with {text}"
-)
+_CORRECT = "Correct them; or name what stands for a missing cell in null_values; or "
+_OF_CSV = "see delimiter and decimal; or "
 
 
 def column_error(
@@ -55,8 +53,12 @@ def rows_named(rows: Sequence[int]) -> str:
     return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows))}"
 
 
-def refuse_columns(found: Sequence[FieldError]) -> None:
+def refuse_columns(found: Sequence[FieldError], *, typed: bool = False) -> None:
     """Raise one error about all columns that were found wrong; return where there are none.
+
+    Args:
+        found: the columns.
+        typed: they are not of a CSV, where a wrong delimiter may be the cause.
 
     Raises:
         InvalidDataset: `param` is the first column, `errors` has all of them.
@@ -65,7 +67,7 @@ def refuse_columns(found: Sequence[FieldError]) -> None:
         return
     first = found[0]
     if len(found) == 1:
-        message = f"{first.message}{_cure(first)}"
+        message = f"{first.message}{_cure(first, typed=typed)}"
     else:
         told = "; ".join(one.message for one in found[:MOST_NAMED])
         more = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
@@ -87,7 +89,7 @@ def merged_options(found: Iterable[FieldError]) -> dict[str, list[str]]:
     return merged
 
 
-def _cure(one: FieldError) -> str:
+def _cure(one: FieldError, *, typed: bool) -> str:
     said = "; or ".join(_sent(way) for way in one.options if "text" not in way)
     text = next((_sent(way) for way in one.options if "text" in way), None)
     if text is None:
@@ -97,7 +99,7 @@ def _cure(one: FieldError) -> str:
     return (
         f". Send {said}; or {text} to keep it as text"
         if said
-        else f". {_CORRECT.format(text=text)}"
+        else f". {_CORRECT}{'' if typed else _OF_CSV}keep the column as text with {text}"
     )
 
 

@@ -6,7 +6,6 @@ careful way begins: all cells as text, counted column by column, so that a refus
 column and the rows. What a column is never depends on the way. (docs/decisions/0006)
 """
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,17 +16,16 @@ import numpy as np
 from descend.datasets import ColumnType
 from descend.errors import InvalidDataset
 from storage.arrow import open_table
-from storage.arrow_writer import batch_rows
+from storage.canonical_sink import sink_canonical
 from storage.cells import refuse_unfit_text
-from storage.column_errors import refuse_columns
-from storage.csv_columns import dates_of, kinds_of
+from storage.column_kinds import kinds_of, zeros_lost
 from storage.csv_form import CsvForm, Reading
 from storage.csv_layout import Layout, laid_out
 from storage.csv_source import Source
 from storage.csv_text import count_rows, first_lines, glance, refuse_missing
-from storage.dates import of_text, wanted_derivations
-from storage.profile import few_of
-from storage.text_columns import find_meant
+from storage.date_columns import DateTable, derivations_in
+from storage.dates import Derivation, date_of_text, of_text, wanted_derivations
+from storage.text_columns import refuse_meant
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,7 +75,13 @@ def _source(layout: Layout, form: CsvForm) -> Source:
     refuse_missing([name for name in form.kinds if name not in made], names)
     if form.only:
         form = replace(form, kinds=dict.fromkeys(names, ColumnType.STRING) | {**form.kinds})
-    return Source(layout.path, layout.delimiter, names, form, Reading.of(form, names))
+    return Source(
+        form=form,
+        reading=Reading.of(form, names),
+        path=layout.path,
+        delimiter=layout.delimiter,
+        names=names,
+    )
 
 
 # The quick way
@@ -98,7 +102,7 @@ def _quickly(source: Source, target: Path) -> bool:
     n_head = min(n_rows, _HEAD_ROWS)
     head = replace(source, head=first_lines(source.path, 1 + n_head) if seen.plain else None)
     try:
-        kinds = kinds_of(head, n_head)
+        kinds = kinds_of(head.scan(n_head), head.names, head, n_rows=n_head)
         for words in _words_to_try(head, n_head):
             if _streamed(source, target, kinds=kinds, words=words, n_rows=n_rows):
                 return True
@@ -137,7 +141,7 @@ def _streamed(
     texts = [name for name in source.names if kinds[name] is ColumnType.STRING]
     scan = scan.with_columns(map(source.text, texts))
     try:
-        _sink(scan, target, len(source.names))
+        sink_canonical(scan, target, len(source.names))
     except pl.exceptions.PolarsError:
         return False
     return open_table(target).n_rows == n_rows and _is_finite(target)
@@ -152,26 +156,6 @@ def _is_finite(target: Path) -> bool:
         for batch in table.batches
         for name in floats
     )
-
-
-def _sink(scan: "pl.LazyFrame", target: Path, n_columns: int) -> None:
-    """Write to `target`, whole or not at all.
-
-    A pass that fails leaves threads of polars behind that write a little longer: to a file of its
-    own, which nobody reads, or they would write into the next attempt's.
-    """
-    import polars as pl
-
-    attempt = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
-    try:
-        scan.sink_ipc(
-            attempt,
-            compat_level=pl.CompatLevel.oldest(),
-            record_batch_size=batch_rows(n_columns),
-        )
-        attempt.rename(target)
-    finally:
-        attempt.unlink(missing_ok=True)
 
 
 def _polars_types() -> "dict[ColumnType, Any]":
@@ -190,8 +174,8 @@ def _polars_types() -> "dict[ColumnType, Any]":
 
 def _carefully(source: Source, target: Path) -> list[str]:
     n_rows = _counted(source)
-    kinds = kinds_of(source, n_rows)
-    dates = dates_of(source, n_rows)
+    kinds = kinds_of(source.scan(n_rows), source.names, source, n_rows=n_rows)
+    dates = _dates(source, n_rows)
     columns: list[pl.Expr] = []
     for name in source.names:
         made = [of_text(one) for one in dates if one.column == name]
@@ -200,31 +184,29 @@ def _carefully(source: Source, target: Path) -> list[str]:
             if made and name not in source.form.kinds
             else [source.cast(name, kinds[name]), *made]
         )
-    _sink(source.scan(n_rows).select(columns), target, len(columns))
+    sink_canonical(source.scan(n_rows).select(columns), target, len(columns))
     return [f"column {one.column!r} is dates: made {one.name!r}" for one in dates]
 
 
+def _dates(source: Source, n_rows: int) -> list[Derivation]:
+    table = DateTable(
+        scan=source.scan(n_rows),
+        names=source.names,
+        among=[name for name in source.names if name not in source.form.kinds],
+        cell=source.cell,
+        day=lambda name: date_of_text(source.cell(name)),
+    )
+    return derivations_in(table, source.reading, wanted=source.form.kinds)
+
+
 def _leading_zeros(target: Path, source: Source) -> list[str]:
-    """Look for whole numbers that begin with 0, as ids and zip codes do, and lose it."""
     table = open_table(target)
     whole = [
         name
         for name in source.names
         if table.kinds.get(name) is ColumnType.INT64 and name not in source.form.kinds
     ]
-    if not whole:
-        return []
-    zeros = (source.cell(n).str.contains(r"^[+-]?0[0-9]").any().alias(n) for n in whole)
-    found = source.scan(table.n_rows).select(zeros).collect(engine="streaming").row(0, named=True)
-    return few_of(
-        [
-            f"column {name!r} has whole numbers that begin with 0: the zeros are lost; text={name}"
-            " keeps them"
-            for name, has in found.items()
-            if has
-        ],
-        "columns lose zeros",
-    )
+    return zeros_lost(source.scan(table.n_rows), whole, source)
 
 
 def _text_columns(target: Path, source: Source) -> list[str]:
@@ -233,10 +215,6 @@ def _text_columns(target: Path, source: Source) -> list[str]:
 
     kinds = open_table(target).kinds
     texts = [name for name, kind in kinds.items() if kind is ColumnType.STRING]
-    found = [name for name in texts if name not in source.form.kinds]
     scan = pl.scan_ipc(target)
     refuse_unfit_text(scan, texts)
-    errors, warnings = find_meant(scan, found, source.reading.form_of)
-    spare = [error for error in errors if source.form.is_spare(error.column or "")]
-    refuse_columns([error for error in errors if error not in spare])
-    return warnings + [f"{error.message}: kept as text, since it is no feature" for error in spare]
+    return refuse_meant(scan, [name for name in texts if name not in source.form.kinds], source)

@@ -5,9 +5,10 @@ import json
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select
 
-from descend.datasets import Column, Dataset, UnreadableColumn
+from descend.datasets import Column, Dataset
 from descend.errors import DatasetInUse, DatasetNotFound
 from descend.jobs import Page
+from descend.unreadable import UnreadableColumn
 from storage.dialects import instant, now
 from storage.leases import StoredData
 from storage.tables import dataset_parents, datasets, jobs, unreadable_columns

@@ -1,32 +1,37 @@
 """Typed tables to canonical Arrow files: what polars reads lazily, column by column.
 
 Whole numbers become int64 (float64 where they are too large), other numbers float64, categories
-text, also those of numbers, a column of nothing float64; NaN is missing, infinity is refused.
+text, also those of numbers, a column of nothing float64; NaN is missing, infinity is refused. Text
+is looked at by the rule of a CSV's columns of text (storage.typed_texts).
 Dates, lists, structures and bytes are no numbers and no groups: such columns stay out of the
 canonical file, and are refused where somebody asks for them; of dates numbers are made when asked.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descend.datasets import ColumnType, UnreadableColumn, unreadable_because
+from descend.datasets import ColumnType
 from descend.errors import InvalidDataset
+from descend.unreadable import UnreadableColumn, unreadable_because
 from storage.arrow import open_table
-from storage.arrow_writer import batch_rows
+from storage.canonical_sink import sink_canonical
 from storage.cells import refuse_unfit_text
+from storage.csv_form import CsvForm, Reading
 from storage.csv_text import check_names, refuse_missing
+from storage.date_columns import derivations_in, expr_of, frame_of_dates
 from storage.dates import Derivation
-from storage.frame_dates import made_of, made_of_dates
+from storage.text_cells import TextCells
+from storage.typed_texts import read_texts
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Scan", "Wanted", "Written", "check_size", "refuse_infinity", "write_frame"]
+__all__ = ["Scan", "Written", "check_size", "refuse_infinity", "write_frame"]
 
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
@@ -60,46 +65,58 @@ class Written:
     warnings: list[str]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked of a typed table.
+def write_frame(scan: Scan, target: Path, form: CsvForm) -> Written:
+    """Write a table's canonical Arrow file to `target`; what cannot be read stays out.
 
     Args:
-        only: columns that must be there and readable; nobody looks at the others.
-        dates: what is to be made of dates (see storage.frame_dates).
-        below: names of the columns below which the rows are to come.
-    """
-
-    only: Collection[str] | None = None
-    dates: Sequence[str] = ()
-    below: Collection[str] = ()
-
-
-def write_frame(scan: Scan, target: Path, wanted: Wanted) -> Written:
-    """Write a table's canonical Arrow file to `target`; what cannot be read stays out.
+        scan: the table.
+        target: of what is written.
+        form: how its text is written, and what is known or wanted of its columns.
 
     Raises:
         InvalidDataset: about names, types, infinity or text; it names the column, and the row.
+        InvalidInput: about an option that names no column, or a value that is none of its own.
     """
     frame, unnamed = _named(scan.frame)
     schema = frame.collect_schema()
-    made = made_of_dates(frame, wanted.dates, (*(wanted.only or ()), *wanted.below))
+    reading = Reading.of(form, schema.names())
+    made = derivations_in(frame_of_dates(frame), reading, wanted=form.kinds)
     types = {name: kind for name, dtype in schema.items() if (kind := _unreadable(dtype))}
     types = {n: t for n, t in (types | dict(scan.unreadable)).items() if n not in _sources(made)}
-    names = _readable(schema, types, made, wanted.only)
-    grouped = [n for n in names if n in scan.categories and _is_group_of_values(schema[n])]
-    _sink(frame, target, [*_canonical_columns(frame, names, grouped), *_derived(made, schema)])
+    names = _readable(schema, types, made, form)
+    categories = {n for n in names if n in scan.categories or _is_category(schema[n])}
+    texts = {n for n in names if form.kinds.get(n) is ColumnType.STRING} - categories
+    levels = {n for n in categories if schema[n].is_numeric() or _is_whole(schema[n])}
+    levels |= {n for n in texts if not form.known and _is_whole(schema[n])}
+    _sink(frame, target, [*_canonical_columns(frame, names, levels), *_derived(made, schema)])
+    told = read_texts(target, TextCells(form, reading), categories)
     return Written(
         [UnreadableColumn(name=name, type=kind) for name, kind in types.items()],
         unnamed,
         [*(name for name in names if schema[name].is_float()), *(one.name for one in made)],
-        [f"column {name!r} is a category: its values are levels, no numbers" for name in grouped]
-        + [f"column {one.column!r} is dates: made {one.name!r}" for one in made]
-        + [
-            f"the file names no column {name!r}: left out of the features by default"
-            for name in unnamed
+        [
+            *(
+                f"column {name!r} is a category: its values are levels, no numbers"
+                for name in names
+                if name in levels & categories
+            ),
+            *_warnings(
+                made, unnamed, [n for n in texts if schema[n].is_float() and not form.known]
+            ),
+            *told,
         ],
     )
+
+
+def _warnings(
+    made: Iterable[Derivation], unnamed: Iterable[str], floats: Iterable[str]
+) -> Iterator[str]:
+    for one in made:
+        yield f"column {one.column!r} is dates: made {one.name!r}"
+    for name in floats:
+        yield f"column {name!r} is float64: it is not kept as text"
+    for name in unnamed:
+        yield f"the file names no column {name!r}: left out of the features by default"
 
 
 def _sources(made: Iterable[Derivation]) -> set[str]:
@@ -107,17 +124,11 @@ def _sources(made: Iterable[Derivation]) -> set[str]:
 
 
 def _derived(made: Iterable[Derivation], schema: "pl.Schema") -> "list[pl.Expr]":
-    return [made_of(one, schema[one.column]) for one in made]
+    return [expr_of(one, schema[one.column]) for one in made]
 
 
 def _sink(frame: "pl.LazyFrame", target: Path, columns: "list[pl.Expr]") -> None:
-    import polars as pl
-
-    frame.select(columns).sink_ipc(
-        target,
-        compat_level=pl.CompatLevel.oldest(),
-        record_batch_size=batch_rows(len(columns)),
-    )
+    sink_canonical(frame.select(columns), target, len(columns))
     _check_written(target)
 
 
@@ -149,13 +160,14 @@ def _readable(
     schema: "pl.Schema",
     types: Mapping[str, str],
     made: Sequence[Derivation],
-    only: Collection[str] | None,
+    form: CsvForm,
 ) -> list[str]:
     """List the columns to be written as they are; refuse unreadable ones that are asked for."""
     check_names([*schema, *(name for name in types if name not in schema)])
     derived = {one.name for one in made}
-    asked = None if only is None else [name for name in only if name not in derived]
-    refuse_missing(asked or (), {*schema, *types})
+    known = [name for name in form.kinds if name not in derived]
+    asked = known if form.only else None
+    refuse_missing(known, {*schema, *types})
     sources = _sources(made) if asked is None else set()
     readable = [n for n in (schema if asked is None else asked) if n not in {*types, *sources}]
     unread = next((name for name in asked or types if name in types), None)
@@ -178,10 +190,17 @@ def _unreadable(dtype: "pl.DataType") -> str | None:
     return names.get(dtype.base_type(), str(dtype).lower())
 
 
-def _is_group_of_values(dtype: "pl.DataType") -> bool:
+def _is_category(dtype: "pl.DataType") -> bool:
     import polars as pl
 
-    return dtype.is_numeric() or dtype == pl.Boolean
+    return dtype in (pl.Categorical, pl.Enum)
+
+
+def _is_whole(dtype: "pl.DataType") -> bool:
+    """Whether values are written in one way only, as levels are: 1, never 1.0."""
+    import polars as pl
+
+    return dtype.is_integer() or dtype == pl.Boolean
 
 
 def _large() -> "tuple[type[pl.DataType], ...]":

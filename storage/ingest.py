@@ -5,6 +5,7 @@ the row and never show a cell: data does not belong into messages and logs.
 """
 
 import hashlib
+import re
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from descend.datasets import (
-    Cell,
     Column,
     ColumnType,
     Dataset,
@@ -24,11 +24,11 @@ from descend.datasets import (
     InlineData,
     InlineRecords,
     InlineXY,
-    UnreadableColumn,
 )
 from descend.errors import InvalidDataset
 from descend.ids import new_id
 from descend.limits import INLINE_IN_ROW_BYTES, MAX_COLUMNS
+from descend.unreadable import UnreadableColumn, nested_type, unreadable_because
 from storage.arrow import open_table, read_columns
 from storage.arrow_writer import write_arrow
 from storage.profile import (
@@ -39,7 +39,10 @@ from storage.profile import (
 )
 from storage.relations import warnings_about_relations
 
-__all__ = ["Ingested", "canonical_json", "dataset_of", "ingest_json", "ingested_at", "read_columns"]
+__all__ = ["Ingested", "JsonTable", "dataset_of", "ingested_at", "read_columns"]
+
+_DIGIT = re.compile("[0-9]")
+_FLAGS = frozenset({"true", "false"})
 
 
 @dataclass(frozen=True)
@@ -66,34 +69,73 @@ def ingested_at(dataset: Dataset, path: Path) -> Ingested:
     return Ingested(dataset, None, content)
 
 
-def ingest_json(data: InlineData, *, name: str | None, brief: bool = True) -> Ingested:
-    """Read data that was written in a request.
+@dataclass(frozen=True)
+class JsonTable:
+    """Data that was written in a request, by columns.
 
-    Args:
-        data: X and y, columns, or records.
-        name: of the dataset.
-        brief: leave out of the profile what a job has no time for: samples, pairs of columns.
-
-    Raises:
-        InvalidDataset: when a column mixes text, numbers and booleans, or there are too many.
+    Attributes:
+        columns: those that can be kept, each with what it is.
+        unreadable: the types of the others, by name.
+        text: columns whose texts are levels, whatever they say.
+        is_xy: whether it was X and y.
     """
-    xy = isinstance(data, InlineXY)
-    columns = _columns(data)
-    content = _arrow_bytes(columns)
-    more: dict[str, Any] = {
-        "default_target": [c for c in columns if c.startswith("y")] if xy else None,
-        "default_weight": "sample_weight" if "sample_weight" in columns and xy else None,
-    }
-    if brief:
-        dataset = _described_briefly(name, content, columns, **more)
-    else:
-        dataset = dataset_of(content, name=name, format_="json", **more)
-    return Ingested(dataset, None, content)
 
+    columns: "Columns"
+    unreadable: dict[str, str]
+    text: tuple[str, ...] = ()
+    is_xy: bool = False
 
-def canonical_json(data: InlineData) -> bytes:
-    """Write the canonical file of data that was written in a request, and nothing about it."""
-    return _arrow_bytes(_columns(data))
+    @classmethod
+    def of(cls, data: InlineData) -> "JsonTable":
+        """Take apart what was written.
+
+        Raises:
+            InvalidDataset: when a column mixes text, numbers and booleans, or there are too many.
+        """
+        if isinstance(data, InlineXY):
+            return cls(_few_enough(_columns_of_xy(data)), {}, is_xy=True)
+        return _named_columns(data)
+
+    @property
+    def has_text(self) -> bool:
+        return any(kind is ColumnType.STRING for kind, _ in self.columns.values())
+
+    @property
+    def may_be_meant(self) -> bool:
+        """Whether a text was perhaps meant to be a number, a date, or true or false.
+
+        What is certain costs a process; most texts have no digit.
+        """
+        return any(
+            cell is not None and (_DIGIT.search(cell) or cell.strip().lower() in _FLAGS)
+            for name, (kind, cells) in self.columns.items()
+            if kind is ColumnType.STRING and name not in self.text
+            for cell in cells
+        )
+
+    @property
+    def content(self) -> bytes:
+        """The canonical file."""
+        return _arrow_bytes(self.columns)
+
+    def ingested(self, *, name: str | None, brief: bool = True) -> Ingested:
+        """Describe the table.
+
+        `brief`: leave out of the profile what a job has no time for: samples, pairs of columns.
+        """
+        content = self.content
+        targets = [column for column in self.columns if column.startswith("y")]
+        weight = "sample_weight" if "sample_weight" in self.columns else None
+        more: dict[str, Any] = {
+            "unreadable": [UnreadableColumn(name=n, type=t) for n, t in self.unreadable.items()],
+            "default_target": targets if self.is_xy else None,
+            "default_weight": weight if self.is_xy else None,
+        }
+        if brief:
+            dataset = _described_briefly(name, content, self.columns, **more)
+        else:
+            dataset = dataset_of(content, name=name, format_="json", **more)
+        return Ingested(dataset, None, content)
 
 
 def dataset_of(
@@ -166,7 +208,10 @@ def _described_briefly(
         columns=profiles,
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        warnings=warnings_about(profiles, n_rows),
+        warnings=[
+            *warnings_about_unreadable(more["unreadable"]),
+            *warnings_about(profiles, n_rows),
+        ],
         **more,
     )
 
@@ -189,8 +234,7 @@ def _dataset(
 Columns = dict[str, tuple[ColumnType, Any]]
 
 
-def _columns(data: InlineData) -> Columns:
-    columns = _columns_of_xy(data) if isinstance(data, InlineXY) else _columns_of(data)
+def _few_enough(columns: Columns) -> Columns:
     if len(columns) > MAX_COLUMNS:
         raise InvalidDataset(f"there are {len(columns)} columns; at most {MAX_COLUMNS}")
     return columns
@@ -209,16 +253,25 @@ def _columns_of_xy(data: InlineXY) -> Columns:
     return {name: (ColumnType.FLOAT64, values) for name, values in columns.items()}
 
 
-def _columns_of(data: InlineColumns | InlineRecords) -> Columns:
+def _named_columns(data: InlineColumns | InlineRecords) -> JsonTable:
     columns: Columns = {}
+    unreadable: dict[str, str] = {}
     for name, cells in data.columns.items():
         if "\0" in name:
             raise InvalidDataset("a column's name has a NUL character")
-        columns[name] = _typed(name, cells)
-    return columns
+        nested = next(filter(None, map(nested_type, cells)), None)
+        if nested is None:
+            columns[name] = _typed(name, cells)
+        else:
+            unreadable[name] = nested
+    if not columns:
+        first = next(iter(unreadable))
+        raise InvalidDataset(unreadable_because(first, unreadable[first]), param=first)
+    text = tuple(data.text) if isinstance(data, InlineColumns) else ()
+    return JsonTable(_few_enough(columns), unreadable, text)
 
 
-def _typed(name: str, cells: list[Cell]) -> tuple[ColumnType, Any]:
+def _typed(name: str, cells: list[Any]) -> tuple[ColumnType, Any]:
     present = {type(cell) for cell in cells} - {type(None)}
     if present <= {float, int}:
         numbers = [np.nan if cell is None else cell for cell in cells]

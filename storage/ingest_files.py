@@ -3,7 +3,7 @@
 This runs in the sandboxed child (storage.ingest_child), which alone loads polars.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from storage.arrow_tables import scan_arrow
 from storage.artefacts import is_no_room, no_room_is_storage_full
 from storage.csv_form import CsvForm
 from storage.csv_tables import read_csv
-from storage.frames import Scan, Wanted, write_frame
+from storage.dates import derivation_of
+from storage.frames import Scan, write_frame
 from storage.ingest import dataset_of
 from storage.ndjson_tables import read_ndjson
 from storage.numpy_tables import read_npy, read_npz
@@ -30,9 +31,11 @@ __all__ = ["Order", "ingest_file", "read_file"]
 class Order(BaseModel):
     """What is to be read, and how; it crosses to the child as JSON.
 
-    Below a `parent` come no columns of the names `ignored`: its own could not be read. With
-    `columns` only these are wanted, for a model that is there: each must be in the file, what
-    they are is known (None: numbers, or true and false), and nobody asks for a profile.
+    A file of the format JSON is what the service made of it, a canonical file: the columns
+    `unreadable`, with their types, are not in it. Below a `parent` come no columns of the names
+    `ignored`: its own could not be read. With `columns` only these are wanted, for a model that is
+    there: each must be in the file, what they are is known (None: numbers, or true and false), and
+    nobody asks for a profile.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,7 +45,7 @@ class Order(BaseModel):
     format: UploadFormat
     name: str | None = None
     delimiter: str | None = None
-    decimal: str = "."
+    decimal: tuple[str, ...] = ()
     encoding: str | None = None
     comment: str | None = None
     skip_rows: int = 0
@@ -58,6 +61,7 @@ class Order(BaseModel):
     parent: Path | None = None
     ignored: tuple[str, ...] = ()
     columns: dict[str, ColumnType | None] | None = None
+    unreadable: dict[str, str] = {}
 
 
 def ingest_file(order: Order) -> Dataset:
@@ -110,14 +114,33 @@ def _arrow(order: Order) -> dict[str, Any]:
 
 
 def _frame(scan: Scan, order: Order) -> dict[str, Any]:
-    below = () if order.parent is None else open_table(order.parent).names
-    wanted = Wanted(only=order.columns, dates=order.dates, below=below)
-    return vars(write_frame(scan, order.target, wanted))
+    return vars(write_frame(scan, order.target, _form(order)))
 
 
 def _ndjson(order: Order) -> dict[str, Any]:
-    read_ndjson(order.path, order.target, only=order.columns)
-    return {}
+    """Read the lines; text in them is looked at as in any table that has types."""
+    lines = order.target.with_suffix(".lines")
+    unreadable = read_ndjson(order.path, lines, only=_with_sources(order.columns))
+    return _of_json(lines, unreadable, order)
+
+
+def _json(order: Order) -> dict[str, Any]:
+    return _of_json(order.path, order.unreadable, order)
+
+
+def _of_json(canonical: Path, unreadable: Mapping[str, str], order: Order) -> dict[str, Any]:
+    """Make a table of what JSON held; of its numbers nobody can say that they came as floats."""
+    import polars as pl
+
+    read = _frame(Scan(pl.scan_ipc(canonical), unreadable=unreadable), order)
+    return {name: value for name, value in read.items() if name != "floats"}
+
+
+def _with_sources(columns: Collection[str] | None) -> Collection[str] | None:
+    """Add to names of columns those of the dates that some are made of."""
+    if columns is None:
+        return None
+    return [*columns, *(one.column for name in columns if (one := derivation_of(name)))]
 
 
 def _npy(order: Order) -> dict[str, Any]:
@@ -134,6 +157,7 @@ _READERS: dict[UploadFormat, Callable[[Order], dict[str, Any]]] = {
     UploadFormat.ARROW_FILE: _arrow,
     UploadFormat.ARROW_STREAM: _arrow,
     UploadFormat.NDJSON: _ndjson,
+    UploadFormat.JSON: _json,
     UploadFormat.NPY: _npy,
     UploadFormat.NPZ: _npz,
 }
@@ -169,7 +193,9 @@ def _form(order: Order) -> CsvForm:
         strip=order.strip,
         dates=order.dates,
         kinds=kinds if order.parent is None else open_table(order.parent).kinds,
+        known=order.parent is not None or order.columns is not None,
         only=order.columns is not None,
         columns=order.needed,
         exclude=order.exclude,
+        typed=order.format is not UploadFormat.CSV,
     )

@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 from descend.datasets import ColumnType
 from descend.errors import InvalidDataset
 from descend.limits import MAX_COLUMNS
+from descend.unreadable import nested_type, unreadable_because
 from storage.arrow_writer import Cells, batch_rows, write_arrow
-from storage.csv_text import MAX_CELL, check_names, refuse_missing
+from storage.csv_text import MAX_CELL, check_names
 
 __all__ = ["read_ndjson"]
 
@@ -25,17 +26,21 @@ _KINDS = {bool: ColumnType.BOOL, str: ColumnType.STRING}
 Row = dict[str, Any]
 
 
-def read_ndjson(path: Path, target: Path, *, only: Collection[str] | None = None) -> None:
+def read_ndjson(path: Path, target: Path, *, only: Collection[str] | None = None) -> dict[str, str]:
     """Write an NDJSON file's canonical Arrow file to `target`.
 
     Args:
         path: of the file.
         target: of what is written.
-        only: columns that must be there; nobody looks at the others.
+        only: columns that are wanted; nobody looks at the others.
+
+    Returns:
+        The columns with lists or objects in them, which are not in the canonical file, and their
+        types.
 
     Raises:
-        InvalidDataset: about a line that is no object of plain cells, or a column that mixes them;
-            it names the line or the row.
+        InvalidDataset: about a line that is no object, or a column that mixes cells of several
+            types; it names the line or the row.
     """
     columns: dict[str, _Seen] = {}
     n_rows = 0
@@ -48,11 +53,15 @@ def read_ndjson(path: Path, target: Path, *, only: Collection[str] | None = None
             columns[name].add(cell, name, n_rows)
     if n_rows == 0:
         raise InvalidDataset("the file has no rows")
-    refuse_missing(only or (), columns)
     check_names(list(columns))
-    kinds = {name: seen.kind for name, seen in columns.items()}
+    unreadable = {name: seen.nested for name, seen in columns.items() if seen.nested}
+    kinds = {name: seen.kind for name, seen in columns.items() if name not in unreadable}
+    if unreadable and not kinds:
+        name, type_ = next(iter(unreadable.items()))
+        raise InvalidDataset(unreadable_because(name, type_), param=name)
     with target.open("wb") as file:
         write_arrow(file, kinds, _parts(path, kinds))
+    return unreadable
 
 
 def _wanted(row: Row, only: Collection[str] | None) -> Row:
@@ -65,13 +74,15 @@ class _Seen:
 
     first: type | None = None
     whole: bool = field(default=True)
+    nested: str | None = None  # the type of a column that holds lists or objects
 
     def add(self, cell: object, name: str, row: int) -> None:
-        if cell is None:
+        if cell is None or self.nested:
+            return
+        self.nested = nested_type(cell)
+        if self.nested:
             return
         kind = float if type(cell) is int else type(cell)
-        if kind not in (float, bool, str):
-            _refuse(name, row, "is a list or an object")
         if self.first is None:
             self.first = kind
         elif self.first is not kind:

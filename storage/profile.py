@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descend.counts import counted
-from descend.datasets import Column, ColumnType, UnreadableColumn, unreadable_because
+from descend.datasets import Column, ColumnType
+from descend.unreadable import UnreadableColumn, unreadable_because
 from storage.arrow import Batch, Table
 
 __all__ = [

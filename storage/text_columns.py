@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from descend.field_errors import FieldError
 from storage.cells import as_boolean, first_rows, stripped
-from storage.column_errors import column_error, rows_named
+from storage.column_errors import as_text, column_error, refuse_columns, rows_named
 from storage.dates import DATE_PARTS, date_of_text
 from storage.number_forms import NumberForm, as_number
+from storage.text_cells import TextCells
 from storage.written_numbers import Written, written_numbers
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["few", "find_meant", "number_error"]
+__all__ = ["few", "number_error", "refuse_meant"]
 
 _OTHER_DATE = (
     r"^(?:[0-9]{1,2}\.[0-9]{1,2}\.(?:[0-9]{4}|[0-9]{2})|[0-9]{1,2}/[0-9]{1,2}/(?:[0-9]{4}|[0-9]{2})"
@@ -42,6 +43,7 @@ class _Counts:
     other_dates: int
     digits: int
     edged: int
+    zeros: int
 
 
 def few(bad: int, present: int) -> bool:
@@ -49,34 +51,44 @@ def few(bad: int, present: int) -> bool:
     return 10 * bad <= present or (bad == 1 and present >= 3)
 
 
-def find_meant(
-    scan: "pl.LazyFrame", names: Sequence[str], form_of: Callable[[str], NumberForm]
-) -> tuple[list[FieldError], list[str]]:
-    """Look at columns of text.
+def refuse_meant(scan: "pl.LazyFrame", names: Sequence[str], cells: TextCells) -> list[str]:
+    """Look at columns of text, whatever the table is, and refuse what they were not meant to be.
 
     Args:
         scan: the table, its missing cells null.
         names: the columns.
-        form_of: how a column's numbers were read.
+        cells: how their cells were read.
 
     Returns:
-        The columns that were meant to be something else, and warnings about others.
+        Warnings about the others, and about columns that nobody needs to be readable.
+
+    Raises:
+        InvalidDataset: about columns that were meant to be something else, all of them.
     """
     errors, warnings = [], []
-    for name, count in _counts(scan, names, form_of).items():
-        column = _Column(scan, name, form_of(name), count)
+    for name, count in _counts(scan, names, cells.reading.form_of).items():
+        column = _Column(scan, name, cells.reading.form_of(name), count, cells.form.typed)
         error = column.meant() if count.present else None
         if error is not None:
-            errors.append(error)
-        elif warning := column.warning():
+            errors.append(_without_text(error) if name in cells.form.kinds else error)
+        elif name not in cells.form.kinds and (warning := column.warning()):
             warnings.append(warning)
-    return errors, warnings
+    spare = [error for error in errors if cells.form.is_spare(error.column or "")]
+    refuse_columns([error for error in errors if error not in spare], typed=cells.form.typed)
+    return warnings + [f"{error.message}: kept as text, since it is no feature" for error in spare]
 
 
-def number_error(scan: "pl.LazyFrame", name: str, form: NumberForm) -> FieldError | None:
+def _without_text(error: FieldError) -> FieldError:
+    """Where a column's type is given, it cannot be kept as text."""
+    ways = [options for options in error.options if "text" not in options]
+    return error.model_copy(update={"options": ways})
+
+
+def number_error(scan: "pl.LazyFrame", name: str, cells: TextCells) -> FieldError | None:
     """Say what stands in the way of a column that is to be numbers; None where nothing does."""
+    form = cells.reading.form_of(name)
     count = _counts(scan, [name], lambda _: form)[name]
-    return _Column(scan, name, form, count).no_numbers()
+    return _Column(scan, name, form, count, cells.form.typed).no_numbers()
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,7 @@ class _Column:
     name: str
     form: NumberForm
     count: _Counts
+    typed: bool
 
     def meant(self) -> FieldError | None:
         """Say as what the column is refused; None where it is text."""
@@ -100,9 +113,25 @@ class _Column:
         if count.booleans and few(count.present - count.booleans, count.present):
             return self._booleans()
         bad = count.present - count.numbers
+        if not bad:
+            return self._numbers_as_text()
         if count.numbers and (few(bad, count.present) or bad == count.infinite):
             return self.no_numbers()
         return self._written()
+
+    def _numbers_as_text(self) -> FieldError:
+        """The column is numbers, in a table that has another type for them."""
+        read = {"decimal": [f"{self.name}:{self.form.decimal}"]}
+        text = {"text": [as_text(self.name)]}
+        zeros = self.count.zeros
+        but = f", {zeros} of them with a 0 before them, as ids have it" if zeros else ""
+        return column_error(
+            self.name,
+            f"holds numbers written as text{but}",
+            code="written_numbers",
+            options=[text, read] if zeros else [read, text],
+            as_text_too=False,
+        )
 
     def no_numbers(self) -> FieldError | None:
         """The column is numbers but for some cells."""
@@ -110,7 +139,11 @@ class _Column:
         if not bad:
             return None
         written = written_numbers(self.scan, self.name, self.form, present=present)
-        ways = written.options(self.name) if written.n_cells > self.count.numbers else []
+        ways = (
+            written.options(self.name, alone=self.typed)
+            if written.n_cells > self.count.numbers
+            else []
+        )
         rows = self._rows(written.form if ways and written.n_cells < present else self.form)
         are = "is" if bad == 1 else "are"
         how = f", but written {written.how}" if ways else ""
@@ -141,7 +174,7 @@ class _Column:
             code="written_numbers",
             rows=rows,
             n_cells=bad if read and bad else count.present - count.numbers,
-            options=written.options(self.name) if read else [],
+            options=written.options(self.name, alone=self.typed) if read else [],
         )
 
     def _told(self, written: Written | None, rows: list[int], bad: int) -> str:
@@ -173,9 +206,11 @@ class _Column:
             options=[{"dates": [f"{self.name}:{part}"]} for part in DATE_PARTS],
         )
 
-    def _booleans(self) -> FieldError:
+    def _booleans(self) -> FieldError | None:
         cell = stripped(self.name)
         bad, present = self.count.present - self.count.booleans, self.count.present
+        if not bad:
+            return None
         rows = first_rows(self.scan, cell.is_not_null() & as_boolean(cell).is_null())
         are = "is" if bad == 1 else "are"
         return column_error(
@@ -189,6 +224,11 @@ class _Column:
 
     def warning(self) -> str | None:
         count, bad = self.count, self.count.present - self.count.numbers
+        if count.booleans and count.booleans == count.present:
+            return (
+                f"column {self.name!r} is text, though its cells are true and false: each distinct"
+                " one is a level"
+            )
         if count.numbers:
             are = "is no number, that" if bad == 1 else "are no numbers, the first"
             return (
@@ -225,6 +265,7 @@ def _counts(
             "other_dates": cell.str.contains(_OTHER_DATE).sum(),
             "digits": cell.str.contains("[0-9]").sum(),
             "edged": cell.str.contains(_DIGIT_AT_AN_END).sum(),
+            "zeros": cell.str.contains(r"^[+-]?0[0-9]").sum(),
         }
         asked += [how_many.alias(f"{what}\0{name}") for what, how_many in counted.items()]
     if not asked:

@@ -83,10 +83,13 @@ class Written:
     given: NumberForm
     how: str
 
-    def options(self, name: str) -> list[dict[str, list[str]]]:
-        """The options to send, one way to read the column after the other."""
+    def options(self, name: str, *, alone: bool) -> list[dict[str, list[str]]]:
+        """The options to send, one way to read the column after the other.
+
+        `alone`: a decimal sign is said of this column, and of no other: one may need another.
+        """
         forms = [one for one in (self.form, *self.others) if one != self.given]
-        return [_options(name, one, self.given) for one in forms]
+        return [_options(name, one, self.given, alone=alone) for one in forms]
 
 
 def written_numbers(scan: "pl.LazyFrame", name: str, given: NumberForm, *, present: int) -> Written:
@@ -113,13 +116,15 @@ def _changes(form: NumberForm, given: NumberForm) -> tuple[int, bool]:
     return changed, form.thousands is None
 
 
-def _options(name: str, form: NumberForm, given: NumberForm) -> dict[str, list[str]]:
+def _options(
+    name: str, form: NumberForm, given: NumberForm, *, alone: bool
+) -> dict[str, list[str]]:
     options: dict[str, list[str]] = {}
     if form.thousands != given.thousands:
         options["thousands"] = [f"{name}:{form.thousands}"]
     flipped = form.thousands in {",", "."}  # the other sign is then the decimal one
     if form.decimal != given.decimal and not flipped:
-        options["decimal"] = [form.decimal]
+        options["decimal"] = [f"{name}:{form.decimal}" if alone else form.decimal]
     if strip := [text for text in form.strip if text not in given.strip]:
         options["strip"] = [f"{name}:{text}" for text in strip]
     return options

@@ -54,9 +54,9 @@ def predicted(
     """
     suffix = inner_suffix(path)
     if suffix in {".npy", ".json"}:
-        if asked.csv_options:
+        if asked.csv_options and suffix == ".npy":
             name = next(iter(asked.csv_options))
-            raise InvalidInput(f"{name} is for a CSV: leave it out", param=name)
+            raise InvalidInput(f"{name} is for a table with text: leave it out", param=name)
         values = _array(path) if suffix == ".npy" else _values(model, path)
         return _of_values(client, model, values, asked)
     return _of_file(client, model, path, asked)
@@ -90,7 +90,11 @@ def _of_values(
             block = {one.name: [row.get(one.name) for row in block] for one in model.inputs}
         with _placed(done) if isinstance(block, np.ndarray) else _numbered(done):
             told = client.predict(
-                str(model.id), block, interval=asked.interval, unseen=asked.unseen
+                str(model.id),
+                block,
+                interval=asked.interval,
+                unseen=asked.unseen,
+                **asked.csv_options,
             )
         yield _rows(told)
 

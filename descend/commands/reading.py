@@ -14,9 +14,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from descend.commands.rows import rows_named
-from descend.datasets import Dataset, UploadFormat
+from descend.datasets import ARRAYS, SUFFIXES, Dataset, UploadFormat
 from descend.errors import DescendError, InvalidInput
 from descend.ids import ID_PATTERNS
+from descend.packing import inner_suffix
 
 if TYPE_CHECKING:
     from descend.client import Client
@@ -47,7 +48,6 @@ _MAGIC = {
 _JSON = re.compile(rb'\{\s*"(columns|X|rows)"\s*:\s*[\[{]|\[\s*\{')
 _PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _PEEK_BYTES = 512
-_TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 # With these the rows of a file are not its lines below the first.
 _UNNUMBERED = frozenset({"comment", "skip_rows", "header"})
 
@@ -66,7 +66,13 @@ def _option(name: str, words: str, metavar: str, *, several: bool = False) -> in
 # Of the upload; the server's own defaults hold where none is given.
 CSV = (
     _option("delimiter", "CSV: between cells; by default as found in the header.", "CHARACTER"),
-    _option("decimal", "CSV: the decimal sign, a point by default.", ".|,"),
+    _option(
+        "decimal",
+        "Text: the decimal sign, in all columns or one; may be repeated. In a CSV a point by"
+        " default.",
+        "[COLUMN:].|,",
+        several=True,
+    ),
     _option(
         "encoding",
         "CSV: of the text, by default utf-8, or utf-16 where its first bytes say so.",
@@ -75,24 +81,24 @@ CSV = (
     _option("comment", "CSV: how lines begin that are left out.", "#"),
     _option("skip_rows", "CSV: lines before the names to leave out.", "INTEGER"),
     _option("header", "CSV: absent where the first line is a row.", "present|absent"),
-    _option("null_values", "CSV: words for a missing cell, separated by commas.", "WORDS"),
-    _option("text", "CSV: columns to keep as text, separated by commas.", "COLUMNS", several=True),
+    _option("null_values", "Text: words for a missing cell, separated by commas.", "WORDS"),
+    _option("text", "Text: columns to keep as text, separated by commas.", "COLUMNS", several=True),
     _option(
         "thousands",
-        "CSV: what groups digits by three, in all columns or one; may be repeated.",
+        "Text: what groups digits by three, in all columns or one; may be repeated.",
         "[COLUMN:],|.|'|SPACE",
         several=True,
     ),
     _option(
         "strip",
-        "CSV: a text beside numbers to take off, such as $ or %; may be repeated. () reads (12)"
+        "Text: a text beside numbers to take off, such as $ or %; may be repeated. () reads (12)"
         " as -12, - reads 12- as -12.",
         "[COLUMN:]TEXT",
         several=True,
     ),
     _option(
         "dates",
-        "CSV: what to make of ISO dates; days count from the first. May be repeated.",
+        "Text: what to make of ISO dates; days count from the first. May be repeated.",
         "[COLUMN:]days|year|month|weekday",
         several=True,
     ),
@@ -155,7 +161,7 @@ def stored(
     with opened(source) as path:
         told = name or (None if source.words != _STDIN else "standard input")
         try:
-            about = needed if is_csv(path) else {}
+            about = needed if _has_names(path) else {}
             return client.upload(path, name=told, **{**about, **source.csv_options})
         except InvalidInput as error:
             if source.words != _STDIN and not _UNNUMBERED & source.csv_options.keys():
@@ -190,10 +196,9 @@ def opened(source: Source) -> Iterator[Path]:
         yield path
 
 
-def is_csv(path: Path) -> bool:
-    """Whether a file is one, by its name."""
-    packed = path.suffix.lower() == ".gz"
-    return (path.with_suffix("") if packed else path).suffix.lower() in _TEXT_SUFFIXES
+def _has_names(path: Path) -> bool:
+    """Whether a file's columns have names, by its own name."""
+    return SUFFIXES.get(inner_suffix(path)) not in ARRAYS
 
 
 def _copy(first: bytes, rest: IO[bytes], file: IO[bytes]) -> None:

@@ -30,14 +30,15 @@ _WRITING = ("unseen",)
 _FIELDS = frozenset({*OPTIONS, *_READING, *_WRITING})
 # Of a question about a model; a column may have such a name, so they count where they were typed.
 _ASKING = frozenset({"level", "interval", "covariance"})
-# Words that are fields and nothing else: no sentence has them by chance. "decimal sign" is one.
-_SURE = [name for name in _FIELDS if "_" in name] + ["delimiter", r"decimal(?! sign)"]
+# Words that are fields and nothing else: no sentence has them by chance, as it may have delimiter.
+_SURE = [name for name in _FIELDS if "_" in name]
 _OF_ALL = "|".join(sorted(_FIELDS, key=len, reverse=True))
 _WORDS = re.compile(
     r"(?P<quoted>'(?:[^'\\]|\\.)*')"
     rf'|\b(?:S|s)et (?P<set>{_OF_ALL}) to "?(?P<value>[\w.+-]*\w)"?'
     r'|(?P<or>,? or) to "?(?P<other>[\w.+-]*\w)"?'
     rf"|\b(?P<given>{_OF_ALL})=(?P<as>[^\s;]*)"
+    rf"|\bsee (?P<seen>(?:{_OF_ALL})(?: and (?:{_OF_ALL}))*)\b"
     rf"|\b(?:hyperparameters\.)?(?P<name>{'|'.join(_SURE)})\b(?!=)"
 )
 
@@ -87,6 +88,8 @@ def _option(found: re.Match[str]) -> str:
         return f"{start} {_setting(found['set'], found['value'])}"
     if found["given"]:
         return f"{dashed(found['given'])} {found['as']}"
+    if found["seen"]:
+        return f"see {' and '.join(map(dashed, found['seen'].split(' and ')))}"
     return dashed(found["name"])
 
 

@@ -24,11 +24,12 @@ from service.answers import answer
 from service.arrivals import Upload, UploadOptions, arrived
 from service.bodies import parse
 from service.dependencies import GUARDS, DatasetCursor, DatasetId, Filter, Limit, Parts, PartsOf
+from service.inline_data import written_for
 from service.openapi import body_of, refusals
 from service.uploads import Stored, kept_with_row, link, store, stored_source
 from storage.arrow import open_table
-from storage.artefacts import FACTORS, no_room_is_storage_full
-from storage.ingest import Ingested, canonical_json, ingest_json
+from storage.artefacts import FACTORS
+from storage.ingest import Ingested, JsonTable
 from storage.ingest_files import Order
 from storage.leases import StoredData
 
@@ -99,9 +100,13 @@ def _ingested(
     parts: Parts, upload: Upload, options: UploadOptions, *, name: str | None
 ) -> Ingested:
     options.refuse_unfit(upload.format)
-    if upload.format is UploadFormat.JSON:
-        return ingest_json(parse(upload.json, INLINE_DATA), name=name, brief=False)
-    return parts.files.ingest(_order(parts, upload, options, name=name))
+    order = _order(parts, upload, options, name=name)
+    if upload.format is not UploadFormat.JSON:
+        return parts.files.ingest(order)
+    table = JsonTable.of(parse(upload.json, INLINE_DATA))
+    if table.has_text or (options.read_text and not table.is_xy):
+        return parts.files.ingest(written_for(order, table))
+    return table.ingested(name=name, brief=False)
 
 
 def _order(parts: Parts, upload: Upload, options: UploadOptions, *, name: str | None) -> Order:
@@ -155,10 +160,7 @@ def _appended(
     update: dict[str, object] = {"parent": below}
     options.refuse_unfit(upload.format)
     if upload.format is UploadFormat.JSON:
-        rows = canonical_json(parse(upload.json, INLINE_DATA))
-        with no_room_is_storage_full():
-            upload.path.write_bytes(rows)
-        update["format"] = UploadFormat.ARROW_FILE
+        order = written_for(order, JsonTable.of(parse(upload.json, INLINE_DATA)))
     return parts.files.ingest(order.model_copy(update=update))
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, TypeAdapter
 
-from descend.datasets import MEDIA_TYPES, Cell, Matrix, UploadFormat
+from descend.datasets import MEDIA_TYPES, Cell, Matrix, TableCell, UploadFormat
 from descend.encoding import Unseen
 from descend.errors import InvalidInput
 from descend.models import LinearModel
@@ -59,12 +59,12 @@ class PredictRows(BaseModel):
     interval: AskedInterval | None = None
 
 
-class PredictTable(RootModel[list[dict[str, Cell]]]):
+class PredictTable(RootModel[list[dict[str, TableCell]]]):
     """A table of records: the model's columns are found by name, the others left alone."""
 
     model_config = ConfigDict(frozen=True)
 
-    root: Annotated[list[dict[str, Cell]], Field(min_length=1, fail_fast=True)]
+    root: Annotated[list[dict[str, TableCell]], Field(min_length=1, fail_fast=True)]
 
 
 def _kind_of_rows(value: object) -> str:
@@ -123,7 +123,7 @@ class Asked:
 class PredictRecords:
     """A table of records, and what is asked of them."""
 
-    records: list[dict[str, Cell]]
+    records: list[dict[str, TableCell]]
     unseen: Unseen
     interval: AskedInterval | None
 

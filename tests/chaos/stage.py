@@ -24,7 +24,7 @@ from descend.datasets import InlineXY
 from descend.ids import new_id
 from descend.jobs import Hyperparameters, Job, JobKind, JobSpec, JobState
 from storage.database import Database, Transaction
-from storage.ingest import ingest_json
+from storage.ingest import JsonTable
 from storage.migrate import migrate
 from tests.servers import Broker, Program, ending, until, worker
 from workers import training
@@ -325,7 +325,7 @@ def _add(
     more: Mapping[str, object],
     kind: JobKind = JobKind.TRAIN,
 ) -> None:
-    found = ingest_json(lesson.data(), name=None)
+    found = JsonTable.of(lesson.data()).ingested(name=None)
     given = {"dataset": found.dataset.id, "hyperparameters": lesson.hyperparameters()} | more
     spec = JobSpec.model_validate(given)
     tx.jobs.add(

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,28 @@ def test_lines_of_json_are_cut_between_lines_and_a_short_file_not_at_all(tmp_pat
         '{"a": 3}',
     ]
     assert [piece for _, piece in pieces(path, 10)] == [path]
+
+
+LATER = [{"rent": "$1,330", "tags": ["a"]}, {"rent": "$1,400", "tags": None}]
+
+
+@pytest.mark.parametrize("name", ["rents.json", "rents.ndjson"])
+def test_text_of_numbers_in_json_is_read_by_the_options_that_the_refusal_types(
+    descend: Command, folder: Path, name: str
+) -> None:
+    rows = [{"area": area, "rent": f"${1000 + 10 * area:,}"} for area in (33, 32, 58, 40)]
+    for file, records in ((name, rows), (f"later_{name}", LATER)):
+        lines = [json.dumps(row) for row in records]
+        text = "\n".join(lines) if name.endswith("ndjson") else f"[{','.join(lines)}]"
+        (folder / file).write_text(text)
+
+    refused = descend("train", name, "--target", "area", "--optimizer", "exact")
+    found = re.search(r"To have it read, add: (.*)", refused.err)
+    assert found is not None, refused.err
+    typed = shlex.split(found[1])
+    ended = descend("train", name, "--target", "area", "--optimizer", "exact", "--json", *typed)
+    told = descend("predict", json.loads(ended.out)["model_id"], f"later_{name}", *typed)
+
+    assert typed == ["--thousands", "rent:,", "--strip", "rent:$"]
+    assert ended.code == 0, ended.err
+    assert [float(one) for one in told.out.split()[1:]] == pytest.approx([33, 40])

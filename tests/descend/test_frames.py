@@ -130,10 +130,23 @@ def test_categories_of_numbers_are_sent_as_levels_and_decimals_as_numbers() -> N
             "flag": ["true", "false", None],
             "town": ["Ulm", None, "Bonn"],
             "money": [1.25, None, 10000000000.5],
-        }
+        },
+        "text": ["zone", "half", "flag", "town"],
     }
     money = pl.Series("money", [Decimal("1.25"), None])
     assert cells_of("money", money) == [1.25, None]
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical(), pl.Enum(["1", "2"])], ids=str)
+def test_what_is_declared_a_category_is_sent_as_one_in_every_form(
+    dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = {"zone": pl.Series(["1", "2"], dtype=dtype), "code": pl.Series(["1", "2"])}
+
+    assert (frames.inline_columns(columns) or {})["text"] == ["zone"]
+    assert frames.columns_body(columns).text == ("zone",)
+    monkeypatch.setattr(frames, "find_spec", lambda _: None)
+    assert frames.columns_body(columns).text == ("zone",)
 
 
 @pytest.mark.parametrize("n_rows", [2, frames.INLINE_CELLS])

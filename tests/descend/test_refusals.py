@@ -1,5 +1,11 @@
 """Refusals in the command line's words, and in one sentence where a field takes several kinds."""
 
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from descend.choices import of_several
@@ -28,12 +34,33 @@ MISSING = 'column \'a\' has 1 missing cell: set missing to "drop", or to "mean",
             "1.5e-07, or --learning-rate auto",
         ),
         ("hyperparameters.max_epochs: lower it", "--max-epochs: lower it"),
+        ("(see thousands and decimal)", "(see --thousands and --decimal)"),
+        ("the delimiter is ';', as found in the header", "the delimiter is ';', as found"),
+        ("'.' is the decimal sign: it cannot", "is the decimal sign: it"),
+        ("a wrong delimiter: send delimiter=;", "a wrong delimiter: send --delimiter ;"),
         ("column 'max_epochs' is empty", "column 'max_epochs' is empty"),
         ("name a column, with text or not", "name a column, with text or not"),
     ],
 )
 def test_fields_become_the_options_that_set_them(told: str, typed: str) -> None:
     assert typed in in_options(told)
+
+
+def test_what_the_service_says_of_files_and_columns_stays_a_sentence() -> None:
+    told = [in_options(text) for module in ("storage", "service") for text in literals(module)]
+
+    assert len(told) > 1000
+    assert [one for one in told if re.search(r"\b(?:the|an?|is|no|of|wrong) --(?!name)", one)] == []
+    assert any("see --delimiter and --decimal" in one for one in told)
+
+
+def literals(package: str) -> Iterator[str]:
+    """Yield the texts in a package's code, each piece of an f-string; not its docstrings."""
+    for path in sorted(Path(str(importlib.import_module(package).__file__)).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and not text.endswith((".\n    ", ".")):
+                yield text
 
 
 def test_a_column_with_spaces_is_quoted_for_a_shell() -> None:

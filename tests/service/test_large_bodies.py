@@ -27,7 +27,7 @@ from service.settings import ServiceSettings
 from service.shares import Shares
 from service.submission import JOB_SPEC
 from storage.database import Database
-from storage.ingest import ingest_json
+from storage.ingest import JsonTable
 from tests.service.conftest import serving, store_model
 
 N = 30_000  # rows of a body that has several pieces
@@ -59,7 +59,7 @@ def test_x_y_and_weights_are_the_same_numbers_bit_for_bit() -> None:
     for found, given_ in ((data.X, X), (data.y, Y), (data.sample_weight, WEIGHTS)):
         assert np.array_equal(found, np.array(given_))
     assert np.array_equal(spec.dataset.y, np.column_stack([Y, Y]))
-    assert ingest_json(data, name=None).dataset.n_rows == N
+    assert JsonTable.of(data).ingested(name=None).dataset.n_rows == N
 
 
 def test_records_are_the_same_whatever_their_texts_hold() -> None:

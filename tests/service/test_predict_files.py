@@ -147,7 +147,7 @@ def test_a_csv_is_read_as_its_options_say(client: TestClient, mixed: str) -> Non
     assert answer.json() == plain
     assert predict(client, mixed, gzip.compress(text), headers={"content-encoding": "gzip"},
                    **options).json() == plain  # fmt: skip
-    for option, value in options.items():
+    for option, value in (("delimiter", ";"), ("encoding", "latin-1")):
         refused = predict(client, mixed, b"{}", NDJSON, **{option: value})
         assert (refused.status_code, refused.json()["param"]) == (422, option)
 
@@ -166,7 +166,7 @@ def test_a_csv_is_read_as_its_options_say(client: TestClient, mixed: str) -> Non
         (CSV, b"age,zip\n1,Bonn\n", "paid", "there is no column 'paid'"),
         (CSV, b"age,zip,paid\n", None, "no rows"),
         (NDJSON, b'{"age": 1, "zip": "Bonn"}\n', "paid", "there is no column 'paid'"),
-        (NDJSON, b'{"age": "7351731", "zip": "Bonn", "paid": 1}\n', "age", "row 1: .*is a number"),
+        (NDJSON, b'{"age": "7351731", "zip": "Bonn", "paid": 1}\n', "age", "decimal=age:."),
         (NDJSON, b'{"age": true, "zip": "Bonn", "paid": 1}\n', "age", "row 1: .*is a number"),
         (NDJSON, b'{"age": 1, "zip": 4711, "paid": 1}\n', "zip", "row 1: .*not trained on"),
         (NDJSON, b'{"age": 1, "zip": "Bonner", "paid": 1}\n', "zip", "row 1: .*not trained on"),

@@ -151,11 +151,11 @@ def test_years_and_numbers_one_behind_the_other_are_names(csv: Csv, header: str)
 @pytest.mark.parametrize(
     ("content", "options", "delimiter"),
     [
-        ("town;temperature, C;load\n0;10,5;1\n1;11,5;4\n", {"decimal": ","}, ";"),
-        ("a;b\n1,5;2,5\n3,5;4,5\n", {"decimal": ","}, ";"),
+        ("town;temperature, C;load\n0;10,5;1\n1;11,5;4\n", {"decimal": (",",)}, ";"),
+        ("a;b\n1,5;2,5\n3,5;4,5\n", {"decimal": (",",)}, ";"),
         ('name,note\n1,"x;y"\n2,"z;w"\n', {}, ","),
         ("name\tnote, long\nA, B\t1\nC, D\t2\n", {}, "\t"),
-        ("a|b\n1,5|2\n2,5|3\n", {"decimal": ","}, "|"),
+        ("a|b\n1,5|2\n2,5|3\n", {"decimal": (",",)}, "|"),
         ("a,b;c\n1,2\n3,4\n", {}, ","),
     ],
 )

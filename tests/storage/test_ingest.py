@@ -11,7 +11,7 @@ from descend.datasets import ColumnType, InlineColumns, InlineXY, UploadFormat
 from descend.errors import CorruptArtefact, InvalidDataset
 from descend.limits import INLINE_IN_ROW_BYTES
 from storage.arrow_writer import arrow_of_floats
-from storage.ingest import Ingested, ingest_json, ingested_at, read_columns
+from storage.ingest import Ingested, JsonTable, ingested_at, read_columns
 from storage.ingest_files import Order, ingest_file
 
 SECRET = "7351731"
@@ -39,7 +39,7 @@ def columns_of(ingested: Ingested) -> dict[str, list[float]]:
 def test_X_and_y_become_named_columns_with_defaults() -> None:
     data = InlineXY(X=[[1.0, 2.0], [3.0, 4.0]], y=[5.0, 6.0], sample_weight=[1.0, 0.5])
 
-    ingested = ingest_json(data, name="lesson")
+    ingested = JsonTable.of(data).ingested(name="lesson")
 
     assert columns_of(ingested) == {
         "x0": [1, 3],
@@ -53,7 +53,9 @@ def test_X_and_y_become_named_columns_with_defaults() -> None:
 
 
 def test_several_targets_are_numbered() -> None:
-    ingested = ingest_json(InlineXY(X=[[1.0], [2.0]], y=[[5.0, 6.0], [7.0, 8.0]]), name=None)
+    ingested = JsonTable.of(InlineXY(X=[[1.0], [2.0]], y=[[5.0, 6.0], [7.0, 8.0]])).ingested(
+        name=None
+    )
 
     assert ingested.dataset.default_target == ["y0", "y1"]
     assert columns_of(ingested)["y1"] == [6, 8]
@@ -69,7 +71,7 @@ def test_inline_columns_keep_their_types_and_gaps() -> None:
         }
     )
 
-    ingested = ingest_json(data, name=None)
+    ingested = JsonTable.of(data).ingested(name=None)
 
     price, sold, town, gone = ingested.dataset.columns
     assert [c.dtype for c in (price, sold, town, gone)] == ["float64", "bool", "string", "float64"]
@@ -84,7 +86,7 @@ def test_a_column_of_mixed_cells_is_refused_by_name_and_row() -> None:
     data = InlineColumns(columns={"a": [1, 2, SECRET]})
 
     with pytest.raises(InvalidDataset, match=r"'a'.*row 3") as refusal:
-        ingest_json(data, name=None)
+        JsonTable.of(data).ingested(name=None)
 
     assert SECRET not in str(refusal.value)
 
@@ -93,7 +95,7 @@ def test_large_inline_data_waits_in_memory_for_a_file() -> None:
     rows = INLINE_IN_ROW_BYTES // 8
     data = InlineXY(X=[[float(i)] for i in range(rows)], y=[1.0] * rows)
 
-    ingested = ingest_json(data, name=None)
+    ingested = JsonTable.of(data).ingested(name=None)
 
     assert ingested.is_large
     assert ingested.path is None
@@ -126,7 +128,7 @@ def test_numbers_are_read_as_exactly_as_python_reads_them(csv) -> None:  # type:
 
 
 def test_decimal_commas_other_delimiters_and_words_for_nothing(csv) -> None:  # type: ignore[no-untyped-def]
-    ingested = csv("a;b\n1,5;NA\n-2,5e3;7\n", delimiter=";", decimal=",", null_values=("NA",))
+    ingested = csv("a;b\n1,5;NA\n-2,5e3;7\n", delimiter=";", decimal=(",",), null_values=("NA",))
 
     np.testing.assert_equal(columns_of(ingested), {"a": [1.5, -2500], "b": [np.nan, 7]})
 
@@ -135,9 +137,9 @@ def test_points_in_a_file_with_decimal_commas_are_not_guessed_at(csv) -> None:  
     text = "a;b\n1,5;1\n1.234;2\n"
 
     with pytest.raises(InvalidDataset, match=r"groups of three with '\.': row 2\. Send thousands"):
-        csv(text, delimiter=";", decimal=",")
+        csv(text, delimiter=";", decimal=(",",))
 
-    ingested = csv(text, delimiter=";", decimal=",", thousands=("a:.",))
+    ingested = csv(text, delimiter=";", decimal=(",",), thousands=("a:.",))
     assert columns_of(ingested)["a"] == [1.5, 1234]
 
 
@@ -321,7 +323,7 @@ def test_columns_that_surprise_are_warned_about(csv) -> None:  # type: ignore[no
 def test_integers_in_a_request_that_float64_cannot_hold_are_told(
     data: InlineXY | InlineColumns, *, brief: bool
 ) -> None:
-    told = ingest_json(data, name=None, brief=brief).dataset.warnings
+    told = JsonTable.of(data).ingested(name=None, brief=brief).dataset.warnings
 
     assert any(
         "column 'x0' has numbers beyond 2^53: float64 keeps 16 digits" in one for one in told
@@ -330,7 +332,7 @@ def test_integers_in_a_request_that_float64_cannot_hold_are_told(
 
 
 def test_the_canonical_file_is_one_that_other_tools_read() -> None:
-    ingested = ingest_json(InlineXY(X=[[1.0], [2.0]], y=[3.0, 4.0]), name=None)
+    ingested = JsonTable.of(InlineXY(X=[[1.0], [2.0]], y=[3.0, 4.0])).ingested(name=None)
     assert ingested.inline is not None
 
     frame = pl.read_ipc(ingested.inline)
@@ -370,7 +372,9 @@ def test_a_column_of_one_batch_is_a_view_of_the_file(tmp_path: Path) -> None:
 
 
 def test_columns_that_are_not_numbers_or_not_there_are_refused() -> None:
-    ingested = ingest_json(InlineColumns(columns={"a": [1.0], "town": ["Ulm"]}), name=None)
+    ingested = JsonTable.of(InlineColumns(columns={"a": [1.0], "town": ["Ulm"]})).ingested(
+        name=None
+    )
     assert ingested.inline is not None
 
     for name in ("town", "b"):
@@ -379,7 +383,7 @@ def test_columns_that_are_not_numbers_or_not_there_are_refused() -> None:
 
 
 def test_a_file_that_is_cut_or_changed_is_corrupt() -> None:
-    content = ingest_json(InlineXY(X=[[1.0], [2.0]], y=[3.0, 4.0]), name=None).inline
+    content = JsonTable.of(InlineXY(X=[[1.0], [2.0]], y=[3.0, 4.0])).ingested(name=None).inline
     assert content is not None
     for broken in (b"", b"ARROW1", content[:-20], content[: len(content) // 2] + content[-6:]):
         with pytest.raises(CorruptArtefact):

@@ -306,7 +306,7 @@ def test_long_ndjson_is_read_in_batches(ingest: Ingest, tmp_path: Path) -> None:
         (b'{"a": 1}\n{"a": 7351731', "line 2 is not JSON"),
         (b'{"a": 1}\n\n{"a": "7351731"}', "row 2 of column 'a' is of another type"),
         (b'{"a": 1}\n{"a": true}', "row 2 of column 'a' is of another type"),
-        (b'{"a": 1}\n{"a": [7351731]}', "row 2 of column 'a' is a list"),
+        (b'{"a": [7351731]}', "'a' holds list values"),
         (b'{"a": 1, "a": 2}', "line 1 names a column twice"),
         (b'{"a": NaN}', "line 1 holds NaN"),
         (b'{"a": 1e999}', "row 1 of column 'a' is too large"),

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from descend.jobs import JobSpec
 from service.admission import admit
 from service.bodies import parse
-from storage.ingest import ingest_json
+from storage.ingest import JsonTable
 from tests.workers.tables import assignment
 from workers.batch import load, work_on
 from workers.orders import Assignment
@@ -171,7 +171,7 @@ def assigned(body: dict[str, Any], **more: object) -> Assignment:
     """
     spec = parse(to_json(body), SPEC)
     assert not isinstance(spec.dataset, str)
-    ingested = ingest_json(spec.dataset, name=None)
+    ingested = JsonTable.of(spec.dataset).ingested(name=None)
     columns = admit(spec, ingested.dataset)
     assert ingested.inline is not None
     return assignment(

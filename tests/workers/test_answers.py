@@ -14,7 +14,7 @@ from descend.gradients import Gradients
 from descend.jobs import Hyperparameters, JobKind, JobState, StopReason
 from descend.plans import Plan
 from storage.database import Database
-from storage.ingest import ingest_json
+from storage.ingest import JsonTable
 from storage.leases import Outcome
 from tests.storage.acts import claim, submit
 from tests.workers.tables import assignment as job_on
@@ -32,7 +32,9 @@ AT = {"coef": [[1.5]], "intercept": [0.5], "features": ["x0"]}
 
 
 def assignment(kind: JobKind, **hyperparameters: object) -> Assignment:
-    data = ingest_json(InlineXY(X=[[1.0], [2.0], [3.0], [5.0]], y=[2.0, 4.1, 5.9, 10.0]), name=None)
+    data = JsonTable.of(InlineXY(X=[[1.0], [2.0], [3.0], [5.0]], y=[2.0, 4.1, 5.9, 10.0])).ingested(
+        name=None
+    )
     assert data.inline is not None
     return Assignment(
         job_id="job_1",

@@ -12,7 +12,7 @@ import torch
 
 from descend.jobs import Job, JobState, StopReason
 from storage.artefacts import LocalArtefacts
-from storage.ingest import ingest_json
+from storage.ingest import JsonTable
 from tests.chaos.stage import LEASE_SECONDS, Lesson, Stage
 from tests.servers import Program, is_alive, until
 
@@ -177,7 +177,7 @@ def test_data_that_cannot_train_fails_with_its_code_and_the_neighbour_goes_on(
 
 
 def test_data_in_the_artefact_store_is_read_from_its_file(stage: Stage) -> None:
-    found = ingest_json(SHORT.data(), name=None)
+    found = JsonTable.of(SHORT.data()).ingested(name=None)
     assert found.inline is not None
     LocalArtefacts(stage.folder / "data" / "artefacts").put("datasets/1", found.inline)
 
