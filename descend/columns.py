@@ -4,6 +4,7 @@ pandas and polars are used where the caller has them, and are imported by nobody
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = [
 Columns = dict[str, Any]  # by name: a pandas or polars Series, an array, or a list
 
 _CELLS = (bool, int, float, str, type(None))
+_FLOAT_DIGITS = 16
 _TIMES = (np.datetime64, np.timedelta64)
 
 
@@ -84,7 +86,15 @@ def cells_of(name: str, values: Any) -> list[Any]:
     else:
         cells = list(values)  # numpy's own: tolist() makes a bare number of a date in nanoseconds
     read = [_cell(name, cell) for cell in cells]
+    if any(isinstance(cell, Decimal) and _is_long(cell) for cell in cells):
+        told = f"column {name!r} has decimals of more than 16 digits: float64 keeps 16"
+        warnings.warn(told, stacklevel=2)
     return [_level(cell) for cell in read] if package == "pandas" and is_category(values) else read
+
+
+def _is_long(cell: Decimal) -> bool:
+    digits = "".join(map(str, cell.as_tuple().digits))
+    return len(digits.strip("0")) > _FLOAT_DIGITS
 
 
 def is_category(values: Any) -> bool:

@@ -176,6 +176,9 @@ def _arrow_stream(columns: Columns) -> bytes:
     made = {name: _series(name, values) for name, values in columns.items()}
     try:
         frame = polars.DataFrame(made)
+        # Arrow has no integers of 128 bits; decimals keep every digit, and the server says so.
+        wide = polars.selectors.by_dtype(polars.Int128, polars.UInt128)
+        frame = frame.with_columns(wide.cast(polars.Decimal(38, 0)))
     except (TypeError, ValueError, polars.exceptions.PolarsError) as error:
         raise InvalidInput(f"the table cannot be written: {error}") from error
     file = BytesIO()

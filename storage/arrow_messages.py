@@ -73,6 +73,12 @@ class _Claims:
         if message.kind == _SCHEMA and self.schema is None:
             self.schema = read_schema(message.header)
             check_names(self.schema.names)
+            for name in self.schema.wide:
+                raise InvalidDataset(
+                    f"column {name!r} holds integers of more than 64 bits, which Arrow has not:"
+                    " make them decimals, or float64",
+                    param=name,
+                )
         elif message.kind == _BATCH and self.schema is not None:
             self.n_rows += self._checked(file, message, message.header)
         elif message.kind == _DICTIONARY and self.schema is not None:

@@ -13,6 +13,7 @@ from storage.arrow import FlatTable, flat_root
 __all__ = ["ArrowSchema", "read_schema", "schema_of_message"]
 
 _MOST_DEPTH, _MOST_FIELDS = 32, 20_000
+_INT, _INT_BITS = 2, 64
 _DECIMAL, _TEMPORAL = 7, {8: "date", 10: "timestamp"}
 # What is neither numbers, nor true and false, nor text.
 _UNREADABLE = _TEMPORAL | {
@@ -30,6 +31,7 @@ class ArrowSchema:
     names: list[str] = field(default_factory=list)
     categories: frozenset[str] = frozenset()
     unreadable: dict[str, str] = field(default_factory=dict)
+    wide: tuple[str, ...] = ()  # with integers of more than 64 bits, at any depth
 
     @property
     def foreign(self) -> set[str]:
@@ -51,6 +53,7 @@ def read_schema(schema: FlatTable) -> ArrowSchema:
         names=[name for name, _ in fields],
         categories=frozenset(name for name, one in fields if one.table(4) is not None),
         unreadable={name: kind for name, kind in kinds.items() if kind is not None},
+        wide=tuple(name for name, one in fields if _is_wide(one)),
     )
 
 
@@ -76,6 +79,14 @@ def _check_inner(outer: list[FlatTable]) -> None:
         if not level:
             return
     raise ValueError("no schema")
+
+
+def _is_wide(one: FlatTable) -> bool:
+    """Whether a field, whose depth was checked, is or holds integers that arro3 ends itself at."""
+    details = one.table(3)
+    if one.number(2, "<B") == _INT and details is not None and details.number(0, "<i") > _INT_BITS:
+        return True
+    return any(map(_is_wide, one.tables(5)))
 
 
 def _unreadable(one: FlatTable) -> str | None:

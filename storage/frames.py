@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scan", "Written", "check_size", "refuse_infinity", "write_frame"]
 
+_FLOAT_DIGITS = 16
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -89,6 +90,7 @@ def write_frame(scan: Scan, target: Path, form: CsvForm) -> Written:
     levels = {n for n in categories if schema[n].is_numeric() or _is_whole(schema[n])}
     levels |= {n for n in texts if not form.known and _is_whole(schema[n])}
     _sink(frame, target, [*_canonical_columns(frame, names, levels), *_derived(made, schema)])
+    long = _long_decimals(frame, [n for n in names if schema[n].is_decimal()])
     told = read_texts(target, TextCells(form, reading), categories)
     return Written(
         [UnreadableColumn(name=name, type=kind) for name, kind in types.items()],
@@ -103,6 +105,7 @@ def write_frame(scan: Scan, target: Path, form: CsvForm) -> Written:
             *_warnings(
                 made, unnamed, [n for n in texts if schema[n].is_float() and not form.known]
             ),
+            *long,
             *told,
         ],
     )
@@ -233,6 +236,22 @@ def refuse_infinity(path: Path) -> None:
                     param=name,
                 )
         row += batch.n_rows
+
+
+def _long_decimals(frame: "pl.LazyFrame", names: list[str]) -> list[str]:
+    """Name columns of decimals with more digits than float64 keeps, on either side of the point."""
+    import polars as pl
+
+    if not names:
+        return []
+    written = pl.col(names).cast(pl.String).str.replace_all(r"[-.]", "")
+    digits = written.str.strip_chars_start("0").str.strip_chars_end("0").str.len_bytes().max()
+    found = frame.select(digits.fill_null(0)).collect(engine="streaming").row(0, named=True)
+    return [
+        f"column {name!r} has decimals of more than 16 digits: float64 keeps 16"
+        for name, most in found.items()
+        if most > _FLOAT_DIGITS
+    ]
 
 
 def _beyond_int64(scan: "pl.LazyFrame", names: list[str]) -> set[str]:

@@ -137,6 +137,19 @@ def test_categories_of_numbers_are_sent_as_levels_and_decimals_as_numbers() -> N
     assert cells_of("money", money) == [1.25, None]
 
 
+@pytest.mark.parametrize("hold", [pd.DataFrame, pl.DataFrame, dict], ids=lambda one: one.__name__)
+def test_digits_beyond_a_float_are_told_or_sent(hold: Callable[[dict[str, Any]], Any]) -> None:
+    fits = frames.columns_of(hold({"x": [Decimal("0.1"), Decimal("123456789012345.5")]}))
+    long = frames.columns_of(hold({"x": [Decimal("0.12345678901234567"), Decimal(1)]}))
+    whole = frames.columns_of(hold({"x": [2**70, 1]}))
+
+    assert frames.inline_columns(fits) == {"columns": {"x": [0.1, 123456789012345.5]}}
+    with pytest.warns(UserWarning, match="'x' has decimals of more than 16 digits"):
+        frames.inline_columns(long)
+    sent = pl.read_ipc_stream(frames.columns_body(whole).content)  # type: ignore[arg-type]
+    assert sent["x"].to_list() == [Decimal(2**70), Decimal(1)]
+
+
 @pytest.mark.parametrize("dtype", [pl.Categorical(), pl.Enum(["1", "2"])], ids=str)
 def test_what_is_declared_a_category_is_sent_as_one_in_every_form(
     dtype: Any, monkeypatch: pytest.MonkeyPatch

@@ -141,6 +141,7 @@ BEYOND = [
             ([LONG, 2], pl.Int64),
             ([2**64 - 1, 2], pl.UInt64),
             ([Decimal("12345678901234567.5"), Decimal(2)], pl.Decimal(20, 1)),
+            ([Decimal("0.12345678901234567"), Decimal(2)], pl.Decimal(20, 17)),
         )
     ],
 ]
@@ -155,6 +156,28 @@ def test_integers_that_float64_cannot_hold_are_told_in_every_format(
     assert "column 'a' has" in told
     assert "float64" in told
     assert "column 'b' has" not in told
+
+
+@pytest.mark.parametrize("format_", TYPED, ids=lambda f: f.value)
+def test_decimals_that_float64_keeps_are_not_told(ingest: Ingest, format_: UploadFormat) -> None:
+    cells = [Decimal("1234567.5"), Decimal("-0.1"), None]
+    frame = pl.DataFrame({"a": pl.Series(cells, dtype=pl.Decimal(38, 18)), "b": [1, 3, 4]})
+
+    assert not any("digits" in told for told in ingest(format_, written(frame, format_)).warnings)
+
+
+@pytest.mark.parametrize("format_", TYPED[1:], ids=lambda f: f.value)
+@pytest.mark.parametrize("dtype", [pl.Int128, pl.List(pl.Int128)], ids=str)
+def test_integers_that_arrow_has_not_are_refused_by_their_column(
+    ingest: Ingest, format_: UploadFormat, dtype: Any
+) -> None:
+    cell = 2**70 if dtype == pl.Int128 else [2**70]
+    frame = pl.DataFrame({"a": pl.Series([cell, None], dtype=dtype), "b": [1, 3]})
+
+    with pytest.raises(InvalidDataset, match="'a' holds integers of more than 64 bits") as refusal:
+        ingest(format_, written(frame, format_))
+
+    assert refusal.value.param == "a"
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
