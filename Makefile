@@ -34,8 +34,8 @@ demo: $(RUNS) ## Start everything, train on three data sets, show the curves, st
 up: $(RUNS) ## Serve on http://127.0.0.1:8000 until Ctrl-C (options: make up ARGS="--port 0")
 	@$(BIN)/descend up $(ARGS)
 
-# Most of a test is waiting for processes, so that a core has room for more than one.
-TESTS_AT_ONCE ?= 2
+# Much of a test is waiting for processes, so that two cores have room for three.
+TESTS_AT_ONCE ?= 3
 
 test: $(INSTALLED) ## Run the tests (options: make test ARGS="-k history")
 	@$(BIN)/pytest -n $(TESTS_AT_ONCE) -m "not chaos and not wheel and not client and not compose and not hostile and not browser" $(ARGS)
