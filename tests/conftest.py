@@ -12,6 +12,19 @@ from storage.database import Database
 from storage.migrate import migrate
 from tests.postgres import PostgresServer
 
+# What starts whole stacks takes longest, a file at a time: first, so that no core waits for it in
+# the end. The rest keeps its order.
+LONGEST_FIRST = ("e2e", "chaos", "workers", "docs", "hostile", "descend")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
