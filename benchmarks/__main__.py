@@ -31,6 +31,7 @@ MEASURES = (
     "long_history",
     "quantiles",
     "losses",
+    "sharing",
 )
 
 # figure, its least value, what it says
@@ -119,6 +120,18 @@ CLAIMS = (
         "part_exact_within_1e-9",
         1.0,
         "the same problems within 1e-9 by exact, but for the last digits of weights",
+    ),
+    (
+        "sharing",
+        "ratio_one_worker_over_two",
+        1.67,
+        "sixteen jobs that cannot train together, by one worker against by two",
+    ),
+    (
+        "sharing",
+        "part_succeeded",
+        1.0,
+        "of these jobs, each with a timeout of 20 s, the part that succeeded",
     ),
     (
         "minibatch",

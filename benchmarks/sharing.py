@@ -29,7 +29,7 @@ from tests.servers import Broker, until
 from workers import training
 
 SHORTEST, LONGEST, TIMEOUT = 6.0, 13.0, 20
-REHEARSED = 20_000
+REHEARSED, CHUNK = 60_000, 20_000  # epochs; a runner takes as many at once
 WAYS = tuple(product((0.0, 1e-3), (0.0, 0.5), ("float64", "float32"), (1, 2)))
 Job = tuple[Hyperparameters, list[str]]
 
@@ -62,7 +62,7 @@ def _seconds_per_epoch(problem: training.Problem) -> float:
     began = time.perf_counter()
     state = training.start([training.compress(problem)], "cpu", [None])
     while state.live:
-        state, _ = training.advance(state, 5000)
+        state, _ = training.advance(state, CHUNK)
     return (time.perf_counter() - began) / REHEARSED
 
 
@@ -137,13 +137,26 @@ def main() -> None:
         for n in options.workers:
             runs[n].append(measured(jobs, n, options.scale))
             print(json.dumps({n: runs[n][-1]}), flush=True)
-    medians = {n: statistics.median(one["seconds"] for one in found) for n, found in runs.items()}
-    found = {"medians": medians, "runs": runs}
-    if set(medians) >= {1, 2}:
-        found["ratio"] = medians[2] / medians[1]  # type: ignore[assignment]
+    found = figures(runs)
     print(json.dumps({key: found[key] for key in found if key != "runs"}))
     if options.json:
-        options.json.write_text(json.dumps(found))
+        options.json.write_text(json.dumps(found, indent=2))
+
+
+def figures(runs: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Medians of the seconds, their ratio, the part that succeeded and the longest idleness."""
+    medians = {n: statistics.median(one["seconds"] for one in found) for n, found in runs.items()}
+    every = [one for found in runs.values() for one in found]
+    succeeded = sum(one["states"].get("succeeded", 0) for one in every)
+    figures = {
+        "medians": medians,
+        "part_succeeded": succeeded / (len(WAYS) * len(every)),
+        "idle_at_the_end_most": max(max(one["idle_at_the_end"]) for one in every),
+        "runs": runs,
+    }
+    if set(medians) >= {1, 2}:
+        figures["ratio_one_worker_over_two"] = medians[1] / medians[2]
+    return figures
 
 
 if __name__ == "__main__":

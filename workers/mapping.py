@@ -110,4 +110,17 @@ def _cells(count: int, scratch: Path | None) -> Floats:
             os.posix_fallocate(file.fileno(), 0, 8 * count)
             return np.memmap(file, np.float64, "r+", shape=(count,))
     except OSError as error:
-        raise StorageFull from error
+        raise StorageFull(
+            f"mini-batches are drawn from the table's rows, which take {8 * count:,} bytes on the"
+            f" worker's disk, and {_free_bytes(scratch)} are free there: make room and send the job"
+            " again, or train without batch_size, which needs none",
+            param="hyperparameters.batch_size",
+        ) from error
+
+
+def _free_bytes(folder: Path) -> str:
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return "0"
+    return f"{disk.f_bavail * disk.f_frsize:,}"

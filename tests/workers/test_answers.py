@@ -82,8 +82,10 @@ def test_a_plan_of_mini_batches_puts_many_rows_where_training_puts_them(tmp_path
     data = written(tmp_path / "t.arrow", {"town": town, "y": [1.0] * n}, rows=n)
     job = job_on(data, ("town",), hyperparameters={"batch_size": 32}, kind=JobKind.PLAN)
 
-    with pytest.raises(StorageFull):  # there, and not in the system's temporary folder
+    # there, and not in the system's temporary folder
+    with pytest.raises(StorageFull, match=r"take 288,000,000 bytes .* make room and send") as lack:
         answer(job, alive=alive, scratch=tmp_path / "full")
+    assert lack.value.param == "hyperparameters.batch_size"
 
 
 @pytest.mark.parametrize("asked", [{"max_epochs": 1}, {"batch_size": 2}, {"optimizer": "lbfgs"}])
