@@ -95,7 +95,7 @@ class _Channel(Generic[P]):
 
     def tell(self, look: Look[P]) -> None:
         self.head, self.ended = look.head, look.ended
-        self.now = look.now or self.now
+        self.now = b"" if look.ended else look.now or self.now
         if look.frame:
             self._frames.append(look.frame)
             self.told += 1

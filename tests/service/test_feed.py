@@ -58,6 +58,35 @@ def test_a_viewer_that_does_not_read_costs_no_memory_and_misses_nothing(
     assert max(rows_at_once) > 100 * feeds.KEPT_FRAMES  # read from the log, in one piece
 
 
+def test_who_comes_after_the_end_is_told_the_end_last(
+    client: TestClient, database: Database
+) -> None:
+    """And not how far the job was before it, for which the channel is still open to others."""
+    job_id = submitted(client)
+    job = training(database, 100)
+
+    async def watch() -> bytes:
+        feed = Feed(JobLogs(database))
+        early = feed.follow(job_id, JobPlace())
+        await anext(early)
+        channel = feed._channels[job_id]
+        await asyncio.to_thread(job.report, 50)
+        while not channel.now:
+            await channel.changed.wait()
+        await asyncio.to_thread(job.finish)
+        while not channel.ended:
+            await channel.changed.wait()
+        late = await drained(feed.follow(job_id, JobPlace()))
+        await early.aclose()
+        return late
+
+    found = parsed(asyncio.run(watch()))
+
+    assert_tiled(found, 100)
+    assert found[-1].event == "state"
+    assert found[-1].data["data"]["state"] == "succeeded"
+
+
 def test_two_hundred_viewers_read_no_more_than_one(
     client: TestClient, counting: CountingDatabase
 ) -> None:

@@ -143,12 +143,45 @@ def shortest(
         params: [W; b], shape (columns, n_targets).
         intercept: whether the last column is the intercept's.
     """
-    columns = len(norms)
     rank = _rank(R, R.shape)
+    if 2 * rank < len(norms):
+        return _in_the_row_space(R[:rank], pivots, norms, params, intercept=intercept)
+    return _without_null_space(R[:rank], pivots, norms, params, intercept=intercept)
+
+
+def _without_null_space(
+    R: Floats, pivots: NDArray[np.integer], norms: Floats, params: Floats, *, intercept: bool
+) -> Floats:
+    """Take away the directions that R does not see; columns * (columns - rank)^2."""
+    rank, columns = R.shape
     null = np.zeros((columns, columns - rank))
-    null[pivots[:rank]] = -solve_triangular(R[:rank, :rank], R[:rank, rank:])
+    null[pivots[:rank]] = -solve_triangular(R[:, :rank], R[:, rank:])
     null[pivots[rank:]] = np.eye(columns - rank)
     null /= norms[:, np.newaxis]
     null /= np.linalg.norm(null, axis=0)
     W = slice(0, columns - intercept)
     return np.asarray(params - null @ np.linalg.lstsq(null[W], params[W], rcond=None)[0])
+
+
+def _in_the_row_space(
+    R: Floats, pivots: NDArray[np.integer], norms: Floats, params: Floats, *, intercept: bool
+) -> Floats:
+    """Find the shortest W that R maps to where it maps params; columns * rank^2.
+
+    One row, turned to hold all of the intercept's column, gives the intercept; the others give W,
+    which is shortest in the span of these rows.
+    """
+    rows = np.empty_like(R)
+    rows[:, pivots] = R
+    rows *= norms
+    goal = rows @ params
+    if intercept:
+        turned = qr(rows[:, -1:])[0].T
+        rows, goal = turned @ rows, turned @ goal
+    found = params.copy()
+    W, others = slice(0, len(norms) - intercept), slice(int(intercept), None)
+    basis, triangle = qr(rows[others, W].T, mode="economic")
+    found[W] = basis @ solve_triangular(triangle, goal[others], trans="T")
+    if intercept:
+        found[-1] = (goal[0] - rows[0, W] @ found[W]) / rows[0, -1]
+    return found

@@ -184,8 +184,8 @@ def _closeness(
     """Say how far the result is from the certified minimum; nothing where none is known."""
     minimum = setup.certificate
     if minimum is None:
-        refuted = setup.lowest is not None or state.stops.get(index) is StopReason.DIVERGED
-        return {"converged": False if refuted else None}
+        diverged = state.stops.get(index) is StopReason.DIVERGED
+        return {"converged": False if diverged else unproved(setup, loss)}
     if setup.hyperparameters.loss == "squared":
         gap = excess(setup.problem, setup.matrices(), minimum, params)
         gap += added_loss(setup, params, loss)
@@ -225,6 +225,14 @@ def verdict(setup: Setup, gap: float, near: float) -> bool | None:
     if gap <= near:
         return True
     return None if gap <= setup.rounding else False
+
+
+def unproved(setup: Setup, loss: float) -> bool | None:
+    """Say whether weights have converged whose minimum is known from above alone, or not at all.
+
+    None where no minimum was looked for, or the loss is a perfect fit's rounding.
+    """
+    return None if setup.lowest is None or loss <= setup.rounding else False
 
 
 def solved(
@@ -268,7 +276,7 @@ def solved(
         n_eval_samples=problem.n_eval,
         epochs=1,
         best_epoch=0,
-        converged=converged if minimum.proved else False,
+        converged=converged if minimum.proved else unproved(setup, loss),
         rank=minimum.rank,
         **{name: value for name, value in told.items() if value is not None and np.isfinite(value)},
     )
@@ -287,7 +295,7 @@ def distance(metrics: Metrics) -> str:
 
 def _short(setup: Setup, metrics: Metrics) -> str:
     """Say what settling means where it is no convergence."""
-    if metrics.gap is not None and metrics.converged is None:
+    if setup.lowest is not None and metrics.converged is None:
         return f"at a perfect fit: {PERFECT_FIT}"
     if metrics.gap is not None:
         asked = setup.problem.hyperparameters

@@ -44,7 +44,8 @@ def solve_piecewise(problem: Problem) -> TrainingOutcome:
     coef, intercept = setup.original(minimum.params)
     error = unrepresentable(setup, minimum.params, coef, intercept)
     metrics = _metrics(setup, minimum, coef, intercept)
-    perfect = [f"the fit is perfect: {PERFECT_FIT}"] if metrics.converged is None else []
+    perfect = metrics.converged is None
+    told = [f"the fit is perfect: {PERFECT_FIT}"] if perfect else _unproved(minimum)
     return TrainingOutcome(
         stop_reason=StopReason.SOLVED if error is None else StopReason.ERROR,
         coef=coef,
@@ -53,7 +54,7 @@ def solve_piecewise(problem: Problem) -> TrainingOutcome:
         error=error,
         resolved=setup.hyperparameters,
         engine="exact",
-        warnings=(*perfect, *_warnings(problem, minimum), *repeated_columns(problem, minimum)),
+        warnings=(*told, *_warnings(problem, minimum), *repeated_columns(problem, minimum)),
     )
 
 
@@ -76,14 +77,18 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
     )
 
 
+def _unproved(minimum: Certificate) -> list[str]:
+    if minimum.proved:
+        return []
+    return [
+        "these weights are the lowest point found, but not proved to be the minimum: the"
+        f" objective of {minimum.objective:.3g} may be too high by {minimum.error:.2g}; leave"
+        " out columns that repeat others"
+    ]
+
+
 def _warnings(problem: Problem, minimum: Certificate) -> list[str]:
     told = []
-    if not minimum.proved:
-        told.append(
-            "these weights are the lowest point found, but not proved to be the minimum: the"
-            f" objective of {minimum.objective:.3g} may be too high by {minimum.error:.2g}; leave"
-            " out columns that repeat others"
-        )
     if minimum.rank < len(minimum.params):
         where = " of the standardised weights" if problem.hyperparameters.standardize else ""
         told.append(

@@ -190,6 +190,30 @@ def test_the_smallest_weights_are_the_limit_of_ridge() -> None:
     np.testing.assert_allclose(least.params, nearly.params, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_columns", [13, 20, 200])  # fewer and more than twice the rank
+@pytest.mark.parametrize("intercept", [True, False])
+def test_the_smallest_weights_of_more_columns_than_rows(n_columns: int, *, intercept: bool) -> None:
+    rng = np.random.default_rng(n_columns)
+    X, Y = rng.normal(size=(12, n_columns)) + 3.0, rng.normal(size=(12, 2))
+    X[5], Y[5] = X[4], Y[4]  # a row that says nothing new
+    X[:, 7] = 0.0
+
+    found = solve(
+        np.concatenate([X, np.ones((12, int(intercept)))], axis=1),
+        Y,
+        n_rows=12,
+        intercept=intercept,
+    )
+
+    mean, middle = X.mean(axis=0) * intercept, Y.mean(axis=0) * intercept
+    W = np.linalg.lstsq(X - mean, Y - middle, rcond=None)[0]
+    assert found.min_norm
+    assert found.rank == 11
+    np.testing.assert_allclose(found.params[:n_columns], W, rtol=0, atol=1e-12)
+    if intercept:
+        np.testing.assert_allclose(found.params[-1], middle - mean @ W, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("n_shares", [3, 40, 150, 300])
 def test_shares_that_sum_to_1_are_one_too_many_however_they_were_rounded(n_shares: int) -> None:
     shares = np.random.default_rng(n_shares).dirichlet(np.ones(n_shares), size=2 * n_shares)

@@ -12,7 +12,9 @@ from tests.problems import CATALOGUE, RegressionProblem, outliers, random_proble
 from tests.workers.training.trained import problem_of
 from workers import training
 from workers.training.losses import Loss
+from workers.training.outcome import unproved
 from workers.training.plan import plan
+from workers.training.setup import prepare
 
 LOSSES: dict[str, dict[str, object]] = {
     "huber": {"loss": "huber", "huber_delta": 0.7},
@@ -32,6 +34,34 @@ def solved(rows: RegressionProblem, **asked: object) -> training.TrainingOutcome
     assert len(history) == history.total == 1
     assert history.train_loss[0] == outcome.metrics.train_loss
     return outcome
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e6])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_perfect_fits_rounding_is_not_said_to_be_far_from_the_minimum(
+    loss: str, scale: float
+) -> None:
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(60, 4))
+    y = scale * (X @ rng.normal(size=4)) + 1e4
+
+    outcome = solved(RegressionProblem("perfect", X, y[:, None]), **LOSSES[loss])
+
+    assert outcome.metrics.converged is not False
+    assert outcome.metrics.converged or "the fit is perfect" in " ".join(outcome.warnings)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_unproved_loss_is_no_minimum_unless_it_is_rounding(loss: str) -> None:
+    """Whether the proof of a perfect fit succeeds depends on how a kernel rounds."""
+    X = np.random.default_rng(7).normal(size=(60, 4))
+    perfect = RegressionProblem("perfect", X, 1e-3 * X[:, :1] + 1e4)
+
+    setup, _ = prepare(problem_of(perfect, **LOSSES[loss]))
+
+    assert unproved(setup, 0.0) is None
+    assert unproved(setup, setup.rounding) is None
+    assert unproved(setup, 2 * setup.rounding) is False
 
 
 PAIRS = [(name, "defaults") for name in CATALOGUE] + [
