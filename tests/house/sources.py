@@ -12,11 +12,12 @@ PACKAGES = ("descend", "storage", "service", "workers")
 def sources(*folders: str) -> dict[Path, ast.Module]:
     """Map each file below these folders to its tree, written migrations left out."""
     found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    return {
-        path.relative_to(ROOT): ast.parse(path.read_text(), str(path))
-        for path in found
-        if "versions" not in path.parts
-    }
+    return {path.relative_to(ROOT): _parsed(path) for path in found if "versions" not in path.parts}
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
 
 
 def imported(tree: ast.Module) -> set[str]:

@@ -1,6 +1,7 @@
 """Sizes, names and imports of the files of the house."""
 
 import ast
+import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,16 @@ import pytest
 
 from tests.house.sources import PACKAGES, ROOT, imported, sources
 
-FILES = list(sources(*PACKAGES).items())
+WRITTEN = {".py", ".md", ".toml", ".yml", ".yaml"}
 SUBJECTLESS = {"utils", "util", "core", "common", "helpers", "base", "manager", "services", "misc"}
 
 
+def files() -> Iterator[tuple[Path, ast.Module]]:
+    yield from sources(*PACKAGES).items()
+
+
 def functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for path, tree in FILES:
+    for path, tree in files():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield path, node
@@ -26,8 +31,18 @@ def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
+def text_files() -> Iterator[Path]:
+    """All that a person may have written, installed and generated folders left out."""
+    for folder, inner, names in os.walk(ROOT):
+        inner[:] = [name for name in inner if name not in {".venv", ".git", "node_modules"}]
+        for name in names:
+            path = Path(folder, name)
+            if path.suffix in WRITTEN or name in {"Makefile", "Dockerfile", "run"}:
+                yield path
+
+
 def test_no_file_is_longer_than_400_lines() -> None:
-    lengths = {str(path): len((ROOT / path).read_text().splitlines()) for path, _ in FILES}
+    lengths = {str(path): len((ROOT / path).read_text().splitlines()) for path, _ in files()}
 
     assert {path: n for path, n in lengths.items() if n > 400} == {}
 
@@ -53,13 +68,13 @@ def test_no_function_takes_more_than_five_positional_parameters() -> None:
 
 
 def test_every_module_is_named_for_its_subject() -> None:
-    names = {part.removesuffix(".py") for path, _ in FILES for part in path.parts}
+    names = {part.removesuffix(".py") for path, _ in files() for part in path.parts}
 
     assert not names & SUBJECTLESS
 
 
 def test_every_module_says_what_lives_in_it() -> None:
-    silent = {str(path) for path, tree in FILES if tree.body and not ast.get_docstring(tree)}
+    silent = {str(path) for path, tree in files() if tree.body and not ast.get_docstring(tree)}
 
     assert silent == set()
 
@@ -76,14 +91,14 @@ def test_imports_are_absolute() -> None:
 
 
 def test_the_warm_module_is_imported_by_the_fork_server_alone() -> None:
-    importers = {str(path) for path, tree in FILES if "workers.warm" in imported(tree)}
+    importers = {str(path) for path, tree in files() if "workers.warm" in imported(tree)}
 
     assert importers == set()
 
 
 @pytest.mark.parametrize("name", ["pickle", "dill", "cloudpickle", "shelve", "marshal"])
 def test_nothing_reads_or_writes_pickles(name: str) -> None:
-    users = {str(path) for path, tree in FILES if name in imported(tree)}
+    users = {str(path) for path, tree in files() if name in imported(tree)}
 
     assert users == set()
 
@@ -103,23 +118,12 @@ def test_no_file_names_the_machine_it_was_written_on() -> None:
         "/var/tmp/" + "docklab",
         "../sha" + "red",
     ]
-    text_files = [
-        path
-        for pattern in (
-            "*.py",
-            "*.md",
-            "*.toml",
-            "*.yml",
-            "*.yaml",
-            "Makefile",
-            "Dockerfile",
-            "run",
-        )
-        for path in ROOT.rglob(pattern)
-        if not any(part in {".venv", ".git", "node_modules"} for part in path.parts)
-    ]
-
-    found = {str(p.relative_to(ROOT)) for p in text_files for x in places if x in p.read_text()}
+    found = {
+        str(path.relative_to(ROOT))
+        for path in text_files()
+        for place in places
+        if place in path.read_text()
+    }
 
     assert found == set()
 

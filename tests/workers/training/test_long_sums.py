@@ -75,7 +75,9 @@ def test_parts_are_replayed_and_resumed_bit_for_bit() -> None:
     assert same_bits(train_batch([problem], portion=9)[0], whole)
 
 
-@pytest.mark.parametrize(("dtype", "parts"), [("float32", 3 * SUM_ROWS // PART_ROWS + 1), ("float64", 1)])
+@pytest.mark.parametrize(
+    ("dtype", "parts"), [("float32", 3 * SUM_ROWS // PART_ROWS + 1), ("float64", 1)]
+)
 def test_rows_that_fill_up_the_last_part_weigh_nothing(dtype: str, parts: int) -> None:
     problem = problem_of(rows(), loss="absolute", dtype=dtype)
     design = arrange([(problem, prepare(problem)[1])], [0], device="cpu")
