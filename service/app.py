@@ -73,14 +73,17 @@ ROUTES = (
 )
 
 
-def create_app(settings: ServiceSettings, *, doorbell: Doorbell | None = None) -> FastAPI:
+def create_app(
+    settings: ServiceSettings, *, doorbell: Doorbell | None = None, files: IngestPool | None = None
+) -> FastAPI:
     """Build the service. Nothing is connected before the first request.
 
     Args:
         settings: where everything is.
         doorbell: rings the workers; the broker's by default.
+        files: reads what is uploaded; by default a pool as the settings have it.
     """
-    parts = _parts(settings, doorbell)
+    parts = _parts(settings, doorbell or Doorbell(settings.broker_url), files or _pool(settings))
     metrics = MetricsPage(parts)
 
     @asynccontextmanager
@@ -130,7 +133,15 @@ def settle_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
-def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
+def _pool(settings: ServiceSettings) -> IngestPool:
+    return IngestPool(
+        processes=settings.ingest_processes,
+        memory_bytes=settings.ingest_memory_bytes,
+        seconds=settings.ingest_seconds,
+    )
+
+
+def _parts(settings: ServiceSettings, doorbell: Doorbell, files: IngestPool) -> Parts:
     database = Database(settings.url)
     job_logs, change_logs = JobLogs(database), ChangeLogs(database)
     return Parts(
@@ -139,13 +150,9 @@ def _parts(settings: ServiceSettings, doorbell: Doorbell | None) -> Parts:
         artefacts=LocalArtefacts(settings.artefacts),
         disk=room_of(settings, database),
         uploads=Uploads(settings.data / "uploads"),
-        files=IngestPool(
-            processes=settings.ingest_processes,
-            memory_bytes=settings.ingest_memory_bytes,
-            seconds=settings.ingest_seconds,
-        ),
+        files=files,
         loaded=LoadedModels(database),
-        doorbell=doorbell or Doorbell(settings.broker_url),
+        doorbell=doorbell,
         watcher=Watcher(database, most_waiting=settings.most_waiting),
         job_logs=job_logs,
         job_feed=Feed(job_logs),

@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import ClassVar
 
 import httpx2
 import numpy as np
@@ -24,6 +26,7 @@ from service.app import create_app
 from service.examples import RESPONSES
 from service.settings import ServiceSettings
 from storage.database import Database, Transaction
+from storage.ingest_pool import IngestPool, _Child
 from storage.jobs import Claim
 from storage.kernels import kernel_environment
 from storage.migrate import migrate
@@ -48,9 +51,48 @@ def settings(tmp_path: Path, empty_database: Path) -> ServiceSettings:
     return ServiceSettings(data=tmp_path)
 
 
+class LastingPool(IngestPool):
+    """Leaves its idle children to the next test's pool: one takes half a second to start."""
+
+    _left: ClassVar[dict[int, list[_Child]]] = {}  # by what they may allocate
+
+    def _start(self) -> _Child:
+        left = self._left.get(self._memory_bytes)
+        if not left:
+            return super()._start()
+        child = left.pop()
+        with self._lock:
+            self._all.add(child)
+        return child
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._all.difference_update(idle)
+        self._left.setdefault(self._memory_bytes, []).extend(idle)
+        super().close()
+
+    @classmethod
+    def end(cls) -> None:
+        for child in chain(*cls._left.values()):
+            child.end()
+        cls._left.clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lasting_children() -> Iterator[None]:
+    yield
+    LastingPool.end()
+
+
 @pytest.fixture
 def app(settings: ServiceSettings) -> FastAPI:
-    return create_app(settings)
+    files = LastingPool(
+        processes=settings.ingest_processes,
+        memory_bytes=settings.ingest_memory_bytes,
+        seconds=settings.ingest_seconds,
+    )
+    return create_app(settings, files=files)
 
 
 @pytest.fixture

@@ -19,9 +19,8 @@ from starlette.testclient import TestClient
 
 from descend.limits import Limits
 from service.app import create_app
-from service.dependencies import Parts
 from service.settings import ServiceSettings
-from tests.service.conftest import LOCAL, NOTEBOOK
+from tests.service.conftest import LOCAL, NOTEBOOK, LastingPool
 
 CSV = {"content-type": "text/csv"}
 TABLE = b"hours,price,town\n1,2.5,Ulm\n2,,Bonn\n3,6.5,\n"
@@ -330,7 +329,15 @@ def test_another_encoding_is_415(client: TestClient) -> None:
 
 
 @pytest.fixture
+def alone(settings: ServiceSettings) -> FastAPI:
+    """An app whose children are its own, and the only ones."""
+    LastingPool.end()
+    return create_app(settings)
+
+
+@pytest.fixture
 def limited(settings: ServiceSettings) -> FastAPI:
+    LastingPool.end()
     return create_app(
         settings.model_copy(
             update={"ingest_processes": 1, "ingest_memory_bytes": 2**29, "ingest_seconds": 1.0}
@@ -387,38 +394,39 @@ def test_a_file_that_needs_too_much_memory_is_refused_and_the_next_is_read(
     assert list((settings.data / "uploads").iterdir()) == []
 
 
-def test_a_child_that_was_killed_is_replaced(client: TestClient, app: FastAPI) -> None:
-    create(client, TABLE)
-    (child,) = children()
-    os.kill(child, signal.SIGKILL)
+def test_a_child_that_was_killed_is_replaced(alone: FastAPI) -> None:
+    with TestClient(alone, base_url=LOCAL) as client:
+        create(client, TABLE)
+        (child,) = children()
+        os.kill(child, signal.SIGKILL)
 
-    create(client, TABLE)
+        create(client, TABLE)
 
-    parts: Parts = app.state.parts
-    assert children().isdisjoint({child})
-    parts.files.close()
+        assert children().isdisjoint({child})
     assert children() == set()
 
 
-def test_a_child_has_no_socket_no_database_and_no_secret(client: TestClient) -> None:
-    create(client, TABLE)
-    (child,) = children()
+def test_a_child_has_no_socket_no_database_and_no_secret(alone: FastAPI) -> None:
+    with TestClient(alone, base_url=LOCAL) as client:
+        create(client, TABLE)
+        (child,) = children()
 
-    kinds = [str(path.readlink()) for path in Path(f"/proc/{child}/fd").iterdir()]
-    environment = Path(f"/proc/{child}/environ").read_text()
+        kinds = [str(path.readlink()) for path in Path(f"/proc/{child}/fd").iterdir()]
+        environment = Path(f"/proc/{child}/environ").read_text()
 
     assert [kind for kind in kinds if "socket" in kind or kind.endswith(".db")] == []
     assert "DESCEND" not in environment
 
 
 def test_a_child_computes_with_the_kernels_of_its_parent_and_with_one_thread_of_blas(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    alone: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    create(client, TABLE)
-    (child,) = children()
+    with TestClient(alone, base_url=LOCAL) as client:
+        create(client, TABLE)
+        (child,) = children()
 
-    environment = Path(f"/proc/{child}/environ").read_text().split("\0")
+        environment = Path(f"/proc/{child}/environ").read_text().split("\0")
 
     assert {"OPENBLAS_CORETYPE=Haswell", "OPENBLAS_NUM_THREADS=1"} <= set(environment)
 
