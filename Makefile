@@ -34,16 +34,20 @@ demo: $(RUNS) ## Start everything, train on three data sets, show the curves, st
 up: $(RUNS) ## Serve on http://127.0.0.1:8000 until Ctrl-C (options: make up ARGS="--port 0")
 	@$(BIN)/descend up $(ARGS)
 
-# Much of a test is waiting for processes, so that two cores have room for three.
-TESTS_AT_ONCE ?= 3
+# Much of a test is waiting for processes, so that two cores have room for four.
+TESTS_AT_ONCE ?= 4
+# Where it is set, each process that a test starts would compile all it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 test: $(INSTALLED) ## Run the tests (options: make test ARGS="-k history")
 	@$(BIN)/pytest -n $(TESTS_AT_ONCE) -m "not chaos and not wheel and not client and not compose and not hostile and not browser" $(ARGS)
 
-check: $(INSTALLED) ## Format, lint, types, imports and house rules; runs no other test
+lint: $(INSTALLED) ## Format, lint, types and imports
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+check: lint ## The same and the house rules, which are tests; runs no other
 	@$(BIN)/pytest -q -n $(TESTS_AT_ONCE) tests/house tests/deployment
 
 bench: $(INSTALLED) ## Measure the speed claims, each against a named peer
@@ -97,4 +101,4 @@ clean: ## Remove the environment, caches and the demo's folder; data folders sta
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install demo up test check bench chaos hostile compose-test dashboard browser-test pictures openapi reference secrets clean wheel-test
+.PHONY: help install demo up test lint check bench chaos hostile compose-test dashboard browser-test pictures openapi reference secrets clean wheel-test

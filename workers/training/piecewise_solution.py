@@ -80,11 +80,12 @@ def _metrics(setup: Setup, minimum: Certificate, coef: Floats, intercept: Floats
 def _unproved(minimum: Certificate) -> list[str]:
     if minimum.proved:
         return []
-    return [
+    told = (
         "these weights are the lowest point found, but not proved to be the minimum: the"
         f" objective of {minimum.objective:.3g} may be too high by {minimum.error:.2g}; leave"
         " out columns that repeat others"
-    ]
+    )
+    return [told]
 
 
 def _warnings(problem: Problem, minimum: Certificate) -> list[str]:
