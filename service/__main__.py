@@ -1,5 +1,9 @@
 """`python -m service [--fd N]`: serve with uvicorn, on an inherited socket where one is given."""
 
+import gc
+
+gc.disable()  # imports make much and leave no garbage: a sixth of the start
+
 import argparse
 import asyncio
 import signal
@@ -21,6 +25,8 @@ from service.settings import ServiceSettings
 from storage import logs
 from storage.private_files import keep_private
 from storage.vital_threads import FAILED, has_failed
+
+gc.enable()
 
 __all__ = ["main"]
 

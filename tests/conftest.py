@@ -1,5 +1,6 @@
 """Databases for every test that wants one: SQLite and a real PostgreSQL, both migrated."""
 
+import gc
 import shutil
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,17 @@ from tests.postgres import PostgresServer
 # What starts whole stacks takes longest, a file at a time: first, so that no core waits for it in
 # the end. The rest keeps its order.
 LONGEST_FIRST = ("e2e", "chaos", "workers", "docs", "hostile", "descend")
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is never garbage: to look there again and again took seconds of a core."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from descend.jobs import Hyperparameters, JobKind
 from storage.artefacts import FACTORS
-from storage.jobs import Claim, StoredData
+from storage.leases import Claim, StoredData
 from workers.spool import Blobs, Document, read_file, write_file
 
 __all__ = ["Assignment", "bytes_to_read", "read_order", "write_order"]
