@@ -198,9 +198,27 @@ def _series(name: str, values: Any) -> Any:
     except UnreadableCells:
         dtype = getattr(values, "dtype", None)
         if not isinstance(dtype, np.dtype) or dtype.kind not in "mM":
-            return list(values)
+            return _others(list(values))
         fits = np.datetime_data(dtype)[0] in _POLARS_UNITS
         return np.asarray(values, dtype if fits else f"{dtype.kind}8[ms]")
+
+
+def _others(cells: list[Any]) -> Any:
+    """Make what polars takes of cells that are no numbers and no text: the server keeps none.
+
+    Of objects that it has no type for, such as a uuid, it would send where they are in memory: they
+    go as bytes without content. So do cells of several kinds, which are no reason to refuse others.
+    """
+    import polars
+
+    lists = all(isinstance(cell, list | tuple | type(None)) for cell in cells)
+    try:
+        made = polars.Series(cells, strict=not lists)
+        if made.dtype != polars.Object:
+            return made
+    except (TypeError, polars.exceptions.PolarsError):
+        pass
+    return polars.Series([None if cell is None else b"" for cell in cells], dtype=polars.Binary)
 
 
 def _known(columns: Columns) -> Columns:

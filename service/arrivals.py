@@ -39,7 +39,7 @@ class CsvOptions:
         str | None,
         Query(
             pattern=r"^[\x09,;|]$",
-            description="between cells; by default as found in the header, a comma first",
+            description="between cells; by default what the rows agree on",
         ),
     ] = None
     decimal: Annotated[

@@ -7,7 +7,7 @@ from descend.datasets import ColumnType
 from descend.errors import InvalidDataset
 from descend.field_errors import FieldError
 from storage.cells import first_rows
-from storage.column_errors import column_error, refuse_columns, rows_named
+from storage.column_errors import as_text, column_error, refuse_columns, rows_named
 from storage.csv_form import CsvForm
 from storage.profile import few_of
 from storage.text_cells import TextCells
@@ -62,8 +62,8 @@ def zeros_lost(scan: "pl.LazyFrame", names: Sequence[str], cells: TextCells) -> 
     found = scan.select(zeros).collect(engine="streaming").row(0, named=True)
     return few_of(
         [
-            f"column {name!r} has whole numbers that begin with 0: the zeros are lost; text={name}"
-            " keeps them"
+            f"column {name!r} has whole numbers that begin with 0: the zeros are lost;"
+            f" text={as_text(name)} keeps them"
             for name, has in found.items()
             if has
         ],

@@ -166,7 +166,9 @@ def _layout(path: Path, top: _Top, form: CsvForm, said: list[str], copy: Path) -
     names, unnamed, warnings = _names(sample, absent=absent)
     check_names(names)
     if form.delimiter is None and delimiter != ",":
-        said = [f"the delimiter is {delimiter!r}, as found in the header", *said]
+        named = "a tab" if delimiter == "\t" else repr(delimiter)
+        how = "as the line sep= says" if top.delimiter else "as its rows agree"
+        said = [f"the delimiter is {named}, {how}", *said]
     begin = top.offset if absent else sample.end_of_header
     one_line = sample.end_of_header - top.offset == len(_raw_line(path, top.offset))
     if top.offset or absent or not one_line or sample.header != names:
@@ -210,8 +212,7 @@ def _refuse_odd_top(path: Path, top: _Top, sample: Sample, *, absent: bool) -> N
         raise _top_error("the first line is a title, not the names", "skip_rows", str(lines))
     if sample.parted_by_blanks():
         raise InvalidDataset(
-            "the cells are parted by blanks: part them by commas, semicolons, tabs or |",
-            param="delimiter",
+            "the cells are parted by blanks: part them by commas, semicolons, tabs or |"
         )
     if not absent and all(re.match(NUMBER, name.strip()) for name in sample.header):
         raise _top_error(

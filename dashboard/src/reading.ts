@@ -12,14 +12,20 @@ export interface Fault {
 }
 
 // One value for the whole file; the others are added to what was asked before.
-const SINGLE = new Set(['delimiter', 'decimal', 'encoding', 'comment', 'skip_rows', 'header', 'null_values'])
+const SINGLE = new Set(['delimiter', 'encoding', 'comment', 'skip_rows', 'header', 'null_values'])
 
 /** What is asked for already, and more. */
 export function withOptions(before: Options, more: Options[]): Options {
   const all: Options = { ...before }
   for (const [name, values] of more.flatMap((one) => Object.entries(one)))
-    all[name] = SINGLE.has(name) ? values : [...new Set([...(all[name] ?? []), ...values])]
+    all[name] = SINGLE.has(name) ? values : [...new Set([...kept(name, all[name] ?? [], values), ...values])]
   return all
+}
+
+/** What stays beside new values: a decimal sign for the whole file takes the place of the one before. */
+function kept(name: string, before: string[], values: string[]): string[] {
+  const ofAll = (value: string) => name === 'decimal' && value.length === 1
+  return values.some(ofAll) ? before.filter((value) => !ofAll(value)) : before
 }
 
 /** The likeliest way to read a column, which is never to keep it as text: that is for a person to say. */
@@ -55,7 +61,7 @@ function word(name: string, value: string): string {
 export const typed = (options: Options): Record<string, string> =>
   Object.fromEntries(Object.entries(options).map(([name, values]) => [name, values.join(PARTED.has(name) ? '\n' : '')]))
 
-const PARTED = new Set(['thousands', 'strip', 'dates', 'text'])
+const PARTED = new Set(['decimal', 'thousands', 'strip', 'dates', 'text'])
 
 /** The options that a form's texts ask for; empty texts ask for nothing. */
 export const asked = (texts: Record<string, string>): Options =>

@@ -28,6 +28,14 @@ test('what was asked before stays, but one value for the whole file is replaced'
   assert.deepEqual(before, { strip: ['a:$'], decimal: ['.'] })
 })
 
+test('decimal signs of several columns are asked for together, in a form too', () => {
+  const two = withOptions({}, [{ decimal: ['a, b:.'] }, { decimal: ['c:,'] }])
+
+  assert.deepEqual(two, { decimal: ['a, b:.', 'c:,'] })
+  assert.deepEqual(withOptions(two, [{ decimal: [','] }, { decimal: ['.'] }]), { decimal: ['a, b:.', 'c:,', '.'] })
+  assert.deepEqual(asked(typed(two)), two)
+})
+
 test('a form holds what was asked, and asks for what it holds', () => {
   const options = { strip: ['a:$', 'b: kg'], decimal: [','] }
 

@@ -31,7 +31,10 @@ test('columns that cannot help are left out, with the reason, as of a job that n
   assert.match(spec.leftOut(text(1), 100)!, /one value/)
   assert.match(spec.leftOut(index, 100)!, /does not name it/)
   assert.match(spec.leftOut(column('a', { missing: 100 }), 100)!, /empty/)
-  assert.equal(spec.leftOut(text(20), 24), null)
+  assert.match(spec.leftOut(text(26), 100)!, /nearly all different/)
+  assert.match(spec.leftOut(text(21), 24)!, /nearly all different/)
+  assert.match(spec.leftOut(text(null), 1e6)!, /nearly all different/)
+  assert.deepEqual([spec.leftOut(text(25), 100), spec.leftOut(text(1000), 1e6), spec.leftOut(text(20), 24)], [null, null, null])
   assert.equal(spec.leftOut(column('a', { min: 3, max: 3 }), 100), null)
 })
 

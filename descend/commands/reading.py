@@ -65,7 +65,7 @@ def _option(name: str, words: str, metavar: str, *, several: bool = False) -> in
 
 # Of the upload; the server's own defaults hold where none is given.
 CSV = (
-    _option("delimiter", "CSV: between cells; by default as found in the header.", "CHARACTER"),
+    _option("delimiter", "CSV: between cells; by default what its rows agree on.", "CHARACTER"),
     _option(
         "decimal",
         "Text: the decimal sign, in all columns or one; may be repeated. In a CSV a point by"

@@ -4,11 +4,12 @@ The service speaks of fields, for it does not know who asks. What it advises is 
 one place, by the names of the fields; what stands in quotes is a column's name and stays.
 """
 
+import ast
 import re
 import shlex
 from collections.abc import Set as AbstractSet
 
-from descend.commands.options import OPTIONS, dashed
+from descend.commands.options import OPTIONS, dashed, quoted
 
 __all__ = ["in_options", "refusal"]
 
@@ -42,6 +43,8 @@ _WORDS = re.compile(
     rf"|\b(?:hyperparameters\.)?(?P<name>{'|'.join(_SURE)})\b(?!=)"
 )
 
+_OF_COLUMN = re.compile(r"""column ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+
 
 def refusal(message: str, param: str | None, given: AbstractSet[str]) -> str:
     """Say what is wrong; first with which option, where it was typed or is what is lacking.
@@ -66,8 +69,10 @@ def in_options(message: str, param: str | None = None) -> str:
         >>> in_options('set missing to "drop", or lower max_epochs')
         'give --missing drop, or lower --max-epochs'
     """
-    if param is not None:  # a column's name may have spaces
-        message = message.replace(f"text={param}", f"{dashed('text')} {shlex.quote(param)}")
+    column = param or _column(message)
+    if column is not None:  # its name may have blanks and commas
+        line = quoted(column)
+        message = message.replace(f"text={line}", f"{dashed('text')} {shlex.quote(line)}")
     last = ""  # the field to which "or to …" belongs
 
     def option(found: re.Match[str]) -> str:
@@ -78,6 +83,12 @@ def in_options(message: str, param: str | None = None) -> str:
         return _option(found)
 
     return _WORDS.sub(option, message)
+
+
+def _column(message: str) -> str | None:
+    """Read the name of the column that a sentence is about."""
+    found = _OF_COLUMN.match(message)
+    return str(ast.literal_eval(found[1])) if found else None
 
 
 def _option(found: re.Match[str]) -> str:

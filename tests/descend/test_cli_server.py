@@ -11,6 +11,7 @@ import select
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,11 @@ from descend.client import Client
 from descend.jobs import JobState
 from tests.descend.conftest import PROGRAM, Command, environment
 from tests.servers import until
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 CARS = ("cars.csv", "--target", "mpg")
 DIVERGING = (*CARS, "--learning-rate", "0.5", "--no-standardize")
@@ -189,6 +195,33 @@ def test_a_column_whose_name_has_a_comma_is_named_in_every_option(
 
     assert ended.code == 0, ended.err
     assert coefficient("a, b", ended.out) == pytest.approx(3)
+
+
+def test_a_column_whose_name_has_a_comma_is_made_of_dates_or_excluded(
+    descend: Command, folder: Path
+) -> None:
+    rows = "".join(f"2024-01-{i:02};{i},5;{i % 3};$?;{2 * i}\n" for i in range(1, 9))
+    (folder / "odd.csv").write_text(f"day, sold;b, c;d;rent, all;y\n{rows}")
+    reading = ("--dates", "day, sold:days", "--decimal", "b, c:,")
+    columns = ("--target", "y", "--exclude", '"b, c","rent, all"', "--exclude", "d")
+
+    ended = descend("train", "odd.csv", *reading, *columns, "--optimizer", "exact")
+
+    assert ended.code == 0, ended.err
+    assert "! the delimiter is ';', as its rows agree" in ended.err
+    assert coefficient("day, sold [days since 2024-01-01]", ended.out) == pytest.approx(2)
+    assert not re.search(r"^(b, c|d|rent, all) ", ended.out, re.MULTILINE)
+
+
+def test_a_file_packed_with_zstd_is_trained_and_predicted(descend: Command, folder: Path) -> None:
+    (folder / "cars.csv.zst").write_bytes(zstd.compress((folder / "cars.csv").read_bytes()))
+
+    ended = descend("train", "cars.csv.zst", "--target", "mpg", "--optimizer", "exact", "--json")
+
+    assert ended.code == 0, ended.err
+    model = json.loads(ended.out)["model_id"]
+    packed, plain = (descend("predict", model, f"cars.csv{end}").out for end in (".zst", ""))
+    assert packed == plain != ""
 
 
 def test_a_json_refusal_has_the_options_too(descend: Command) -> None:

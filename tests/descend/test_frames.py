@@ -2,6 +2,7 @@
 
 import json
 import math
+import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -187,6 +188,34 @@ def test_columns_that_json_cannot_say_go_as_arrow_where_polars_is(
         "List",
     ]
     assert len(sent) == n_rows
+
+
+@pytest.mark.parametrize(
+    ("cells", "type_"),
+    [
+        ([uuid.UUID(int=1), None], "Binary"),
+        ([[1], ["a"]], "List"),
+        ([[1], "a"], "Binary"),
+        ([date(2026, 1, 1), "soon"], "Binary"),
+        ([{1}, {2}], "Binary"),
+        ([b"raw", None], "Binary"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("hold", [pd.DataFrame, dict], ids=lambda one: one.__name__)
+def test_no_column_of_other_things_is_a_reason_to_refuse_the_table(
+    hold: Callable[[dict[str, Any]], Any], cells: list[Any], type_: str
+) -> None:
+    columns = frames.columns_of(hold({"x": [1.5, 2.5], "odd": cells}))
+
+    assert frames.inline_columns(columns) is None
+    content = frames.columns_body(columns).content
+    assert isinstance(content, bytes)
+    sent = pl.read_ipc_stream(content)
+    assert sent["x"].to_list() == [1.5, 2.5]
+    assert str(sent["odd"].dtype.base_type()) == type_
+    if cells[0] != b"raw" and type_ == "Binary":
+        assert set(sent["odd"].to_list()) <= {b"", None}, "no address in memory is sent"
 
 
 def test_without_polars_they_stay_behind_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

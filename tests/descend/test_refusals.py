@@ -12,7 +12,9 @@ from descend.choices import of_several
 from descend.commands.refusals import in_options, refusal
 from descend.commands.short_ids import job_id_of, shortened
 from descend.counts import counted
+from descend.datasets import UploadFormat
 from descend.errors import InvalidInput, JobNotFound
+from storage.ingest_files import Order, ingest_file
 
 MISSING = 'column \'a\' has 1 missing cell: set missing to "drop", or to "mean", which fills them'
 
@@ -35,7 +37,7 @@ MISSING = 'column \'a\' has 1 missing cell: set missing to "drop", or to "mean",
         ),
         ("hyperparameters.max_epochs: lower it", "--max-epochs: lower it"),
         ("(see thousands and decimal)", "(see --thousands and --decimal)"),
-        ("the delimiter is ';', as found in the header", "the delimiter is ';', as found"),
+        ("the delimiter is ';', as its rows agree", "the delimiter is ';', as its rows"),
         ("'.' is the decimal sign: it cannot", "is the decimal sign: it"),
         ("a wrong delimiter: send delimiter=;", "a wrong delimiter: send --delimiter ;"),
         ("column 'max_epochs' is empty", "column 'max_epochs' is empty"),
@@ -67,6 +69,25 @@ def test_a_column_with_spaces_is_quoted_for_a_shell() -> None:
     told = in_options("or keep it as text with text=the age", "the age")
 
     assert told == "or keep it as text with --text 'the age'"
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("zip", "--text zip keeps"),
+        ("the zip", "--text 'the zip' keeps"),
+        ("town, zip", "--text '\"town, zip\"' keeps"),
+        ("town's zip", "--text 'town'\"'\"'s zip' keeps"),
+    ],
+)
+def test_what_a_note_says_of_a_column_can_be_typed(tmp_path: Path, name: str, typed: str) -> None:
+    path = tmp_path / "zips.csv"
+    path.write_text(f'"{name}",y\n01067,1\n10115,2\n')
+    order = Order(path=path, target=tmp_path / "t.arrow", format=UploadFormat.CSV)
+
+    (warning,) = ingest_file(order).warnings
+
+    assert typed in in_options(warning)
 
 
 def test_an_option_that_nobody_typed_is_not_blamed() -> None:

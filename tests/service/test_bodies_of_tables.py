@@ -205,11 +205,13 @@ def test_the_usual_media_types_are_taken(client: TestClient, kind: str, content:
 
 
 def test_tab_separated_values_are_so_whatever_else_is_in_their_header(client: TestClient) -> None:
-    content = b"a, or b\tc, or d\n1\t2\n"
+    content = b"a; or b\tc\n1;2\t3\n"
 
     created = post(client, content, "text/tab-separated-values")
+    by_rows = post(client, content, "text/csv")
 
-    assert [one["name"] for one in created.json()["columns"]] == ["a, or b", "c, or d"]
+    assert [one["name"] for one in created.json()["columns"]] == ["a; or b", "c"]
+    assert [one["name"] for one in by_rows.json()["columns"]] == ["a", " or b\tc"]
 
 
 @pytest.mark.parametrize(
@@ -249,6 +251,11 @@ def test_a_charset_is_how_the_text_is_written_or_refused(client: TestClient) -> 
     for charset in ("latin-1", "ISO-8859-1", '"iso8859-1"'):
         created = post(client, text.encode("latin-1"), f"text/csv; charset={charset}")
         assert preview(client, created) == [["Zürich", 2]]
+    euros = "town,price €\nZürich,2\n"
+    for charset in ("windows-1252", "cp1252", "utf-16", "UTF-8"):
+        created = post(client, euros.encode(charset), f"text/csv; charset={charset}")
+        assert preview(client, created) == [["Zürich", 2]]
+        assert [one["name"] for one in created.json()["columns"]] == ["town", "price €"]
     for kind in ("text/csv; charset=klingon", "application/x-ndjson; charset=latin-1"):
         refused = post(client, b"{}", kind)
         assert refused.status_code == 415

@@ -16,7 +16,13 @@ from service.settings import ServiceSettings
 from storage.database import Database
 from storage.history import BYTES_PER_EPOCH, estimated_bytes
 from tests.servers import process_tree
-from tests.service.conftest import LOCAL, NOTEBOOK, process_serving
+from tests.service.conftest import (
+    LOCAL,
+    NOTEBOOK,
+    model_trained_on,
+    process_serving,
+    store_model,
+)
 
 LEAST_FREE_BYTES = Limits().free_bytes
 CSV = {"content-type": "text/csv"}
@@ -77,6 +83,21 @@ def test_below_the_line_nothing_is_taken_and_everything_can_be_deleted(
     assert ready.json()["parts"]["storage"] == refused[0].json()["detail"]
     assert cancelled.json()["state"] == "cancelled"
     assert [answer.status_code for answer in deleted] == [204, 204]
+
+
+def test_below_the_line_diagnostics_that_need_a_job_are_not_taken(
+    client: TestClient, disk: Disk, database: Database
+) -> None:
+    dataset = client.post("/v1/datasets", json=NOTEBOOK).json()["id"]
+    path = f"/v1/models/{store_model(database, model_trained_on(dataset))}/diagnostics?wait=0"
+
+    disk.free = LEAST_FREE_BYTES - 1
+    below = client.get(path)
+    disk.free = LEAST_FREE_BYTES
+    above = client.get(path)
+
+    assert (below.status_code, below.json()["code"]) == (507, "storage_full")
+    assert above.status_code == 202
 
 
 def test_at_the_line_all_is_taken(client: TestClient, disk: Disk) -> None:

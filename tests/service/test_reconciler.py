@@ -16,6 +16,7 @@ from service.doorbell import Doorbell
 from service.settings import ServiceSettings
 from storage.artefacts import LocalArtefacts
 from storage.database import Database
+from storage.shrinking import KEPT_PAGES
 from tests.service.conftest import LOCAL, NOTEBOOK, process_serving, wait_until
 
 
@@ -104,6 +105,25 @@ def next_failure(process: subprocess.Popen[bytes]) -> bytes:
     assert process.stderr is not None
     told = (b"reconcile_failed", b"Exception in thread")
     return next(line for line in process.stderr if any(word in line for word in told))
+
+
+def test_what_deletions_leave_of_the_file_goes_back_to_the_disk_unasked(
+    settings: ServiceSettings, database: Database
+) -> None:
+    with database.begin() as tx:
+        tx.connection.execute(text("CREATE TABLE junk (bytes BLOB)"))
+        tx.connection.execute(text("INSERT INTO junk VALUES (randomblob(8000000))"))
+    with database.begin() as tx:
+        tx.connection.execute(text("DROP TABLE junk"))
+
+    def free_pages() -> int:
+        with database.read() as tx:
+            return int(tx.connection.execute(text("PRAGMA freelist_count")).scalar_one())
+
+    assert free_pages() > 1900
+    quick = settings.model_copy(update={"reconcile_seconds": 0.05})
+    with TestClient(create_app(quick)):
+        wait_until(lambda: free_pages() <= KEPT_PAGES)
 
 
 def test_what_killed_uploads_left_is_deleted_after_a_day(settings: ServiceSettings) -> None:

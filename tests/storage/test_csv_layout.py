@@ -38,6 +38,7 @@ ODD: list[tuple[str | bytes, dict[str, object]]] = [
     ("a;b, c\n1;2.5\n3;4.5\n", {}),
     ("a\tb, c\n1\t2.5\n3\t4.5\n", {}),
     ('sep=;\na;"b, c"\n1;2.5\n3;4.5\n', {}),
+    ('sep=^\na^"b, c"\n1^2.5\n3^4.5\n', {}),
     ('"sep=|"\r\na|b, c\r\n1|2.5\r\n3|4.5\r\n', {}),
     ('\n  \r\n\na,"b, c"\n1,2.5\n3,4.5\n', {}),
     ('\ufeff\n\na,"b, c"\n1,2.5\n3,4.5\n', {}),
@@ -73,7 +74,7 @@ def test_rows_of_an_odd_file_have_the_numbers_they_have_in_a_plain_one(
         else content.decode(str(options.get("encoding") or "utf-16"))
     )
     end = next(sign for sign in ("\r\n", "\n", "\r") if text.endswith(sign))
-    sign = next(one for one in ";|\t," if f"1{one}2.5" in text)
+    sign = next(one for one in ";|\t^," if f"1{one}2.5" in text)
     bad = text + "".join(f"7{sign}?{end}" if i == 1 else f"7{sign}8.5{end}" for i in range(20))
     body = bad if isinstance(content, str) else bad.encode("utf-16-le" if options else "utf-16")
 
@@ -168,6 +169,25 @@ def test_the_delimiter_is_what_the_rows_agree_on(
 
 
 @pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a;b\n1;2\n3;4\n", ["the delimiter is ';', as its rows agree"]),
+        ("a\tb\n1\t2\n3\t4\n", ["the delimiter is a tab, as its rows agree"]),
+        ("sep=;\na;b\n1;2\n3;4\n", ["the delimiter is ';', as the line sep= says"]),
+        ("sep=,\na,b\n1,2\n3,4\n", []),
+        ("a,b\n1,2\n3,4\n", []),
+        ("a,b\n1,2\n3,4\n".encode("utf-16"), ["the text is in UTF-16, as its first bytes say"]),
+    ],
+)
+def test_what_was_found_of_a_file_is_said_and_whence(
+    csv: Csv, content: str | bytes, said: list[str]
+) -> None:
+    assert csv(content).dataset.warnings == said
+    named = {"encoding": "utf-16"} if isinstance(content, bytes) else {"delimiter": content[-3]}
+    assert csv(content, **named).dataset.warnings == []
+
+
+@pytest.mark.parametrize(
     ("content", "param", "options"),
     [
         ("1.5,2.5\n1,2\n", "header", [{"header": ["absent"]}]),
@@ -209,8 +229,10 @@ def test_another_encoding_is_refused_by_line_and_read_when_named(
 
 
 def test_cells_parted_by_blanks_are_no_text(csv: Csv) -> None:
-    with pytest.raises(InvalidDataset, match="parted by blanks"):
+    with pytest.raises(InvalidDataset, match="parted by blanks") as refusal:
         csv("height mass\n150 50.5\n153  53.5\n")
+
+    assert refusal.value.param is None  # no delimiter that can be sent would read it
 
 
 @pytest.mark.parametrize("quote", ["", '"'])

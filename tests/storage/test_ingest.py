@@ -205,11 +205,12 @@ def test_a_column_of_both_is_text_with_a_warning(csv) -> None:  # type: ignore[n
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
-def test_a_delimiter_is_found_in_the_header_and_said(csv, delimiter: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_delimiter_is_found_and_said(csv, delimiter: str) -> None:  # type: ignore[no-untyped-def]
     ingested = csv(f'"a, b"{delimiter}"c"\n1{delimiter}2.5\n')
 
     assert columns_of(ingested) == {"a, b": [1], "c": [2.5]}
-    assert ingested.dataset.warnings == [f"the delimiter is {delimiter!r}, as found in the header"]
+    named = "a tab" if delimiter == "\t" else repr(delimiter)
+    assert ingested.dataset.warnings == [f"the delimiter is {named}, as its rows agree"]
 
 
 def test_numbers_with_decimal_commas_are_never_taken_for_text(csv) -> None:  # type: ignore[no-untyped-def]

@@ -1,0 +1,1 @@
+import"./index-SyVcUfMM.js";function e(e){document.title=e?`${e} · Descend`:"Descend"}export{e as t};

@@ -1,1 +1,0 @@
-import"./index-Btql5DjQ.js";function e(e){document.title=e?`${e} · Descend`:"Descend"}export{e as t};
