@@ -90,6 +90,25 @@ def test_a_damaged_file_is_found_at_the_start(sqlite_url: str, tmp_path: Path) -
         migrate(sqlite_url)
 
 
+def test_damage_where_no_revision_looks_is_found_at_the_start(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "descend.db"
+    raw = sqlite3.connect(path)
+    with raw:
+        raw.execute("CREATE TABLE letters (text BLOB)")
+        raw.executemany("INSERT INTO letters VALUES (?)", [(os.urandom(900),)] * 50)
+    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    ((page,),) = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = 'letters'")
+    raw.close()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    path.write_bytes(content)
+
+    with pytest.raises(CorruptArtefact, match="restore"):
+        migrate(sqlite_url)
+
+
 @pytest.mark.parametrize("how", HARMS)
 def test_what_cannot_be_migrated_is_said_in_a_sentence(
     how: str, sqlite_url: str, tmp_path: Path
