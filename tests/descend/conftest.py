@@ -1,9 +1,10 @@
 """One stack for the command line's tests, and commands run as a shell runs them."""
 
 import os
-import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from storage.kernels import kernel_environment
 from tests.e2e.conftest import start_stack, stop_stack
+from tests.prepared import prepared
 
 PROGRAM = str(Path(sys.executable).with_name("descend"))
 CARS = """weight,hp,origin,mpg
@@ -71,16 +73,20 @@ def run(folder: Path) -> Command:
     def run(
         *arguments: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None
     ) -> Ended:
-        answer = subprocess.run(
-            [PROGRAM, *arguments],
-            cwd=folder,
-            env=environment(**(env or {})),
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        return Ended(answer.returncode, answer.stdout.decode(), answer.stderr.decode())
+        with ExitStack() as stack:
+            given, out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+            given.write(stdin.encode() if isinstance(stdin, str) else stdin)
+            given.seek(0)
+            started = prepared(PROGRAM, "descend.cli", "descend.client").start(
+                *arguments,
+                cwd=folder,
+                env=environment(**(env or {})),
+                files=[file.fileno() for file in (given, out, err)],
+            )
+            code = started.wait(120)
+            out.seek(0)
+            err.seek(0)
+            return Ended(code, out.read().decode(), err.read().decode())
 
     return run
 

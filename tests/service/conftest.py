@@ -1,12 +1,13 @@
 """A real database, a real application; for some tests a real server or broker."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -30,6 +31,7 @@ from storage.ingest_pool import IngestPool, _Child
 from storage.jobs import Claim
 from storage.kernels import kernel_environment
 from storage.migrate import migrate
+from tests.prepared import FD, Fork, prepared
 from tests.storage import acts
 
 NOTEBOOK = {"X": [[1.0], [2.0], [3.0]], "y": [2.0, 4.0, 6.0]}
@@ -239,19 +241,17 @@ def serving(settings: ServiceSettings, **environment: str) -> Iterator[httpx2.Cl
 @contextmanager
 def process_serving(
     settings: ServiceSettings, *, stderr: int | None = None, **environment: str
-) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes]]]:
+) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes] | Fork]]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        fd = listening.fileno()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service", "--fd", str(fd)],
-            env={
+        process = _started(
+            listening.fileno(),
+            stderr,
+            {
                 **kernel_environment(),
                 "DESCEND_DATA": str(settings.data),
                 "PATH": "/usr/bin:/bin",
                 **environment,
             },
-            pass_fds=(fd,),
-            stderr=stderr,
         )
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
@@ -261,8 +261,25 @@ def process_serving(
     finally:
         process.terminate()
         assert process.wait(timeout=10) == 0
-        if process.stderr is not None:
+        if isinstance(process, subprocess.Popen) and process.stderr is not None:
             process.stderr.close()
+
+
+def _started(
+    listening: int, stderr: int | None, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes] | Fork:
+    """Start it as users do where what it says is asked for; else a fork does as well."""
+    if stderr is None:
+        with Path(os.devnull).open() as nothing:
+            return prepared("service", "service.__main__").start(
+                "--fd", FD, env=environment, files=[nothing.fileno(), 1, 2], passed=[listening]
+            )
+    return subprocess.Popen(
+        [sys.executable, "-m", "service", "--fd", str(listening)],
+        env=environment,
+        pass_fds=(listening,),
+        stderr=stderr,
+    )
 
 
 def answers(client: httpx2.Client) -> bool:

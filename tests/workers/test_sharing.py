@@ -3,14 +3,15 @@
 from datetime import timedelta
 from itertools import product
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from descend.jobs import JobPhase, JobState
+from descend.jobs import Hyperparameters, JobPhase, JobState
 from tests.chaos.stage import Lesson, Stage
 from tests.servers import Program, until
-from workers.batch import in_order
+from workers.batch import _floor, in_order
 from workers.payments import Held
 from workers.sharing import chosen
 
@@ -112,6 +113,22 @@ def test_a_runner_takes_cheap_ones_first_and_of_those_alike_the_longest(
     costs: list[int], order: list[int]
 ) -> None:
     assert in_order(costs, cost=float) == order
+
+
+def test_an_epoch_with_more_to_do_is_longer_however_few_its_rows() -> None:
+    ways: list[dict[str, Any]] = [
+        {},
+        {"momentum": 0.5},
+        {"l2": 0.1},
+        {"l2": 0.1, "momentum": 0.5},
+        {"l2": 0.1, "l1": 0.1, "validation_fraction": 0.2},
+        {"loss": "absolute"},
+        {"loss": "absolute", "l1": 0.1},
+    ]
+
+    floors = [_floor(Hyperparameters.model_validate(way)) for way in ways]
+
+    assert floors == sorted(set(floors))
 
 
 def held_of(work: int) -> Held:
