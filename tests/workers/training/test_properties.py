@@ -12,6 +12,7 @@ from descend.errors import InvalidInput
 from descend.jobs import StopReason
 from tests.problems import RegressionProblem
 from tests.workers.training.trained import train
+from workers.training.magnitudes import BOUNDS
 
 WAYS: list[dict[str, object]] = [
     {},
@@ -47,6 +48,9 @@ def tables(draw: st.DrawFn) -> RegressionProblem:
 def test_standardised_training_by_auto_succeeds_on_any_table(
     rows: RegressionProblem, asked: dict[str, object]
 ) -> None:
+    if asked.get("dtype") == "float32":  # it refuses targets without squares, by name
+        rows = replace(rows, Y=np.where(np.abs(rows.Y) < BOUNDS["float32"][0], 0, rows.Y))
+
     trained = train(rows, **asked, max_epochs=60)
 
     outcome = trained.outcome
